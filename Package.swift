@@ -1,0 +1,76 @@
+// swift-tools-version: 6.2
+// One source, two builds (docs/decisions/0001-two-builds.md):
+//   swift build / swift test          the ordinary compiler: tests, sanitizers, the embeddable library
+//   EMBEDDED=1 swift build --swift-sdk …   the shipping binary: Embedded Swift, static (make release)
+import Foundation
+import PackageDescription
+
+let embedded = Context.environment["EMBEDDED"] == "1"
+
+let swift: [SwiftSetting] =
+  [.treatAllWarnings(as: .error)]
+  + (embedded
+    ? [
+      .enableExperimentalFeature("Embedded"),
+      // One reactor thread owns every Swift object; the committer thread is C and sees none of them.
+      .unsafeFlags(["-wmo", "-O", "-Xfrontend", "-function-sections", "-Xfrontend", "-assume-single-threaded", "-enforce-exclusivity=unchecked"]),
+    ] : [])
+let c: [CSetting] = embedded ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fdata-sections"])] : []
+
+/// The floors of the house, from the ground up. A module imports only from floors below it.
+let floors: [(name: String, imports: [String])] = [
+  ("Bytes", ["CLinux"]),
+  ("JSON", ["Bytes"]),
+  ("Compression", ["Bytes"]),
+  ("Wire", ["Bytes"]),
+  ("Interest", ["Bytes"]),
+  ("Configuration", ["Bytes", "CLinux"]),
+  ("Platform", ["Bytes", "CLinux", "CAres"]),
+  ("LogStore", ["Platform", "Bytes"]),
+  ("Broker", ["Platform", "Interest", "Wire", "JSON", "Bytes"]),
+  ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "JSON", "Bytes"]),
+  ("Leaf", ["JetStream", "Broker", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
+  ("Uplink", ["Leaf", "Broker", "Platform", "Wire", "JSON", "Bytes"]),
+  (
+    "Monitoring",
+    ["Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Platform", "Interest", "Wire", "JSON", "Bytes"]
+  ),
+  (
+    "Agent",
+    [
+      "Monitoring", "Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Configuration", "Platform", "Interest", "Wire", "JSON",
+      "Bytes",
+    ]
+  ),
+]
+
+let present = floors.filter { FileManager.default.fileExists(atPath: Context.packageDirectory + "/Sources/" + $0.name) }
+func tested(_ name: String) -> Bool { FileManager.default.fileExists(atPath: Context.packageDirectory + "/Tests/" + name + "Tests") }
+let top = FileManager.default.fileExists(atPath: Context.packageDirectory + "/Sources/petiole")
+
+func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byName(name: $0) } }
+
+let package = Package(
+  name: "petiole",
+  products: top ? [
+    .executable(name: "petiole", targets: ["petiole"]),
+    .library(name: "Petiole", targets: ["Agent"]),
+  ] : [],
+  targets: [
+    .target(name: "CLinux", cSettings: c),
+    .systemLibrary(name: "CAres", pkgConfig: embedded ? nil : "libcares", providers: [.apt(["libc-ares-dev"])]),
+  ]
+    + present.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: swift) }
+    + (!top ? [] : [
+      .executableTarget(
+        name: "petiole", dependencies: dependencies(["Agent", "Configuration", "Platform", "JSON", "Bytes", "CLinux"]),
+        swiftSettings: swift, linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
+    ])
+    + (embedded
+      ? []
+      : present.filter { tested($0.name) }.map {
+        .testTarget(
+          name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: swift,
+          linkerSettings: [.linkedLibrary("cares")])
+      })
+)

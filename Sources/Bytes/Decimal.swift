@@ -1,0 +1,41 @@
+// Numbers as ASCII decimal digits, both ways.
+
+public enum Decimal {
+  /// Calls `body` with the decimal digits of `number`, with a minus sign where it is negative.
+  @inline(__always) public static func withDigits<Number: FixedWidthInteger, Result>(
+    of number: Number, _ body: (ByteView) -> Result
+  ) -> Result {
+    withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { scratch in
+      let digits = scratch.bindMemory(to: UInt8.self)
+      var index = 20
+      var rest = UInt64(number.magnitude)
+      repeat {
+        index -= 1
+        digits[index] = ASCII.zero + UInt8(truncatingIfNeeded: rest % 10)
+        rest /= 10
+      } while rest > 0
+      if number < 0 {
+        index -= 1
+        digits[index] = ASCII.minus
+      }
+      return body(ByteView(base: UnsafePointer(digits.baseAddress!) + index, count: 20 - index))
+    }
+  }
+}
+
+extension ByteView {
+  /// The value of 1 to 19 decimal digits and nothing else, or nil.
+  public func decimal() -> UInt64? {
+    guard count > 0, count <= 19 else { return nil }
+    var value: UInt64 = 0
+    for index in 0..<count {
+      let digit = base[index] &- ASCII.zero
+      guard digit <= 9 else { return nil }
+      value = value &* 10 &+ UInt64(digit)
+    }
+    return value
+  }
+
+  /// The value of decimal digits that fits an Int, or nil.
+  @inline(__always) public func decimalInt() -> Int? { decimal().flatMap { Int(exactly: $0) } }
+}

@@ -1,0 +1,71 @@
+// The seam for storage. Linux's is in Linux/, the simulated one (lost pages, torn sectors, EIO, ENOSPC, bit flips, power cuts) in
+// Simulated/.
+import Bytes
+
+/// A file that is open, as the disk numbers it.
+public struct FileHandle: Hashable {
+  public let number: Int32
+  public init(number: Int32) { self.number = number }
+}
+
+/// Why a disk operation failed.
+public struct DiskError: Error, Equatable, Sendable {
+  public enum Kind: Equatable, Sendable {
+    case notFound, exists, permission, noSpace, readOnly, locked, notADirectory, inputOutput
+    /// Any other errno.
+    case other(Int32)
+  }
+  public let kind: Kind
+  /// What was tried: "open", "write", "sync", …
+  public let operation: StaticString
+  public let path: String
+
+  public init(_ kind: Kind, operation: StaticString, path: String) {
+    self.kind = kind
+    self.operation = operation
+    self.path = path
+  }
+
+  public static func == (left: DiskError, right: DiskError) -> Bool {
+    left.kind == right.kind && left.path == right.path && ByteView(left.operation) == ByteView(right.operation)
+  }
+}
+
+/// How a batch that was given to `Disk.commit` ended.
+public enum CommitResult: Equatable {
+  /// The bytes are on the medium: written and synced.
+  case durable
+  /// Nothing is known about the bytes. The file must not be written or synced again (the kernel may have dropped the pages).
+  case failed(DiskError)
+}
+
+/// Files, as the log store needs them. Only `commit` works in the background; everything else completes before it returns and
+/// is used at start, at segment changes and for reads.
+public protocol Disk: AnyObject {
+  /// Makes `path` and its missing parents; nothing happens when it is there.
+  func makeDirectory(_ path: String) throws(DiskError)
+  /// The names in a directory, without "." and "..", in no particular order.
+  func list(_ path: String) throws(DiskError) -> [String]
+  /// Takes an exclusive lock that lasts until the process ends or `close`; fails with `.locked` when another holds it.
+  func lock(_ path: String) throws(DiskError) -> FileHandle
+  /// Opens for reading and writing. `create` fails with `.exists` when it is there already.
+  func open(_ path: String, create: Bool) throws(DiskError) -> FileHandle
+  func close(_ file: FileHandle)
+  func size(_ file: FileHandle) throws(DiskError) -> Int
+  /// Reads up to `buffer.count` bytes at `offset`; fewer only at the end of the file.
+  func read(_ file: FileHandle, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int
+  /// Writes all of `bytes` at `offset`, into the cache only.
+  func write(_ file: FileHandle, at offset: Int, _ bytes: ByteView) throws(DiskError)
+  func truncate(_ file: FileHandle, to size: Int) throws(DiskError)
+  /// Waits until the file's data is on the medium.
+  func sync(_ file: FileHandle) throws(DiskError)
+  /// Waits until the names in a directory are on the medium.
+  func syncDirectory(_ path: String) throws(DiskError)
+  func remove(_ path: String) throws(DiskError)
+  func rename(_ from: String, to: String) throws(DiskError)
+  /// Bytes that an unprivileged process can still write below `path`.
+  func freeSpace(_ path: String) throws(DiskError) -> Int
+  /// Writes `chunks` one after the other at `offset` and makes them durable, in the background. `done` is called in a later turn of
+  /// the loop. The chunks must stay unchanged until then. At most one commit may be under way on a disk.
+  func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void)
+}

@@ -1,0 +1,35 @@
+// Everything that an agent gets from the outside, in one bundle: made by the Linux event loop or by the simulation.
+
+/// The outside world of one agent.
+public final class Host {
+  public let clock: any Clock
+  public let entropy: any Entropy
+  public let disk: any Disk
+  public let network: any Network
+  public let timers: TimerQueue
+  public let turn: TurnQueue
+  public let log: Log
+
+  public init(
+    clock: any Clock, entropy: any Entropy, disk: any Disk, network: any Network, timers: TimerQueue, turn: TurnQueue, log: Log
+  ) {
+    self.clock = clock
+    self.entropy = entropy
+    self.disk = disk
+    self.network = network
+    self.timers = timers
+    self.turn = turn
+    self.log = log
+  }
+
+  /// Runs `action` once, `delay_ns` from now.
+  @discardableResult
+  public func after(_ delay_ns: Int64, _ action: @escaping () -> Void) -> Timer {
+    timers.schedule(at: clock.monotonic_ns + delay_ns, action)
+  }
+
+  /// (Re)schedules `timer` for `delay_ns` from now.
+  public func after(_ delay_ns: Int64, _ timer: Timer, _ action: @escaping () -> Void) {
+    timers.schedule(timer, at: clock.monotonic_ns + delay_ns, action)
+  }
+}

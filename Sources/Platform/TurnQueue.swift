@@ -1,0 +1,35 @@
+// What happens at the end of a loop turn: deferred work, then one write for each stream that has output.
+
+/// The end of a loop turn. The event loop and the simulation call `end()` after each batch of events.
+public final class TurnQueue {
+  private var deferred: [() -> Void] = []
+  private var flushing: [ByteStream] = []
+
+  public init() {}
+
+  /// Whether the next turn must come without waiting for an event.
+  public var hasWork: Bool { !deferred.isEmpty || !flushing.isEmpty }
+
+  /// Runs `work` at the end of this turn, before streams are flushed.
+  public func `defer`(_ work: @escaping () -> Void) { deferred.append(work) }
+
+  @inline(__always) func flush(_ stream: ByteStream) { flushing.append(stream) }
+
+  /// Ends the turn: runs deferred work (also what that work defers, up to a limit; the rest waits for the next turn), then flushes.
+  public func end() {
+    var rounds = 0
+    while !deferred.isEmpty, rounds < 100 {
+      let work = deferred
+      deferred.removeAll(keepingCapacity: true)
+      for item in work { item() }
+      rounds += 1
+    }
+    let streams = flushing
+    flushing.removeAll(keepingCapacity: true)
+    for stream in streams {
+      stream.delegate?.willFlush(stream)
+      stream.flushQueued = false
+      stream.flush()
+    }
+  }
+}
