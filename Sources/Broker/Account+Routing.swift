@@ -1,0 +1,136 @@
+// Routing: from a published message to everybody who gets a copy.
+import Bytes
+import Interest
+
+extension Account {
+  /// Delivers a message that came in from `source`. Returns whether anybody took it.
+  @discardableResult
+  public func route(_ message: Message, from source: Endpoint) -> Bool {
+    if let mapped = mapped(message.subject) {
+      var rewritten = message
+      return mapped.withView { subject in
+        rewritten.subject = subject
+        return route(rewritten, through: interest.match(subject), from: source)
+      }
+    }
+    return route(message, through: interest.match(message.subject), from: source)
+  }
+
+  /// Delivers a message to what `match` holds: every plain subscription, one member of each queue group.
+  @inline(__always)
+  func route(_ message: borrowing Message, through match: InterestMatch<Subscription>, from source: Endpoint) -> Bool {
+    if match.queues.isEmpty, match.plain.count == 1 {
+      // One subscriber: most of all messages.
+      let subscription = match.plain[0]
+      guard allowed(subscription, source) else { return false }
+      return subscription.kind == .leaf
+        ? subscription.endpoint.deliverOnce(message, queues: [], from: source)
+        : give(message, subscription, source)
+    }
+    return routeToMany(message, match, from: source)
+  }
+
+  @inline(__always) private func allowed(_ subscription: Subscription, _ source: Endpoint) -> Bool {
+    subscription.isActive && (subscription.endpoint !== source || (source.echoes && source.kind != .leaf))
+  }
+
+  @inline(__always) private func give(_ message: borrowing Message, _ subscription: Subscription, _ source: Endpoint) -> Bool {
+    guard subscription.endpoint.deliver(message, to: subscription, from: source) else { return false }
+    subscription.delivered &+= 1
+    if subscription.max > 0, subscription.delivered >= subscription.max { remove(subscription) }
+    return true
+  }
+
+  private func routeToMany(_ message: borrowing Message, _ match: InterestMatch<Subscription>, from source: Endpoint) -> Bool {
+    routeMark &+= 1
+    let mark = routeMark
+    var taken = false
+    var leafs: [LeafCopy] = []
+    for subscription in match.plain where allowed(subscription, source) {
+      if subscription.kind == .leaf {
+        add(subscription.endpoint, queue: nil, to: &leafs, mark)
+      } else if give(message, subscription, source) {
+        taken = true
+      }
+    }
+    for queue in match.queues {
+      if let leaf = routeToQueue(message, queue, from: source, &taken) { add(leaf, queue: queue.name, to: &leafs, mark) }
+    }
+    for leaf in leafs where leaf.endpoint.deliverOnce(message, queues: leaf.queues, from: source) { taken = true }
+    return taken
+  }
+
+  private func add(_ endpoint: Endpoint, queue: ByteString?, to leafs: inout [LeafCopy], _ mark: UInt64) {
+    if endpoint.routeMark == mark, let index = leafs.firstIndex(where: { $0.endpoint === endpoint }) {
+      if let queue { leafs[index].queues.append(queue) }
+    } else {
+      endpoint.routeMark = mark
+      leafs.append(LeafCopy(endpoint: endpoint, queues: queue.map { [$0] } ?? []))
+    }
+  }
+
+  /// Gives a message to one member of a queue group: a local one if any takes it (leafnode-protocol.md section 13.3). Otherwise
+  /// returns the leaf link to name the group to.
+  private func routeToQueue(
+    _ message: borrowing Message, _ queue: InterestMatch<Subscription>.Queue, from source: Endpoint, _ taken: inout Bool
+  ) -> Endpoint? {
+    let members = queue.members
+    let start = choose(below: members.count)
+    var leafWeight = 0
+    for offset in 0..<members.count {
+      var index = start + offset
+      if index >= members.count { index -= members.count }
+      let subscription = members[index]
+      guard allowed(subscription, source) else { continue }
+      if subscription.kind == .leaf {
+        leafWeight += subscription.weight
+      } else if give(message, subscription, source) {
+        taken = true
+        return nil
+      }
+    }
+    guard leafWeight > 0 else { return nil }
+    var ticket = choose(below: leafWeight)
+    for subscription in members where subscription.kind == .leaf && allowed(subscription, source) {
+      ticket -= subscription.weight
+      if ticket < 0 { return subscription.endpoint }
+    }
+    return nil
+  }
+
+  /// Delivers a message that came from a leaf link: plain subscriptions get it, queue groups only where `queues` names them
+  /// (section 11.4). A subject that a mapping rewrote is served as if all groups were named.
+  @discardableResult
+  public func routeFromLeaf(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
+    if let mapped = mapped(message.subject) {
+      var rewritten = message
+      return mapped.withView { subject in
+        rewritten.subject = subject
+        return route(rewritten, through: interest.match(subject), from: source)
+      }
+    }
+    let match = interest.match(message.subject)
+    if match.queues.isEmpty { return route(message, through: match, from: source) }
+    routeMark &+= 1
+    let mark = routeMark
+    var taken = false
+    var leafs: [LeafCopy] = []
+    for subscription in match.plain where allowed(subscription, source) {
+      if subscription.kind == .leaf {
+        add(subscription.endpoint, queue: nil, to: &leafs, mark)
+      } else if give(message, subscription, source) {
+        taken = true
+      }
+    }
+    for queue in match.queues where queues.contains(queue.name) {
+      if let leaf = routeToQueue(message, queue, from: source, &taken) { add(leaf, queue: queue.name, to: &leafs, mark) }
+    }
+    for leaf in leafs where leaf.endpoint.deliverOnce(message, queues: leaf.queues, from: source) { taken = true }
+    return taken
+  }
+
+  private struct LeafCopy {
+    let endpoint: Endpoint
+    var queues: [ByteString]
+  }
+}

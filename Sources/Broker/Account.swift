@@ -1,0 +1,151 @@
+// An account: one subject space. Interest, JetStream, links and limits hang off an account, never off a global.
+import Bytes
+import Interest
+
+/// Told when interest of an account appears or goes: leaf links, which pass it on.
+public protocol InterestObserver: AnyObject {
+  /// `subscription` was added (true) to or removed (false) from the account.
+  func interestChanged(_ subscription: Subscription, added: Bool)
+}
+
+/// One isolated subject space (client-protocol.md section 7).
+public final class Account {
+  public let name: ByteString
+  /// Who wants what.
+  public let interest: InterestTree<Subscription>
+  /// Subjects that are rewritten when a message comes in (`$JS.<domain>.API…`).
+  public private(set) var mappings: [SubjectPrefixMapping] = []
+  /// Told of every change of interest.
+  private var observers: [any InterestObserver] = []
+  /// Where the agent's own messages come from and its services subscribe.
+  public private(set) lazy var services = InternalEndpoint(account: self)
+  /// Marks for one copy per leaf link.
+  var routeMark: UInt64 = 0
+  /// A random number for choosing members of queue groups; any non-zero value is a fine seed.
+  private var choice: UInt64
+
+  /// Messages and bytes that came into and left this account, for monitoring.
+  public var received = Traffic()
+  public var sent = Traffic()
+
+  public init(name: ByteString, seed: UInt64) {
+    self.name = name
+    choice = seed | 1
+    interest = InterestTree()
+  }
+
+  /// A number in 0..<bound, cheap and uniform enough for sharing load.
+  func choose(below bound: Int) -> Int {
+    choice ^= choice << 13
+    choice ^= choice >> 7
+    choice ^= choice << 17
+    return Int(truncatingIfNeeded: choice.multipliedFullWidth(by: UInt64(bound)).high)
+  }
+
+  // MARK: Interest
+
+  public func add(_ subscription: Subscription) {
+    interest.insert(
+      subject: subscription.subject, queue: subscription.queue, weight: subscription.weight, subscriber: subscription)
+    subscription.isActive = true
+    for observer in observers { observer.interestChanged(subscription, added: true) }
+  }
+
+  /// Removes a subscription; nothing happens when it was removed before.
+  public func remove(_ subscription: Subscription) {
+    guard subscription.isActive else { return }
+    subscription.isActive = false
+    interest.remove(subject: subscription.subject, queue: subscription.queue, subscriber: subscription)
+    for observer in observers { observer.interestChanged(subscription, added: false) }
+  }
+
+  /// Replaces the weight of a leaf link's queue subscription.
+  public func setWeight(_ weight: Int, of subscription: Subscription) {
+    guard subscription.isActive, subscription.weight != weight else { return }
+    remove(subscription)
+    subscription.weight = weight
+    add(subscription)
+  }
+
+  public func observe(_ observer: any InterestObserver) { observers.append(observer) }
+
+  public func stopObserving(_ observer: any InterestObserver) { observers.removeAll { $0 === observer } }
+
+  // MARK: Services
+
+  /// Subscribes the agent itself. `handler` gets each message and where it came from; its views end with the call.
+  @discardableResult
+  public func subscribe(
+    _ subject: ByteString, queue: ByteString? = nil, handler: @escaping (Message, Endpoint) -> Void
+  ) -> Subscription {
+    let subscription = Subscription(subject: subject, queue: queue, endpoint: services, handler: handler)
+    add(subscription)
+    return subscription
+  }
+
+  /// Publishes for the agent itself. Returns whether anybody took it.
+  @discardableResult
+  public func publish(_ message: Message) -> Bool { route(message, from: services) }
+
+  /// Publishes an answer.
+  @discardableResult
+  public func publish(to subject: ByteString, _ payload: [UInt8], headers: [UInt8] = []) -> Bool {
+    subject.withView { subjectView in
+      payload.withView { payloadView in
+        headers.withView { headerView in
+          route(Message(subject: subjectView, headers: headerView, payload: payloadView), from: services)
+        }
+      }
+    }
+  }
+
+  // MARK: Mappings
+
+  /// Rewrites subjects that begin with `from` to begin with `to`.
+  public func map(_ mapping: SubjectPrefixMapping) { mappings.append(mapping) }
+
+  /// The subject as routed: rewritten by the first mapping that applies, or nil when none does.
+  @inline(__always) func mapped(_ subject: ByteView) -> ByteString? {
+    // All mappings so far are JetStream's; most subjects leave here.
+    guard !mappings.isEmpty, subject.count > 4, subject.base[0] == UInt8(ascii: "$") else { return nil }
+    for mapping in mappings {
+      if let result = mapping.apply(subject) { return result }
+    }
+    return nil
+  }
+}
+
+/// Messages and their bytes.
+public struct Traffic {
+  public var messages = 0
+  public var bytes = 0
+  @inline(__always) public mutating func count(_ size: Int) {
+    messages &+= 1
+    bytes &+= size
+  }
+}
+
+/// A mapping from one subject prefix to another: `$JS.edge.API.STREAM.>` to `$JS.API.STREAM.>`.
+public struct SubjectPrefixMapping {
+  /// As it is advertised to leaf links: `$JS.edge.API.STREAM.>`, or a literal.
+  public let source: ByteString
+  private let from: ByteString
+  private let to: ByteString
+  private let literal: Bool
+
+  /// `source` and `destination` are literals, or both end in `.>`.
+  public init(source: ByteString, destination: ByteString) {
+    self.source = source
+    literal = source.bytes.last != ASCII.greater
+    precondition(literal == (destination.bytes.last != ASCII.greater), "a prefix maps to a prefix, a literal to a literal")
+    from = literal ? source : ByteString(Array(source.bytes.dropLast()))
+    to = literal ? destination : ByteString(Array(destination.bytes.dropLast()))
+  }
+
+  public func apply(_ subject: ByteView) -> ByteString? {
+    from.withView { prefix in
+      guard literal ? subject == prefix : subject.count > prefix.count && subject.hasPrefix(prefix) else { return nil }
+      return ByteString(to.bytes + subject.dropFirst(prefix.count).bytes)
+    }
+  }
+}

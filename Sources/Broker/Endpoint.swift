@@ -1,0 +1,49 @@
+// Where messages come from and go to: clients, leaf links, and the agent's own services.
+import Bytes
+
+/// One end of the router. Subclasses: `ClientConnection`, `InternalEndpoint`, and the leaf link of module Leaf.
+open class Endpoint {
+  public enum Kind: UInt8 {
+    case client
+    /// A leaf link, dialled or accepted.
+    case leaf
+    /// JetStream, its API, system services.
+    case `internal`
+  }
+
+  public final let kind: Kind
+  /// The connection id (`cid`), unique in the process; 0 for internal endpoints.
+  public final let id: UInt64
+  public final let account: Account
+  /// Whether messages of this endpoint are also delivered to its own subscriptions.
+  public final var echoes = true
+  /// Mark of the last routed message that this endpoint was given, so that a leaf link gets one copy for many matches.
+  final var routeMark: UInt64 = 0
+
+  public init(kind: Kind, id: UInt64, account: Account) {
+    self.kind = kind
+    self.id = id
+    self.account = account
+  }
+
+  /// Takes a message for `subscription`. Returns whether it was taken (false: closed or closing, or forbidden).
+  open func deliver(_ message: borrowing Message, to subscription: Subscription, from source: Endpoint) -> Bool {
+    preconditionFailure("an endpoint must say how it delivers")
+  }
+
+  /// Takes a message once for all plain matches and for the queue groups named in `queues` (leaf links only).
+  open func deliverOnce(_ message: borrowing Message, queues: [ByteString], from source: Endpoint) -> Bool {
+    preconditionFailure("only a leaf link gets one copy for many subscriptions")
+  }
+}
+
+/// The agent's own end of the router: what it publishes is from here, and its services subscribe here.
+public final class InternalEndpoint: Endpoint {
+  public init(account: Account) { super.init(kind: .internal, id: 0, account: account) }
+
+  public override func deliver(_ message: borrowing Message, to subscription: Subscription, from source: Endpoint) -> Bool {
+    guard let handler = subscription.handler else { return false }
+    handler(message, source)
+    return true
+  }
+}
