@@ -72,7 +72,7 @@ extension Account {
   /// Gives a message to one member of a queue group: a local one if any takes it (leafnode-protocol.md section 13.3). Otherwise
   /// returns the leaf link to name the group to.
   private func routeToQueue(
-    _ message: borrowing Message, _ queue: InterestMatch<Subscription>.Queue, from source: Endpoint, _ taken: inout Bool
+    _ message: borrowing Message, _ queue: InterestMatch<Subscription>.QueueMatch, from source: Endpoint, _ taken: inout Bool
   ) -> Endpoint? {
     let members = queue.members
     let start = choose(below: members.count)
@@ -80,7 +80,7 @@ extension Account {
     for offset in 0..<members.count {
       var index = start + offset
       if index >= members.count { index -= members.count }
-      let subscription = members[index]
+      let subscription = members[index].subscriber
       guard allowed(subscription, source) else { continue }
       if subscription.kind == .leaf {
         leafWeight += subscription.weight
@@ -91,9 +91,9 @@ extension Account {
     }
     guard leafWeight > 0 else { return nil }
     var ticket = choose(below: leafWeight)
-    for subscription in members where subscription.kind == .leaf && allowed(subscription, source) {
-      ticket -= subscription.weight
-      if ticket < 0 { return subscription.endpoint }
+    for member in members where member.subscriber.kind == .leaf && allowed(member.subscriber, source) {
+      ticket -= member.subscriber.weight
+      if ticket < 0 { return member.subscriber.endpoint }
     }
     return nil
   }

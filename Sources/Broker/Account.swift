@@ -45,8 +45,8 @@ public final class Account {
   // MARK: Interest
 
   public func add(_ subscription: Subscription) {
-    interest.insert(
-      subject: subscription.subject, queue: subscription.queue, weight: subscription.weight, subscriber: subscription)
+    subscription.handle = interest.insert(
+      subject: subscription.subject, queue: subscription.queue, weight: subscription.weight, subscription)
     subscription.isActive = true
     for observer in observers { observer.interestChanged(subscription, added: true) }
   }
@@ -55,16 +55,16 @@ public final class Account {
   public func remove(_ subscription: Subscription) {
     guard subscription.isActive else { return }
     subscription.isActive = false
-    interest.remove(subject: subscription.subject, queue: subscription.queue, subscriber: subscription)
+    if let handle = subscription.handle { interest.remove(handle) }
+    subscription.handle = nil
     for observer in observers { observer.interestChanged(subscription, added: false) }
   }
 
   /// Replaces the weight of a leaf link's queue subscription.
   public func setWeight(_ weight: Int, of subscription: Subscription) {
-    guard subscription.isActive, subscription.weight != weight else { return }
-    remove(subscription)
+    guard subscription.isActive, subscription.weight != weight, let handle = subscription.handle else { return }
     subscription.weight = weight
-    add(subscription)
+    interest.setWeight(weight, of: handle)
   }
 
   public func observe(_ observer: any InterestObserver) { observers.append(observer) }
@@ -104,10 +104,15 @@ public final class Account {
   /// Rewrites subjects that begin with `from` to begin with `to`.
   public func map(_ mapping: SubjectPrefixMapping) { mappings.append(mapping) }
 
+  /// Whether a mapping may rewrite this subject; the answer yes may be wrong, no is right.
+  @inline(__always) func isMapped(_ subject: ByteView) -> Bool {
+    !mappings.isEmpty && subject.count > 4 && subject.base[0] == UInt8(ascii: "$")
+  }
+
   /// The subject as routed: rewritten by the first mapping that applies, or nil when none does.
   @inline(__always) func mapped(_ subject: ByteView) -> ByteString? {
     // All mappings so far are JetStream's; most subjects leave here.
-    guard !mappings.isEmpty, subject.count > 4, subject.base[0] == UInt8(ascii: "$") else { return nil }
+    guard isMapped(subject) else { return nil }
     for mapping in mappings {
       if let result = mapping.apply(subject) { return result }
     }

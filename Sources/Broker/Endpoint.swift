@@ -31,6 +31,9 @@ open class Endpoint {
     preconditionFailure("an endpoint must say how it delivers")
   }
 
+  /// Asks a publisher to wait a moment, because what it publishes fills somebody's output. Only clients can.
+  open func stall() {}
+
   /// Takes a message once for all plain matches and for the queue groups named in `queues` (leaf links only).
   open func deliverOnce(_ message: borrowing Message, queues: [ByteString], from source: Endpoint) -> Bool {
     preconditionFailure("only a leaf link gets one copy for many subscriptions")

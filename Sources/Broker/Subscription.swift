@@ -1,5 +1,6 @@
 // One subscription: who wants what.
 import Bytes
+import Interest
 
 /// A subscription of an endpoint. Kept alive by its endpoint's table and the account's interest tree.
 public final class Subscription {
@@ -11,7 +12,7 @@ public final class Subscription {
   /// Safe: an endpoint removes its subscriptions from the account before it goes.
   public unowned(unsafe) let endpoint: Endpoint
   /// Kind and id of the endpoint, beside the subscription so that routing need not look further.
-  let kind: Endpoint.Kind
+  public let kind: Endpoint.Kind
   /// Deliveries so far, in total.
   public internal(set) var delivered = 0
   /// Removed after so many deliveries; 0 for never.
@@ -19,7 +20,9 @@ public final class Subscription {
   /// For internal subscriptions: what to do with a message.
   let handler: ((Message, Endpoint) -> Void)?
   /// Whether it is still in the account's interest.
-  public internal(set) var isActive = true
+  public internal(set) var isActive = false
+  /// Where it stands in the account's interest.
+  var handle: InterestHandle?
   /// For leaf links: members behind it.
   public internal(set) var weight: Int
 

@@ -1,0 +1,96 @@
+// The server for clients: its accounts, its listener, its connections and their counters.
+import Bytes
+import Platform
+
+/// Accepts clients and holds the accounts whose messages they share.
+public final class Broker {
+  public let host: Host
+  public let identity: ServerIdentity
+  public var limits: BrokerLimits
+  /// The account of everybody, as long as there is no authentication.
+  public let globalAccount: Account
+  public private(set) var accounts: [Account] = []
+  /// Set when JetStream runs: shown in INFO.
+  public var jetStream = false
+  /// The JetStream domain; empty for none.
+  public var domain = ByteString()
+  /// The address that is told to clients, once the listener is there.
+  public private(set) var address: SocketAddress?
+
+  public private(set) var clients: [UInt64: ClientConnection] = [:]
+  public private(set) var connectionsTotal = 0
+  /// Clients closed because they read too slowly, or did not answer PINGs.
+  public internal(set) var slowConsumers = 0
+  public internal(set) var staleConnections = 0
+  /// How often a fast producer was made to wait for a slow consumer.
+  public internal(set) var stalledClients = 0
+  public internal(set) var subscriptionCount = 0
+  /// Messages from and to clients; leaf links count for themselves.
+  public internal(set) var received = Traffic()
+  public internal(set) var sent = Traffic()
+  public private(set) var isLameDuck = false
+
+  private var listener: (any Listener)?
+  private var lastID: UInt64 = 0
+
+  public init(host: Host, identity: ServerIdentity, limits: BrokerLimits = BrokerLimits()) {
+    self.host = host
+    self.identity = identity
+    self.limits = limits
+    globalAccount = Account(name: "$G", seed: host.entropy.next())
+    accounts = [globalAccount]
+  }
+
+  /// The next connection id, for clients and leaf links.
+  public func nextID() -> UInt64 {
+    lastID += 1
+    return lastID
+  }
+
+  /// Starts to accept clients.
+  public func listen(_ wanted: SocketAddress) throws(NetworkError) {
+    let listener = try host.network.listen(wanted) { [unowned(unsafe) self] stream in  // safe: the listener is closed before the broker goes
+      self.accept(stream)
+    }
+    self.listener = listener
+    address = listener.local
+  }
+
+  private func accept(_ stream: ByteStream) {
+    connectionsTotal += 1
+    stream.output.limit = limits.pendingMax
+    let client = ClientConnection(broker: self, stream: stream, id: nextID(), account: globalAccount)
+    clients[client.id] = client
+    client.start()
+    if clients.count > limits.connectionsMax { client.refuse(.connectionsExceeded) }
+  }
+
+  func forget(_ client: ClientConnection) { clients[client.id] = nil }
+
+  // MARK: The end
+
+  /// Tells clients to go elsewhere and closes them over the lame-duck time; `done` is called when none is left.
+  public func startLameDuck(done: @escaping () -> Void) {
+    guard !isLameDuck else { return }
+    isLameDuck = true
+    listener?.close()
+    listener = nil
+    for client in clients.values { client.sendInfo() }
+    let spread = max(limits.lameDuckDuration_ns - limits.lameDuckGrace_ns, 0)
+    let each = min(spread / Int64(max(clients.count, 1)), second_ns)
+    host.after(clients.isEmpty ? 0 : limits.lameDuckGrace_ns) { self.closeNext(each, done) }
+  }
+
+  private func closeNext(_ each: Int64, _ done: @escaping () -> Void) {
+    guard let client = clients.values.first else { return done() }
+    client.close(.serverShutdown)
+    host.after(each) { self.closeNext(each, done) }
+  }
+
+  /// Stops accepting and closes every client after what is waiting for it was written.
+  public func shutdown() {
+    listener?.close()
+    listener = nil
+    for client in Array(clients.values) { client.close(.serverShutdown) }
+  }
+}

@@ -1,0 +1,361 @@
+// A client's connection: reading its operations. What it is sent is in ClientConnection+Output.swift.
+import Bytes
+import Interest
+import Platform
+import Wire
+
+/// One client (client-protocol.md).
+public final class ClientConnection: Endpoint, ByteStreamDelegate {
+  /// The first PING comes this soon, to measure the round trip.
+  static let firstPing_ns = 2 * second_ns
+
+  unowned(unsafe) let broker: Broker  // safe: the broker holds its clients and outlives them
+  public let stream: ByteStream
+  var options = ConnectOptions()
+  var subscriptions = SubscriptionTable()
+  private var parser: ClientParser
+  /// Whether CONNECT has come, and whether the INFO after the first PONG has been sent.
+  private var connected = false
+  private var confirmed = false
+  /// Closing: nothing more is read or delivered.
+  public private(set) var isClosing = false
+  public private(set) var closeReason: StaticString = "Client Closed"
+  /// What the last publish matched: publishers mostly repeat themselves.
+  private var lastMatch: InterestMatch<Subscription>?
+
+  private let pingTimer = Timer()
+  private var pingsOutstanding = 0
+  private var pingSent_ns: Int64 = 0
+  /// Round trip of the last PING; nil before the first answer.
+  public private(set) var rtt_ns: Int64?
+
+  public let started_ns: Int64
+  public private(set) var lastActivity_ns: Int64
+  public private(set) var received = Traffic()
+  public var sent = Traffic()
+
+  public var name: ByteString { options.name }
+  public var lang: ByteString { options.lang }
+  public var version: ByteString { options.version }
+  public var subscriptionCount: Int { subscriptions.count }
+
+  init(broker: Broker, stream: ByteStream, id: UInt64, account: Account) {
+    self.broker = broker
+    self.stream = stream
+    parser = ClientParser(controlLineMax: broker.limits.controlLineMax, payloadMax: broker.limits.payloadMax)
+    started_ns = broker.host.clock.wall_ns
+    lastActivity_ns = started_ns
+    super.init(kind: .client, id: id, account: account)
+  }
+
+  func start() {
+    stream.delegate = self
+    sendInfo()
+    let first = min(broker.limits.pingInterval_ns, Self.firstPing_ns)
+    schedulePing(after: first + first / 5 * Int64(broker.host.entropy.below(100)) / 100)
+  }
+
+  public func forEachSubscription(_ body: (Subscription) -> Void) { subscriptions.forEach(body) }
+
+  // MARK: Reading
+
+  public func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
+    guard !isClosing else { return bytes.count }
+    var used = 0
+    var operation = ClientOperation()
+    lastActivity_ns = broker.host.clock.wall_ns
+    stream.readMinimum = 1
+    while used < bytes.count, !isClosing {
+      switch parser.parse(bytes.dropFirst(used), into: &operation) {
+      case .operation(let consumed):
+        used += consumed
+        handle(operation)
+      case .incomplete(let needed):
+        stream.readMinimum = needed
+        return used
+      case .violation(let violation):
+        refuse(violation)
+        return bytes.count
+      }
+    }
+    return isClosing ? bytes.count : used
+  }
+
+  @inline(__always) private func handle(_ operation: borrowing ClientOperation) {
+    switch operation.kind {
+    case .publish: publish(operation)
+    case .ping:
+      stream.output.append(literal: "PONG\r\n")
+      if connected, !confirmed, options.protocolVersion >= 1 {
+        confirmed = true
+        sendInfo(afterFirstPong: true)
+      }
+      stream.wantsFlush()
+    case .pong: pong()
+    case .subscribe: subscribe(operation)
+    case .unsubscribe: unsubscribe(operation)
+    case .connect: connect(operation.text)
+    case .ignored: break
+    case .error: close(.clientError)
+    }
+  }
+
+  private func connect(_ text: ByteView) {
+    guard let asked = ConnectOptions(text) else { return close(.badConnect) }
+    guard asked.protocolVersion == 0 || asked.protocolVersion == 1 else { return refuse(.invalidProtocol) }
+    guard !asked.wantsAccount else { return refuse(.accountNotAllowed) }
+    options = asked
+    options.headers = asked.headers && broker.limits.headers
+    guard !options.noResponders || options.headers else { return refuse(.noRespondersNeedsHeaders) }
+    if connected { dropSubscriptions() }
+    connected = true
+    echoes = options.echo
+    acknowledge()
+  }
+
+  @inline(__always) private func acknowledge() {
+    if options.verbose {
+      stream.output.append(literal: "+OK\r\n")
+      stream.wantsFlush()
+    }
+  }
+
+  // MARK: Publishing
+
+  @inline(__always) private func publish(_ operation: borrowing ClientOperation) {
+    if operation.headerSize != nil, !options.headers { return close(.headersNotAllowed) }
+    let size = operation.body.count
+    received.count(size)
+    broker.received.count(size)
+    account.received.count(size)
+    guard permitted(operation) else { return }
+    if options.pedantic, !Subject.isValidToPublish(operation.subject) { sendError("Invalid Publish Subject") }
+    let message = Message(
+      subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)
+    let taken: Bool
+    if let last = lastMatch, last.isCurrent(for: operation.subject), !account.isMapped(operation.subject) {
+      taken = account.route(message, through: last, from: self)
+    } else if let mapped = account.mapped(operation.subject) {
+      var rewritten = message
+      taken = mapped.withView { subject in
+        rewritten.subject = subject
+        return account.route(rewritten, through: account.interest.match(subject), from: self)
+      }
+    } else {
+      let match = account.interest.match(operation.subject)
+      lastMatch = match
+      taken = account.route(message, through: match, from: self)
+    }
+    if !taken, options.noResponders, !operation.reply.isEmpty { sendNoResponders(operation.subject, operation.reply) }
+    acknowledge()
+  }
+
+  /// Reserved subjects that no client may use (client-protocol.md section 2.1).
+  @inline(__always) private func permitted(_ operation: borrowing ClientOperation) -> Bool {
+    guard operation.subject.count > 0 else { return true }
+    let first = operation.subject.base[0]
+    if first == UInt8(ascii: "$") || first == UInt8(ascii: "_") {
+      if operation.subject.hasPrefix("$NRG.") || operation.subject.hasPrefix("_GR_.") || operation.subject.hasPrefix("$GNR.") {
+        sendError("Permissions Violation for Publish to ", quoting: operation.subject)
+        return false
+      }
+    }
+    guard operation.reply.count > 0 else { return true }
+    let replyFirst = operation.reply.base[0]
+    if replyFirst == UInt8(ascii: "$") || replyFirst == UInt8(ascii: "_") {
+      if operation.reply.hasPrefix("_R_.") || operation.reply.hasPrefix("$JS.ACK.") || operation.reply.hasPrefix("_GR_.") {
+        sendError("Permissions Violation for Publish with Reply of ", quoting: operation.reply)
+        return false
+      }
+    }
+    return true
+  }
+
+  // MARK: Being delivered to
+
+  /// More than any control line's fixed parts: verb, blanks, sizes, line ends.
+  private static let lineOverhead = 64
+  /// Above this share of the pending limit producers are made to wait.
+  private static let stallNumerator = 3
+  private static let stallDenominator = 4
+
+  public override func deliver(_ message: borrowing Message, to subscription: Subscription, from source: Endpoint) -> Bool {
+    guard !isClosing else { return false }
+    let subject = message.shownSubject
+    let headers = options.headers ? message.headers : ByteView()
+    let size = headers.count + message.payload.count
+    let room = Self.lineOverhead + subject.count + subscription.sid.count + message.reply.count + size
+    let reply = message.reply
+    let payload = message.payload
+    stream.output.reserve(room) { start in
+      var cursor = ByteCursor(start)
+      cursor.put(literal: headers.isEmpty ? "MSG " : "HMSG ")
+      cursor.put(subject)
+      cursor.put(ASCII.space)
+      cursor.put(subscription.sid)
+      cursor.put(ASCII.space)
+      if !reply.isEmpty {
+        cursor.put(reply)
+        cursor.put(ASCII.space)
+      }
+      if !headers.isEmpty {
+        cursor.put(decimal: headers.count)
+        cursor.put(ASCII.space)
+      }
+      cursor.put(decimal: size)
+      cursor.lineEnd()
+      if !headers.isEmpty { cursor.put(headers) }
+      if !payload.isEmpty { cursor.put(payload) }
+      cursor.lineEnd()
+      return cursor.next - start
+    }
+    stream.wantsFlush()
+    sent.count(size)
+    broker.sent.count(size)
+    account.sent.count(size)
+    if subscription.max > 0, subscription.delivered + 1 >= subscription.max {
+      subscriptions.remove(subscription)
+      broker.subscriptionCount -= 1
+    }
+    if stream.output.count > stream.output.limit / Self.stallDenominator * Self.stallNumerator, source !== self { source.stall() }
+    return true
+  }
+
+  // MARK: Subscribing
+
+  private func subscribe(_ operation: borrowing ClientOperation) {
+    guard Subject.isValid(operation.subject) else { return sendError("Invalid Subject") }
+    if operation.queue.equals("_sys_") {
+      return sendError("Permissions Violation for Subscription to ", quoting: operation.subject, queue: operation.queue)
+    }
+    if subscriptions[operation.sid] == nil {
+      if broker.limits.subscriptionsMax > 0, subscriptions.count >= broker.limits.subscriptionsMax {
+        return sendError("maximum subscriptions exceeded")
+      }
+      let subscription = Subscription(
+        subject: ByteString(operation.subject), queue: operation.queue.isEmpty ? nil : ByteString(operation.queue),
+        sid: ByteString(operation.sid), endpoint: self)
+      subscriptions.add(subscription)
+      broker.subscriptionCount += 1
+      account.add(subscription)
+    }
+    acknowledge()
+  }
+
+  private func unsubscribe(_ operation: borrowing ClientOperation) {
+    if let subscription = subscriptions[operation.sid] {
+      subscription.max = operation.max
+      if operation.max == 0 || subscription.delivered >= operation.max { drop(subscription) }
+    }
+    acknowledge()
+  }
+
+  /// Removes a subscription, also when its last delivery removed it from the account already.
+  func drop(_ subscription: Subscription) {
+    subscriptions.remove(subscription)
+    broker.subscriptionCount -= 1
+    account.remove(subscription)
+  }
+
+  private func dropSubscriptions() {
+    broker.subscriptionCount -= subscriptions.count
+    subscriptions.forEach { account.remove($0) }
+    subscriptions.removeAll()
+  }
+
+  // MARK: PING
+
+  private func schedulePing(after delay_ns: Int64) {
+    broker.host.after(delay_ns, pingTimer) { [unowned(unsafe) self] in  // safe: the timer is cancelled in `finish`
+      self.ping()
+    }
+  }
+
+  private func ping() {
+    guard pingsOutstanding <= broker.limits.pingsMax - 1 || pingsOutstanding == 0 else {
+      broker.staleConnections += 1
+      return refuse(.staleConnection)
+    }
+    pingsOutstanding += 1
+    pingSent_ns = broker.host.clock.monotonic_ns
+    stream.output.append(literal: "PING\r\n")
+    stream.wantsFlush()
+    schedulePing(after: broker.limits.pingInterval_ns)
+  }
+
+  private func pong() {
+    if pingsOutstanding > 0 { rtt_ns = broker.host.clock.monotonic_ns - pingSent_ns }
+    pingsOutstanding = 0
+  }
+
+  // MARK: Closing
+
+  private func refuse(_ violation: ProtocolViolation) {
+    switch violation {
+    case .unknownOperation: refuse(.unknownOperation)
+    case .controlLineTooLong: refuse(.controlLineExceeded)
+    case .payloadTooLarge: refuse(.payloadExceeded)
+    case .malformedArguments: close(.malformed)
+    }
+  }
+
+  /// Says why, then closes.
+  func refuse(_ cause: CloseCause) {
+    guard !isClosing else { return }
+    if let text = cause.text { sendError(text) }
+    close(cause)
+  }
+
+  /// Closes after what is waiting was written.
+  public func close(_ cause: CloseCause) {
+    guard !isClosing else { return }
+    isClosing = true
+    closeReason = cause.reason
+    finish()
+    stream.closeAfterFlush()
+  }
+
+  private func finish() {
+    broker.host.timers.cancel(pingTimer)
+    dropSubscriptions()
+    lastMatch = nil
+  }
+
+  public func closed(_ stream: ByteStream, reason: CloseReason) {
+    if !isClosing {
+      isClosing = true
+      switch reason {
+      case .outputOverflow:
+        closeReason = "Slow Consumer (Pending Bytes)"
+        broker.slowConsumers += 1
+        broker.host.log.info("cid:\(id) - Slow Consumer Detected: MaxPending of \(stream.output.limit) Exceeded")
+      case .writeDeadline:
+        closeReason = "Slow Consumer (Write Deadline)"
+        broker.slowConsumers += 1
+      case .failed: closeReason = "Read Error"
+      case .peerClosed, .closedHere: closeReason = "Client Closed"
+      }
+      finish()
+    }
+    stream.delegate = nil
+    broker.forget(self)
+  }
+
+  // MARK: Back-pressure
+
+  /// How long a fast producer waits for a slow consumer.
+  private static let stall_ns = 5 * millisecond_ns
+
+  /// Stops reading for a moment, because what this client publishes fills another connection's output.
+  public override func stall() {
+    guard !isClosing, !isStalled else { return }
+    isStalled = true
+    broker.stalledClients += 1
+    stream.setReading(false)
+    broker.host.after(Self.stall_ns) {
+      self.isStalled = false
+      if !self.isClosing { self.stream.setReading(true) }
+    }
+  }
+  private var isStalled = false
+}
