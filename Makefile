@@ -1,0 +1,45 @@
+# Everything a person or CI does with Petiole. Each target sets up what it needs and says so; the work is in packaging/*.sh.
+ARCH ?= amd64
+PYTHON := .venv/bin/python
+VERSION = $(shell packaging/version.sh)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test release deb bench format format-check clean venv
+MAKEFLAGS += --no-builtin-rules
+
+help: ## this table
+	@echo "Petiole: an edge leaf-node agent for NATS"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  ARCH=amd64|arm64|armhf chooses the machine for release and deb (now: $(ARCH))"
+
+demo: venv ## the main job against real nats-server backbones, shown live
+	@packaging/build-release.sh amd64
+	@$(PYTHON) demo/demo.py --petiole dist/amd64/petiole
+
+test: ## every test that CI runs
+	@packaging/test.sh
+
+release: ## dist/ARCH/petiole: the static shipping binary
+	@packaging/build-release.sh $(ARCH)
+
+deb: ## dist/petiole_VERSION_ARCH.deb
+	@packaging/build-deb.sh $(ARCH)
+
+bench: venv ## side-by-side numbers against nats-server on this machine (BENCH=--quick is shorter)
+	@packaging/setup-build.sh bench
+	@packaging/build-release.sh amd64
+	@$(PYTHON) bench/bench.py --petiole dist/amd64/petiole $(BENCH)
+
+format: ## put the Swift sources into form
+	@packaging/format.sh
+
+format-check: ## fail when a Swift source is not in form
+	@packaging/format.sh --check
+
+venv:
+	@packaging/setup-python.sh
+
+clean: ## remove what was built (keeps the downloaded sysroots and .venv)
+	rm -rf .build .build-amd64 .build-arm64 .build-armhf .build-deb dist
