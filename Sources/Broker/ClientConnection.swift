@@ -292,7 +292,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
 
   private func refuse(_ violation: ProtocolViolation) {
     switch violation {
-    case .unknownOperation: refuse(.unknownOperation)
+    case .unknownOperation: refuse(CloseCause.unknownOperation)
     case .controlLineTooLong: refuse(.controlLineExceeded)
     case .payloadTooLarge: refuse(.payloadExceeded)
     case .malformedArguments: close(.malformed)

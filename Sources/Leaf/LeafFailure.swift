@@ -1,0 +1,56 @@
+// Why a leaf link was not made or was lost.
+import Bytes
+import Platform
+
+/// Why a leaf link was not made or was lost.
+public enum LeafFailure: Error, Equatable {
+  case network(NetworkError)
+  case closedByHub
+  case noInfo
+  case noAnswerToConnect
+  case notALeafListener
+  case badInfo
+  case tlsRequired
+  case unknownCompression(String)
+  case clusterNameInvalid(String)
+  case protocolViolation
+  case compressionCorrupt
+  case pingsUnanswered
+  case outputOverflow
+  case loop
+  case sameCluster
+  case refusedByHub(String)
+  case closedHere
+
+  /// For people: what happened, and what to do where something can be done.
+  public var text: String {
+    switch self {
+    case .network(let error): "network: \(error)"
+    case .closedByHub: "the hub closed the connection"
+    case .noInfo: "the server did not say INFO in time"
+    case .noAnswerToConnect: "the hub did not answer CONNECT in time"
+    case .notALeafListener: "the server is not a leaf listener (check the port: 7422 by default)"
+    case .badInfo: "the server's INFO cannot be read"
+    case .tlsRequired: "the hub requires TLS, which this version of petiole does not speak"
+    case .unknownCompression(let mode): "the hub announces the unknown compression mode \"\(mode)\""
+    case .clusterNameInvalid(let name): "the hub's cluster name \"\(name)\" is not valid"
+    case .protocolViolation: "the hub sent what is not the leaf protocol"
+    case .compressionCorrupt: "the hub sent a corrupt compressed stream"
+    case .pingsUnanswered: "the hub does not answer PING"
+    case .outputOverflow: "the hub reads too slowly"
+    case .loop: "loop detected: this hub is reachable by another way already"
+    case .sameCluster: "the hub says that its cluster has the same name as this server: set another server_name"
+    case .refusedByHub(let text): "the hub refused: \(text)"
+    case .closedHere: "closed"
+    }
+  }
+
+  /// How long to stay away before the next attempt at this hub, beyond the ordinary delay (section 7), in nanoseconds.
+  public var penalty_ns: Int64 {
+    switch self {
+    case .loop, .sameCluster: 30 * second_ns
+    case .refusedByHub(let text) where text.hasPrefix("connection rejected since minimum version"): 5 * second_ns
+    default: 0
+    }
+  }
+}

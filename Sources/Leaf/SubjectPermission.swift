@@ -1,0 +1,47 @@
+// Allow and deny lists of subjects, as INFO conveys them.
+import Bytes
+import Interest
+import JSON
+
+/// What may pass: an empty allow list means everything, deny outranks allow (leafnode-protocol.md section 10).
+public struct SubjectPermission: Equatable {
+  public var allow: [ByteString]
+  public var deny: [ByteString]
+
+  public init(allow: [ByteString] = [], deny: [ByteString] = []) {
+    self.allow = allow
+    self.deny = deny
+  }
+
+  init(_ json: JSONValue) {
+    allow = Self.list(json["allow"])
+    deny = Self.list(json["deny"])
+  }
+
+  /// Entries may carry a queue group behind a blank, which does not matter here (section 3.4).
+  private static func list(_ json: JSONValue?) -> [ByteString] {
+    (json?.array ?? []).compactMap { entry in
+      entry.string.map { text in
+        text.withView { view in ByteString(view.firstIndex(of: ASCII.space).map { view.prefix($0) } ?? view) }
+      }
+    }
+  }
+
+  public var isUnrestricted: Bool { allow.isEmpty && deny.isEmpty }
+
+  /// Whether a message on `subject` (a literal) may pass.
+  public func permits(message subject: ByteView) -> Bool {
+    if !allow.isEmpty, !allow.contains(where: { Subject.matches(subject, $0) }) { return false }
+    return !deny.contains { Subject.matches(subject, $0) }
+  }
+
+  /// Whether interest in `subject` may be advertised (section 10.2): some allow entry covers it or lies inside it, and no deny entry
+  /// covers it.
+  public func permits(interest subject: ByteString) -> Bool {
+    if !allow.isEmpty {
+      let covered = allow.contains { Subject.isSubset(subject, of: $0) || Subject.isSubset($0, of: subject) }
+      guard covered else { return false }
+    }
+    return !deny.contains { Subject.isSubset(subject, of: $0) }
+  }
+}
