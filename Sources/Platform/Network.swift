@@ -70,6 +70,8 @@ open class ByteStream {
   /// Bytes read and written so far, as on the wire.
   public final var bytesRead = 0
   public final var bytesWritten = 0
+  /// How long the peer may take no byte at all before the stream is closed with `.writeDeadline` (nats-server's write_deadline).
+  public final var writeDeadline_ns: Int64 = 10 * second_ns
   public final let id: Int
   private final let turn: TurnQueue
   /// Whether the stream is on the list of those to be flushed at the end of this turn.
@@ -102,6 +104,11 @@ open class ByteStream {
   open func setReading(_ reading: Bool) { preconditionFailure("a stream must say how it pauses") }
   /// The kernel's measured round trip in microseconds (TCP_INFO minimum), or nil.
   open var kernelRTT_us: Int? { nil }
+  /// How long sent bytes may stay unacknowledged before the kernel gives the connection up (TCP_USER_TIMEOUT); 0 is the system's default.
+  open func setUserTimeout(_ timeout_ms: Int) {}
+
+  /// The mark below which a peer that was slow counts as caught up, and `drained` is told.
+  final var lowWater: Int { min(64 * 1024, output.limit / 4) }
 }
 
 /// A listening socket.

@@ -25,7 +25,7 @@ public final class OutputBuffer {
 
   public init(limit: Int = 64 * 1024 * 1024) { self.limit = limit }
 
-  deinit { for chunk in chunks { chunk.base.deallocate() } }
+  deinit { for chunk in chunks[first...] { chunk.base.deallocate() } }
 
   public var isEmpty: Bool { count == 0 }
   @inline(__always) public var overflowed: Bool { count > limit }

@@ -37,3 +37,91 @@ int linux_open(const char *path, int flags, unsigned mode);
 void linux_random(void *bytes, size_t size);
 /// CRC-32C (Castagnoli, reflected) of `size` bytes, continued from `crc` (0 to begin). Uses the CPU's instruction where there is one.
 uint32_t linux_crc32c(uint32_t crc, const void *bytes, size_t size);
+
+// Files (files.c): 64-bit offsets on every architecture. Functions that return int or int64_t give -1 and set errno on failure.
+int64_t linux_pread(int fd, void *bytes, size_t size, int64_t offset);
+int64_t linux_pwrite(int fd, const void *bytes, size_t size, int64_t offset);
+int linux_ftruncate(int fd, int64_t size);
+int64_t linux_file_size(int fd);
+/// 1 when `path` is a directory, 0 when it is something else.
+int linux_is_directory(const char *path);
+/// Bytes that an unprivileged process can still write on the file system of `path`.
+int64_t linux_free_space(const char *path);
+void *linux_directory_open(const char *path);
+/// The next name without "." and "..", valid until the next call, or NULL at the end.
+const char *linux_directory_next(void *directory);
+void linux_directory_close(void *directory);
+
+// The committer thread (committer.c): writes and syncs one batch at a time, and tells the loop through an eventfd.
+typedef struct linux_committer linux_committer;
+/// Starts the thread. `wake_fd` is an eventfd that gets 1 added when a job is done. NULL when no thread could be had.
+linux_committer *linux_committer_start(int wake_fd, int64_t sync_delay_ns);
+/// Hands over one job; the committer must be idle. The vector is copied, the bytes it points at are not.
+void linux_committer_submit(linux_committer *committer, int fd, const struct iovec *chunks, int count, int64_t offset);
+/// 0 or the errno of the job that ended, -1 while it is under way or when there was none. `failed_in_sync` tells which half failed.
+int linux_committer_result(linux_committer *committer, int *failed_in_sync);
+/// Waits for the job under way and ends the thread.
+void linux_committer_stop(linux_committer *committer);
+
+// Sockets (sockets.c). Addresses are 4 or 16 bytes in network order; an IPv4-mapped IPv6 address is given as its 4 bytes.
+typedef struct {
+  uint8_t bytes[16];
+  int32_t size;
+  uint16_t port;
+} linux_address;
+typedef struct {
+  uint32_t events;
+  uint32_t generation;
+  int32_t fd;
+} linux_event;
+/// The text of an address without its port; `text` has room for 64 characters. Returns the length.
+int linux_address_text(const linux_address *address, char *text);
+/// 1 when `text` spells an IPv4 or IPv6 address.
+int linux_address_parse(const char *text, linux_address *address);
+int linux_epoll_create(void);
+/// epoll_ctl(2) with `fd` and `generation` as the event's data.
+int linux_epoll_control(int epoll_fd, int operation, int fd, uint32_t events, uint32_t generation);
+/// epoll_wait(2); a signal is reported as no events.
+int linux_epoll_wait(int epoll_fd, linux_event *events, int limit, int timeout_ms);
+int linux_eventfd(void);
+/// Reads an eventfd or timerfd down to zero.
+void linux_eventfd_clear(int fd);
+/// A listening TCP socket, non-blocking. "::" accepts IPv4 as well.
+int linux_listen(const linux_address *address, int backlog);
+int linux_accept(int fd, linux_address *remote);
+/// A non-blocking TCP socket whose connection is under way or made.
+int linux_connect(const linux_address *address);
+/// The pending error of a socket (SO_ERROR), 0 for none.
+int linux_socket_error(int fd);
+int linux_local_address(int fd, linux_address *local);
+int64_t linux_receive(int fd, void *bytes, size_t size);
+/// sendmsg(2) without SIGPIPE.
+int64_t linux_send(int fd, const struct iovec *chunks, int count);
+/// Throws away the input that waits in the kernel, up to 1 MiB.
+void linux_discard_input(int fd);
+void linux_set_no_delay(int fd);
+void linux_set_user_timeout(int fd, unsigned timeout_ms);
+/// The least round trip that the kernel has measured on a connection in microseconds, or -1.
+int64_t linux_rtt_us(int fd);
+
+// The process and its clocks (process.c).
+int64_t linux_monotonic_ns(void);
+int64_t linux_wall_ns(void);
+/// Local time as `2026/11/22 20:12:19.761988`; `text` has room for 32 characters. Returns the length.
+int linux_log_time(char *text);
+/// Resident memory in bytes, or -1.
+int64_t linux_rss_bytes(void);
+/// Processor time of the whole process in nanoseconds.
+int64_t linux_cpu_ns(void);
+/// Raises the limit of open files to the hard limit and returns it, or -1.
+int64_t linux_raise_file_limit(void);
+/// Number of processors that this process may use, at least 1.
+int linux_processors(void);
+/// Blocks the signals and returns a signalfd for them.
+int linux_signalfd(const int *signals, int count);
+/// The next signal that arrived, or 0.
+int linux_signal_next(int fd);
+/// Whether descriptor 2 is the stream that systemd says goes to the journal (JOURNAL_STREAM).
+int linux_stderr_is_journal(void);
+/// Sends one datagram to the socket that `NOTIFY_SOCKET` names. 1 when sent, 0 when there is no such variable, -1 on failure.
+int linux_notify(const char *state);

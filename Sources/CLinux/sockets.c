@@ -1,0 +1,179 @@
+// TCP sockets and epoll, with addresses as plain bytes.
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+int linux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int linux_epoll_control(int epoll_fd, int operation, int fd, uint32_t events, uint32_t generation) {
+  struct epoll_event event = {.events = events, .data.u64 = ((uint64_t)generation << 32) | (uint32_t)fd};
+  return epoll_ctl(epoll_fd, operation, fd, &event);
+}
+
+int linux_epoll_wait(int epoll_fd, linux_event *events, int limit, int timeout_ms) {
+  struct epoll_event ready[256];
+  int count = epoll_wait(epoll_fd, ready, limit < 256 ? limit : 256, timeout_ms);
+  if (count < 0) return errno == EINTR ? 0 : -1;
+  for (int index = 0; index < count; index++) {
+    events[index].events = ready[index].events;
+    events[index].fd = (int32_t)(uint32_t)ready[index].data.u64;
+    events[index].generation = (uint32_t)(ready[index].data.u64 >> 32);
+  }
+  return count;
+}
+
+int linux_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+void linux_eventfd_clear(int fd) {
+  uint64_t count;
+  while (read(fd, &count, sizeof count) < 0 && errno == EINTR) {}
+}
+
+static socklen_t to_socket(const linux_address *address, struct sockaddr_storage *storage) {
+  memset(storage, 0, sizeof *storage);
+  if (address->size == 4) {
+    struct sockaddr_in *four = (struct sockaddr_in *)storage;
+    four->sin_family = AF_INET;
+    four->sin_port = htons(address->port);
+    memcpy(&four->sin_addr, address->bytes, 4);
+    return sizeof *four;
+  }
+  struct sockaddr_in6 *six = (struct sockaddr_in6 *)storage;
+  six->sin6_family = AF_INET6;
+  six->sin6_port = htons(address->port);
+  memcpy(&six->sin6_addr, address->bytes, 16);
+  return sizeof *six;
+}
+
+static void from_socket(const struct sockaddr_storage *storage, linux_address *address) {
+  memset(address, 0, sizeof *address);
+  if (storage->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)storage;
+    address->port = ntohs(six->sin6_port);
+    if (IN6_IS_ADDR_V4MAPPED(&six->sin6_addr)) {
+      address->size = 4;
+      memcpy(address->bytes, six->sin6_addr.s6_addr + 12, 4);
+    } else {
+      address->size = 16;
+      memcpy(address->bytes, &six->sin6_addr, 16);
+    }
+  } else {
+    const struct sockaddr_in *four = (const struct sockaddr_in *)storage;
+    address->size = 4;
+    address->port = ntohs(four->sin_port);
+    memcpy(address->bytes, &four->sin_addr, 4);
+  }
+}
+
+static int fail(int fd) {
+  int error = errno;
+  close(fd);
+  errno = error;
+  return -1;
+}
+
+int linux_address_text(const linux_address *address, char *text) {
+  if (inet_ntop(address->size == 4 ? AF_INET : AF_INET6, address->bytes, text, 64) == NULL) return 0;
+  return (int)strlen(text);
+}
+
+int linux_address_parse(const char *text, linux_address *address) {
+  memset(address, 0, sizeof *address);
+  if (inet_pton(AF_INET, text, address->bytes) == 1) {
+    address->size = 4;
+  } else if (inet_pton(AF_INET6, text, address->bytes) == 1) {
+    address->size = 16;
+  } else {
+    return 0;
+  }
+  return 1;
+}
+
+int linux_listen(const linux_address *address, int backlog) {
+  struct sockaddr_storage storage;
+  socklen_t size = to_socket(address, &storage);
+  int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  int on = 1, off = 0;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (storage.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  if (bind(fd, (struct sockaddr *)&storage, size) != 0 || listen(fd, backlog) != 0) return fail(fd);
+  return fd;
+}
+
+int linux_accept(int fd, linux_address *remote) {
+  struct sockaddr_storage storage = {0};
+  socklen_t size = sizeof storage;
+  int accepted = accept4(fd, (struct sockaddr *)&storage, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (accepted >= 0) from_socket(&storage, remote);
+  return accepted;
+}
+
+int linux_connect(const linux_address *address) {
+  struct sockaddr_storage storage;
+  socklen_t size = to_socket(address, &storage);
+  int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  if (connect(fd, (struct sockaddr *)&storage, size) != 0 && errno != EINPROGRESS && errno != EINTR) return fail(fd);
+  return fd;
+}
+
+int linux_socket_error(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
+}
+
+int linux_local_address(int fd, linux_address *local) {
+  struct sockaddr_storage storage = {0};
+  socklen_t size = sizeof storage;
+  if (getsockname(fd, (struct sockaddr *)&storage, &size) != 0) return -1;
+  from_socket(&storage, local);
+  return 0;
+}
+
+int64_t linux_receive(int fd, void *bytes, size_t size) {
+  ssize_t got;
+  do got = recv(fd, bytes, size, 0);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+int64_t linux_send(int fd, const struct iovec *chunks, int count) {
+  struct msghdr message = {.msg_iov = (struct iovec *)chunks, .msg_iovlen = (size_t)count};
+  ssize_t sent;
+  do sent = sendmsg(fd, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent;
+}
+
+void linux_discard_input(int fd) {
+  // On TCP, MSG_TRUNC drops bytes without copying them (tcp(7)).
+  while (recv(fd, NULL, 1 << 20, MSG_TRUNC | MSG_DONTWAIT) < 0 && errno == EINTR) {}
+}
+
+void linux_set_no_delay(int fd) {
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+void linux_set_user_timeout(int fd, unsigned timeout_ms) {
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}
+
+// struct tcp_info of <linux/tcp.h> has tcpi_min_rtt since Linux 4.6; glibc's <netinet/tcp.h> ends before it. The two headers
+// clash, so the offset is given here: 8 single bytes, 24 32-bit words, four 64-bit counters, two 32-bit words, then min_rtt.
+enum { min_rtt_offset = 148 };
+
+int64_t linux_rtt_us(int fd) {
+  uint8_t info[256];
+  socklen_t size = sizeof info;
+  memset(info, 0, sizeof info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &size) != 0) return -1;
+  uint32_t rtt = 0;
+  if (size >= min_rtt_offset + 4) memcpy(&rtt, info + min_rtt_offset, 4);
+  if (rtt == 0 || rtt == UINT32_MAX) {
+    if (size < offsetof(struct tcp_info, tcpi_rtt) + 4) return -1;
+    memcpy(&rtt, info + offsetof(struct tcp_info, tcpi_rtt), 4);
+  }
+  return rtt == 0 ? -1 : (int64_t)rtt;
+}
