@@ -18,7 +18,7 @@ wrong=0
 for file in "${existing[@]}"; do
   cmp -s "$file" "$copy/$file" && continue
   wrong=$((wrong + 1))
-  diff -u --label "$file" --label "$file (formatted)" "$file" "$copy/$file" | head -n 20 || true
+  diff -u --label "$file" --label "$file (formatted)" "$file" "$copy/$file" | head -n 20 || :
 done
 [ "$wrong" = 0 ] || { echo "format: $wrong of ${#existing[@]} files differ from their formatted form; run: make format" >&2; exit 1; }
 echo "format: ${#existing[@]} files are in form"

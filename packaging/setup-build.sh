@@ -27,7 +27,7 @@ missing=()
 for group in "$@"; do
   [ -n "${packages[$group]:-}" ] || { say "unknown group $group (known: ${!packages[*]})"; exit 2; }
   for package in ${packages[$group]}; do
-    state=$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | head -n 1)
+    state=$(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | head -n 1) || state=unknown
     [ "$state" = installed ] || missing+=("$package")
   done
 done

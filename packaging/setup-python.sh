@@ -2,7 +2,7 @@
 # setup-python.sh: makes .venv with what packaging/requirements.txt names. Does nothing when it is up to date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-stamp="$(sha256sum <packaging/requirements.txt) $(python3 --version 2>/dev/null || true) $PWD"
+stamp="$(sha256sum <packaging/requirements.txt) $(python3 --version 2>/dev/null || :) $PWD"
 [ "$(cat .venv/stamp 2>/dev/null)" = "$stamp" ] && exit 0
 packaging/setup-build.sh python
 stamp="$(sha256sum <packaging/requirements.txt) $(python3 --version) $PWD"
