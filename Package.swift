@@ -48,7 +48,9 @@ let present = floors.filter { FileManager.default.fileExists(atPath: Context.pac
 func tested(_ name: String) -> Bool { FileManager.default.fileExists(atPath: Context.packageDirectory + "/Tests/" + name + "Tests") }
 let top = FileManager.default.fileExists(atPath: Context.packageDirectory + "/Sources/petiole")
 
-func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byName(name: $0) } }
+func dependencies(_ names: [String]) -> [Target.Dependency] {
+  names.filter { name in (name.hasPrefix("C") && name != "Compression" && name != "Configuration") || present.contains { $0.name == name } }.map { .byName(name: $0) }
+}
 
 let package = Package(
   name: "petiole",

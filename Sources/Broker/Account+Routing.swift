@@ -18,7 +18,7 @@ extension Account {
 
   /// Delivers a message to what `match` holds: every plain subscription, one member of each queue group.
   @inline(__always)
-  func route(_ message: borrowing Message, through match: InterestMatch<Subscription>, from source: Endpoint) -> Bool {
+  func route(_ message: Message, through match: InterestMatch<Subscription>, from source: Endpoint) -> Bool {
     if match.queues.isEmpty, match.plain.count == 1 {
       // One subscriber: most of all messages.
       let subscription = match.plain[0]
@@ -34,14 +34,14 @@ extension Account {
     subscription.isActive && (subscription.endpoint !== source || (source.echoes && source.kind != .leaf))
   }
 
-  @inline(__always) private func give(_ message: borrowing Message, _ subscription: Subscription, _ source: Endpoint) -> Bool {
+  @inline(__always) private func give(_ message: Message, _ subscription: Subscription, _ source: Endpoint) -> Bool {
     guard subscription.endpoint.deliver(message, to: subscription, from: source) else { return false }
     subscription.delivered &+= 1
     if subscription.max > 0, subscription.delivered >= subscription.max { remove(subscription) }
     return true
   }
 
-  private func routeToMany(_ message: borrowing Message, _ match: InterestMatch<Subscription>, from source: Endpoint) -> Bool {
+  private func routeToMany(_ message: Message, _ match: InterestMatch<Subscription>, from source: Endpoint) -> Bool {
     routeMark &+= 1
     let mark = routeMark
     var taken = false
@@ -72,7 +72,7 @@ extension Account {
   /// Gives a message to one member of a queue group: a local one if any takes it (leafnode-protocol.md section 13.3). Otherwise
   /// returns the leaf link to name the group to.
   private func routeToQueue(
-    _ message: borrowing Message, _ queue: InterestMatch<Subscription>.QueueMatch, from source: Endpoint, _ taken: inout Bool
+    _ message: Message, _ queue: InterestMatch<Subscription>.QueueMatch, from source: Endpoint, _ taken: inout Bool
   ) -> Endpoint? {
     let members = queue.members
     let start = choose(below: members.count)

@@ -81,7 +81,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     return isClosing ? bytes.count : used
   }
 
-  @inline(__always) private func handle(_ operation: borrowing ClientOperation) {
+  @inline(__always) private func handle(_ operation: ClientOperation) {
     switch operation.kind {
     case .publish: publish(operation)
     case .ping:
@@ -122,7 +122,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
 
   // MARK: Publishing
 
-  @inline(__always) private func publish(_ operation: borrowing ClientOperation) {
+  @inline(__always) private func publish(_ operation: ClientOperation) {
     if operation.headerSize != nil, !options.headers { return close(.headersNotAllowed) }
     let size = operation.body.count
     received.count(size)
@@ -151,7 +151,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   }
 
   /// Reserved subjects that no client may use (client-protocol.md section 2.1).
-  @inline(__always) private func permitted(_ operation: borrowing ClientOperation) -> Bool {
+  @inline(__always) private func permitted(_ operation: ClientOperation) -> Bool {
     guard operation.subject.count > 0 else { return true }
     let first = operation.subject.base[0]
     if first == UInt8(ascii: "$") || first == UInt8(ascii: "_") {
@@ -179,7 +179,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   private static let stallNumerator = 3
   private static let stallDenominator = 4
 
-  public override func deliver(_ message: borrowing Message, to subscription: Subscription, from source: Endpoint) -> Bool {
+  public override func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
     guard !isClosing else { return false }
     let subject = message.shownSubject
     let headers = options.headers ? message.headers : ByteView()
@@ -223,7 +223,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
 
   // MARK: Subscribing
 
-  private func subscribe(_ operation: borrowing ClientOperation) {
+  private func subscribe(_ operation: ClientOperation) {
     guard Subject.isValid(operation.subject) else { return sendError("Invalid Subject") }
     if operation.queue.equals("_sys_") {
       return sendError("Permissions Violation for Subscription to ", quoting: operation.subject, queue: operation.queue)
@@ -242,7 +242,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     acknowledge()
   }
 
-  private func unsubscribe(_ operation: borrowing ClientOperation) {
+  private func unsubscribe(_ operation: ClientOperation) {
     if let subscription = subscriptions[operation.sid] {
       subscription.max = operation.max
       if operation.max == 0 || subscription.delivered >= operation.max { drop(subscription) }

@@ -27,7 +27,7 @@ open class Endpoint {
   }
 
   /// Takes a message for `subscription`. Returns whether it was taken (false: closed or closing, or forbidden).
-  open func deliver(_ message: borrowing Message, to subscription: Subscription, from source: Endpoint) -> Bool {
+  open func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
     preconditionFailure("an endpoint must say how it delivers")
   }
 
@@ -35,7 +35,7 @@ open class Endpoint {
   open func stall() {}
 
   /// Takes a message once for all plain matches and for the queue groups named in `queues` (leaf links only).
-  open func deliverOnce(_ message: borrowing Message, queues: [ByteString], from source: Endpoint) -> Bool {
+  open func deliverOnce(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
     preconditionFailure("only a leaf link gets one copy for many subscriptions")
   }
 }
@@ -44,7 +44,7 @@ open class Endpoint {
 public final class InternalEndpoint: Endpoint {
   public init(account: Account) { super.init(kind: .internal, id: 0, account: account) }
 
-  public override func deliver(_ message: borrowing Message, to subscription: Subscription, from source: Endpoint) -> Bool {
+  public override func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
     guard let handler = subscription.handler else { return false }
     handler(message, source)
     return true

@@ -1,0 +1,48 @@
+// What the other end of a leaf link has been told of our interest: counts per subject, weights per queue group. Pure.
+import Bytes
+
+/// Interest as advertised on one leaf link: plain subjects once, queue groups with their number of members
+/// (leafnode-protocol.md section 11.1).
+struct LeafInterest {
+  /// What to say after a change.
+  enum Change: Equatable {
+    case none
+    /// `LS+`; weight 0 for a plain subject.
+    case add(weight: Int)
+    /// `LS-`
+    case remove
+  }
+
+  private var counts = ByteMap<Int>()
+
+  /// Number of entries the other end knows.
+  var count: Int { counts.count }
+
+  /// "subject" or "subject queue", as they stand on the wire.
+  static func key(_ subject: ByteString, _ queue: ByteString?) -> ByteString {
+    guard let queue else { return subject }
+    var key = subject.bytes
+    key.append(ASCII.space)
+    key.append(queue)
+    return ByteString(key)
+  }
+
+  mutating func add(_ subject: ByteString, _ queue: ByteString?, weight: Int = 1) -> Change {
+    let key = Self.key(subject, queue)
+    let count = (counts[key] ?? 0) + weight
+    counts.set(key, count)
+    if queue != nil { return .add(weight: count) }
+    return count == weight ? .add(weight: 0) : .none
+  }
+
+  mutating func remove(_ subject: ByteString, _ queue: ByteString?, weight: Int = 1) -> Change {
+    let key = Self.key(subject, queue)
+    guard let count = counts[key] else { return .none }
+    guard count > weight else {
+      counts.remove(key)
+      return .remove
+    }
+    counts.set(key, count - weight)
+    return queue == nil ? .none : .add(weight: count - weight)
+  }
+}

@@ -1,0 +1,42 @@
+// Messages from the hub.
+import Broker
+import Bytes
+import Interest
+import Wire
+
+extension LeafLink {
+  func receiveMessage(_ operation: LeafOperation) {
+    guard isEstablished else { return end(.protocolViolation) }
+    received.count(operation.body.count)
+    account.received.count(operation.body.count)
+    // What this side may not import is dropped without a word, as real spokes do (section 10.1).
+    if !importPermission.isUnrestricted, !importPermission.permits(message: operation.subject) { return }
+    var message = Message(
+      subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)
+    if let (reply, presented) = Self.splitDelivery(operation.reply) {
+      message.reply = reply
+      message.presentedSubject = presented
+    }
+    if operation.queues.isEmpty {
+      account.routeFromLeaf(message, queues: [], from: self)
+    } else {
+      var queues: [ByteString] = []
+      operation.forEachQueue { queues.append(ByteString($0)) }
+      account.routeFromLeaf(message, queues: queues, from: self)
+    }
+  }
+
+  /// A JetStream delivery carries its original subject behind an `@` in the ack reply (section 13.4).
+  static func splitDelivery(_ reply: ByteView) -> (reply: ByteView, subject: ByteView)? {
+    guard reply.hasPrefix("$JS.ACK.") else { return nil }
+    var dots = 0
+    for index in 0..<reply.count {
+      if reply[index] == ASCII.dot {
+        dots += 1
+      } else if reply[index] == ASCII.at, dots >= 8, index < reply.count - 1 {
+        return (reply.prefix(index), reply.dropFirst(index + 1))
+      }
+    }
+    return nil
+  }
+}
