@@ -1,5 +1,6 @@
 // What a client is sent: INFO, errors, messages.
 import Bytes
+import Interest
 import JSON
 import Platform
 

@@ -1,0 +1,321 @@
+// Forwarding one stream to a hub's JetStream: the decisions, without I/O. What is sent, what is asked, what is remembered.
+// How it never loses and never doubles is told in docs/forwarding.md.
+import Bytes
+
+/// How far a forward has come; survives restarts.
+public struct ForwardProgress: Equatable {
+  /// Everything up to this sequence of the edge stream is in the hub's stream, or was not to be forwarded.
+  public var acknowledged: UInt64 = 0
+  /// The hub's stream; empty before it was found.
+  public var hubStream = ByteString()
+  /// Messages that were sent but not acknowledged can stand in the hub's stream only behind this sequence.
+  public var hubSequence: UInt64 = 0
+
+  public init() {}
+}
+
+/// Decides for one forward.
+public struct ForwardMachine: ~Copyable {
+  /// Most messages in flight: enough to fill a link of 250 ms round trip with 1,000 messages a second many times over, few enough to be
+  /// looked up after a break.
+  public static let windowMax = 512
+  /// Most bytes in flight.
+  public static let windowBytesMax = 1024 * 1024
+  /// A hub that neither acknowledges nor refuses for so long is asked what it has.
+  public static let ackTimeout_ms: Int64 = 10_000
+  /// A request to the hub's API is repeated after so long without an answer.
+  public static let requestTimeout_ms: Int64 = 5_000
+  /// After a refusal the next attempt comes after this, doubling up to the second number.
+  public static let retry_ms: Int64 = 1_000
+  public static let retryMax_ms: Int64 = 30_000
+  /// Messages of one look into the hub's stream.
+  public static let scanBatch = 256
+
+  /// Where the forward stands, for people and monitoring.
+  public enum State: Equatable {
+    /// No link.
+    case offline
+    /// Asking which stream of the hub takes the subjects.
+    case locating
+    /// Looking up which of the messages in doubt the hub has.
+    case comparing
+    case forwarding
+    /// Everything is acknowledged.
+    case upToDate
+    /// Waiting before the next attempt, and why.
+    case refused(String)
+  }
+
+  public enum Action: Equatable {
+    /// Ask the hub's API for the streams that take the forward's subjects.
+    case findStream
+    /// Write progress down before anything is sent, and report with `progressSaved`.
+    case saveProgress
+    /// Make a consumer on the hub's stream behind `after`, for headers only.
+    case createScan(stream: ByteString, after: UInt64)
+    /// Ask the scan's consumer for the next messages.
+    case fetchScan
+    /// The scan's consumer is not needed any more.
+    case deleteScan
+    /// Call `fill` to send messages.
+    case send
+    /// Call `wake` at this time.
+    case wakeUp(at_ms: Int64)
+  }
+
+  struct InFlight: Equatable {
+    var sequence: UInt64
+    var size: Int
+    var acknowledged: Bool
+    var hubSequence: UInt64
+  }
+
+  public private(set) var state = State.offline
+  public private(set) var progress: ForwardProgress
+  /// The next sequence to look at for sending.
+  public private(set) var next: UInt64
+  /// The highest sequence that may ever have been sent.
+  private var sentMax: UInt64
+  private var inFlight: [InFlight] = []
+  private var firstInFlight = 0
+  private var inFlightBytes = 0
+  /// Messages in doubt that the hub turned out to have.
+  private var present: Set<UInt64> = []
+  private var deadline_ms: Int64?
+  private var failures = 0
+  /// Whether the stream's position at the hub was written down before the first message went.
+  private var located: Bool
+  /// One message at first, more once the hub has acknowledged on this link.
+  private var window = 1
+
+  public private(set) var delivered: UInt64 = 0
+  public private(set) var duplicates: UInt64 = 0
+  public private(set) var refusals: UInt64 = 0
+  public private(set) var resent: UInt64 = 0
+
+  /// `last` is the edge stream's last sequence at start: anything up to it may have been sent before a crash.
+  public init(progress: ForwardProgress, last: UInt64) {
+    self.progress = progress
+    next = progress.acknowledged + 1
+    located = !progress.hubStream.isEmpty
+    sentMax = located ? max(last, progress.acknowledged) : progress.acknowledged
+  }
+
+  public var inFlightCount: Int { inFlight.count - firstInFlight }
+  private var inDoubt: Bool { sentMax > progress.acknowledged }
+
+  // MARK: The link
+
+  public mutating func linkUp(now_ms: Int64) -> [Action] {
+    forgetFlight()
+    window = 1
+    failures = 0
+    return locate(now_ms)
+  }
+
+  public mutating func linkDown() {
+    state = .offline
+    deadline_ms = nil
+    forgetFlight()
+  }
+
+  /// Nothing is in flight any more; what was is in doubt until the hub was asked.
+  private mutating func forgetFlight() {
+    inFlight.removeAll(keepingCapacity: false)
+    firstInFlight = 0
+    inFlightBytes = 0
+    present = []
+    next = progress.acknowledged + 1
+  }
+
+  private mutating func locate(_ now_ms: Int64) -> [Action] {
+    state = .locating
+    return [.findStream, expect(now_ms, Self.requestTimeout_ms)]
+  }
+
+  private mutating func expect(_ now_ms: Int64, _ delay_ms: Int64) -> Action {
+    deadline_ms = now_ms + delay_ms
+    return .wakeUp(at_ms: now_ms + delay_ms)
+  }
+
+  /// Waits, then begins again from asking the hub.
+  private mutating func refuse(_ text: String, _ now_ms: Int64) -> [Action] {
+    refusals += 1
+    forgetFlight()
+    state = .refused(text)
+    let delay = min(Self.retry_ms << Int64(min(failures, 5)), Self.retryMax_ms)
+    failures += 1
+    return [expect(now_ms, delay)]
+  }
+
+  // MARK: Finding the hub's stream
+
+  /// The hub's streams that take the forward's subjects, with their last sequences.
+  public mutating func foundStreams(_ streams: [(name: ByteString, last: UInt64)], now_ms: Int64) -> [Action] {
+    guard state == .locating else { return [] }
+    guard streams.count == 1, let stream = streams.first else {
+      if streams.isEmpty { return refuse("no stream at the hub takes these subjects: create one there", now_ms) }
+      let names = streams.map { $0.name.string }.joined(separator: ", ")
+      return refuse("several streams at the hub take these subjects (\(names)): make `to` fit one of them", now_ms)
+    }
+    if located, stream.name == progress.hubStream {
+      guard inDoubt else { return begin(now_ms) }
+      state = .comparing
+      return [.createScan(stream: stream.name, after: progress.hubSequence), expect(now_ms, Self.requestTimeout_ms)]
+    }
+    // A stream that has not been forwarded to before holds nothing of ours; but say so durably before the first message goes, or a
+    // crash would leave no place to begin looking from.
+    located = true
+    progress.hubStream = stream.name
+    progress.hubSequence = stream.last
+    sentMax = progress.acknowledged
+    deadline_ms = nil
+    return [.saveProgress]
+  }
+
+  public mutating func requestFailed(_ text: String, now_ms: Int64) -> [Action] {
+    switch state {
+    case .locating, .comparing: refuse(text, now_ms)
+    case .offline, .forwarding, .upToDate, .refused: []
+    }
+  }
+
+  public mutating func progressSaved(now_ms: Int64) -> [Action] {
+    guard state == .locating else { return [] }
+    return begin(now_ms)
+  }
+
+  // MARK: Comparing
+
+  /// The scan's consumer is there, with so many messages to look at.
+  public mutating func scanCreated(pending: UInt64, now_ms: Int64) -> [Action] {
+    guard state == .comparing else { return [] }
+    if pending == 0 { return [.deleteScan] + begin(now_ms) }
+    return [.fetchScan, expect(now_ms, Self.requestTimeout_ms)]
+  }
+
+  /// One message of the hub's stream: ours with `sequence`, or somebody else's (nil). `pending` more follow.
+  public mutating func scanned(_ sequence: UInt64?, pending: UInt64, endOfBatch: Bool, now_ms: Int64) -> [Action] {
+    guard state == .comparing else { return [] }
+    if let sequence, sequence > progress.acknowledged { present.insert(sequence) }
+    if pending == 0 { return [.deleteScan] + begin(now_ms) }
+    if endOfBatch { return [.fetchScan, expect(now_ms, Self.requestTimeout_ms)] }
+    deadline_ms = now_ms + Self.requestTimeout_ms
+    return []
+  }
+
+  private mutating func begin(_ now_ms: Int64) -> [Action] {
+    state = .forwarding
+    deadline_ms = nil
+    next = progress.acknowledged + 1
+    return [.send]
+  }
+
+  // MARK: Sending
+
+  /// Whether another message may go now.
+  public var maySend: Bool {
+    switch state {
+    case .forwarding, .upToDate: inFlightCount < window && inFlightBytes < Self.windowBytesMax
+    case .offline, .locating, .comparing, .refused: false
+    }
+  }
+
+  /// What to do with the message `sequence`, the next one of the edge stream: send it (true), or pass over it because the hub has it.
+  public func wants(_ sequence: UInt64) -> Bool { !present.contains(sequence) }
+
+  /// The message was handed to the link.
+  public mutating func sent(_ sequence: UInt64, size: Int, now_ms: Int64) -> [Action] {
+    precondition(sequence >= next, "messages are forwarded in order")
+    if sequence <= sentMax { resent += 1 }
+    sentMax = max(sentMax, sequence)
+    next = sequence + 1
+    state = .forwarding
+    inFlight.append(InFlight(sequence: sequence, size: size, acknowledged: false, hubSequence: 0))
+    inFlightBytes += size
+    return inFlightCount == 1 ? [expect(now_ms, Self.ackTimeout_ms)] : []
+  }
+
+  /// The message need not be sent: its subject is not forwarded, or the hub has it.
+  public mutating func passed(_ sequence: UInt64) {
+    precondition(sequence >= next, "messages are forwarded in order")
+    next = sequence + 1
+    present.remove(sequence)
+    if inFlightCount == 0 {
+      progress.acknowledged = sequence
+    } else {
+      inFlight.append(InFlight(sequence: sequence, size: 0, acknowledged: true, hubSequence: 0))
+    }
+  }
+
+  /// There is nothing more in the edge stream.
+  public mutating func exhausted() {
+    if inFlightCount == 0, state == .forwarding {
+      state = .upToDate
+      deadline_ms = nil
+    }
+  }
+
+  // MARK: Acknowledgements
+
+  /// The hub has stored `sequence` as its `hubSequence`.
+  public mutating func acknowledged(_ sequence: UInt64, hubSequence: UInt64, duplicate: Bool, now_ms: Int64) -> [Action] {
+    guard let index = find(sequence), !inFlight[index].acknowledged else { return [] }
+    inFlight[index].acknowledged = true
+    inFlight[index].hubSequence = hubSequence
+    if duplicate { duplicates += 1 } else { delivered += 1 }
+    failures = 0
+    window = Self.windowMax
+    let wasFirst = index == firstInFlight
+    while firstInFlight < inFlight.count, inFlight[firstInFlight].acknowledged {
+      let done = inFlight[firstInFlight]
+      progress.acknowledged = done.sequence
+      if done.hubSequence > 0 { progress.hubSequence = max(progress.hubSequence, done.hubSequence) }
+      inFlightBytes -= done.size
+      firstInFlight += 1
+    }
+    if firstInFlight == inFlight.count || firstInFlight > Self.windowMax {
+      inFlight.removeFirst(firstInFlight)
+      firstInFlight = 0
+    }
+    // The timeout counts from the last progress.
+    if wasFirst { deadline_ms = inFlightCount > 0 ? now_ms + Self.ackTimeout_ms : nil }
+    return [.send]
+  }
+
+  /// The hub has refused `sequence`.
+  public mutating func refused(_ sequence: UInt64, _ text: String, now_ms: Int64) -> [Action] {
+    guard find(sequence) != nil else { return [] }
+    return refuse(text, now_ms)
+  }
+
+  private func find(_ sequence: UInt64) -> Int? {
+    var low = firstInFlight
+    var high = inFlight.count
+    while low < high {
+      let middle = (low + high) / 2
+      if inFlight[middle].sequence < sequence { low = middle + 1 } else { high = middle }
+    }
+    return low < inFlight.count && inFlight[low].sequence == sequence ? low : nil
+  }
+
+  // MARK: Time
+
+  public mutating func wake(now_ms: Int64) -> [Action] {
+    guard let deadline_ms else { return [] }
+    guard now_ms >= deadline_ms else { return [.wakeUp(at_ms: deadline_ms)] }
+    self.deadline_ms = nil
+    switch state {
+    case .offline, .upToDate: return []
+    case .refused: return locate(now_ms)
+    case .locating: return refuse("the hub's JetStream does not answer", now_ms)
+    case .comparing: return [.deleteScan] + refuse("the hub's JetStream does not answer", now_ms)
+    case .forwarding:
+      guard inFlightCount > 0 else { return [] }
+      // Neither acknowledged nor refused: nothing may be assumed, so ask what is there.
+      forgetFlight()
+      window = 1
+      return locate(now_ms)
+    }
+  }
+}
