@@ -123,14 +123,12 @@ import Testing
       var held: [InterestMatch<Subscriber>] = []
       for step in 0..<1500 {
         switch Int.random(in: 0..<10, using: &random) {
-        case 0, 1,
-          2 where list.count < 60:
+        case 0...2 where list.count < 60:
           let pattern = Model.pattern(&random, words: words, depth: 4)
           let queue = groups.randomElement(using: &random)!
           let subscriber = Subscriber(step)
           list.append((pattern, queue, subscriber, tree.insert(subject: ByteString(pattern), queue: queue, subscriber)))
-        case 3,
-          4 where !list.isEmpty:
+        case 3...4 where !list.isEmpty:
           let gone = list.remove(at: Int.random(in: 0..<list.count, using: &random))
           if step % 2 == 0 {
             #expect(tree.remove(gone.handle) === gone.subscriber)
