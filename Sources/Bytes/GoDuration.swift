@@ -97,8 +97,8 @@ public enum GoDuration {
     if index < rest.count, rest[index] == ASCII.dot {
       index += 1
       while index < rest.count, ASCII.isDigit(rest[index]) {
-        // Beyond 18 digits nothing changes any more.
-        if numerator < 100_000_000_000_000_000 {
+        // Go stops here too, so that both round alike; what follows is less than a nanosecond.
+        if numerator <= UInt64(Int64.max) / 10 {
           numerator = numerator * 10 + UInt64(rest[index] - ASCII.zero)
           scale *= 10
         }

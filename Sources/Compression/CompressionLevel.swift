@@ -1,0 +1,9 @@
+// How hard a sender tries. Receivers do not care: every level is the same format.
+
+/// What an encoder does with a chunk.
+public enum CompressionLevel: Equatable, Sendable {
+  /// Frames the bytes as they are (`s2_uncompressed`): for links where bandwidth is no concern.
+  case uncompressed
+  /// One hash table, one candidate a position (`s2_fast`).
+  case fast
+}
