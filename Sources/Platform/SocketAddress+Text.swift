@@ -4,7 +4,7 @@ import CLinux
 
 extension SocketAddress: CustomStringConvertible {
   /// "127.0.0.1", "::1"
-  public var host: String {
+  public var hostText: String {
     var raw = raw
     return withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { text in
       let start = text.bindMemory(to: CChar.self).baseAddress!
@@ -14,7 +14,7 @@ extension SocketAddress: CustomStringConvertible {
   }
 
   /// "127.0.0.1:4222", "[::1]:4222"
-  public var description: String { address.count == 4 ? "\(host):\(port)" : "[\(host)]:\(port)" }
+  public var description: String { address.count == 4 ? "\(hostText):\(port)" : "[\(hostText)]:\(port)" }
 
   /// The address that `host` spells ("127.0.0.1", "::1", "[::1]"), or nil when it is something else, such as a name.
   public init?(literal host: String, port: UInt16) {
