@@ -124,6 +124,7 @@ public final class Account {
 public struct Traffic {
   public var messages = 0
   public var bytes = 0
+  public init() {}
   @inline(__always) public mutating func count(_ size: Int) {
     messages &+= 1
     bytes &+= size

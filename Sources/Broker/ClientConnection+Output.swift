@@ -15,13 +15,13 @@ extension ClientConnection {
     json.field("proto", 1)
     json.field("go", ServerIdentity.compiler)
     let address = broker.address ?? stream.local
-    json.field("host", address.host)
+    json.field("host", address.hostText)
     json.field("port", Int(address.port))
     json.field("headers", broker.limits.headers)
     json.field("max_payload", broker.limits.payloadMax)
     json.fieldUnlessFalse("jetstream", broker.jetStream)
     json.field("client_id", id)
-    json.field("client_ip", stream.remote.host)
+    json.field("client_ip", stream.remote.hostText)
     json.fieldUnlessEmpty("domain", broker.domain)
     json.fieldUnlessFalse("ldm", broker.isLameDuck)
     if afterFirstPong {

@@ -85,6 +85,14 @@ public struct ByteView {
     count >= other.count && (other.count == 0 || memcmp(base + (count - other.count), other.base, other.count) == 0)
   }
 
+  /// Whether `literal` stands anywhere in the view.
+  public func contains(_ literal: StaticString) -> Bool {
+    let wanted = ByteView(literal)
+    guard wanted.count <= count else { return false }
+    for start in 0...(count - wanted.count) where slice(start, start + wanted.count) == wanted { return true }
+    return false
+  }
+
   /// Equal apart from the case of ASCII letters.
   public func equalsIgnoringCase(_ other: ByteView) -> Bool {
     guard count == other.count else { return false }

@@ -25,26 +25,26 @@ public enum LeafCompressionMode: Equatable, Sendable {
 /// What both ends agreed on.
 public enum LeafCompressionChoice: Equatable, Sendable {
   /// `said` is what CONNECT tells the hub for its monitoring: "off" or "not supported".
-  case none(said: StaticString)
+  case uncompressed(said: String)
   case s2(LeafCompressionMode)
 
   /// The table of section 15.2, from the solicitor's side.
   public static func choose(own: LeafCompressionMode, peer: ByteString?) -> LeafCompressionChoice? {
-    guard let peer else { return .none(said: "not supported") }
+    guard let peer else { return .uncompressed(said: "not supported") }
     switch peer {
-    case "not supported": return .none(said: "not supported")
-    case "off": return .none(said: "off")
-    case "accept": return own == .off || own == .accept ? .none(said: "off") : .s2(own)
+    case "not supported": return .uncompressed(said: "not supported")
+    case "off": return .uncompressed(said: "off")
+    case "accept": return own == .off || own == .accept ? .uncompressed(said: "off") : .s2(own)
     case "s2_fast", "s2_better", "s2_best", "s2_uncompressed":
       switch own {
-      case .off: return .none(said: "off")
+      case .off: return .uncompressed(said: "off")
       // Better and best are the sender's own choice; this end sends at its own level.
       case .accept: return .s2(.s2Fast)
       case .s2Fast, .s2Auto: return .s2(own)
       }
     case "s2_auto":
       switch own {
-      case .off: return .none(said: "off")
+      case .off: return .uncompressed(said: "off")
       case .accept: return .s2(.s2Fast)
       case .s2Fast, .s2Auto: return .s2(own)
       }

@@ -66,7 +66,7 @@ public struct LeafHandshake: ~Copyable {
     case .s2(let mode):
       state = .awaitingCompressedInfo
       return .requestCompression(mode)
-    case .none:
+    case .uncompressed:
       state = .awaitingAnswer
       return connect(info)
     }

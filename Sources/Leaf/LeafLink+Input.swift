@@ -7,7 +7,7 @@ import Wire
 extension LeafLink {
   func receiveMessage(_ operation: LeafOperation) {
     guard isEstablished else { return end(.protocolViolation) }
-    received.count(operation.body.count)
+    receivedTraffic.count(operation.body.count)
     account.received.count(operation.body.count)
     // What this side may not import is dropped without a word, as real spokes do (section 10.1).
     if !importPermission.isUnrestricted, !importPermission.permits(message: operation.subject) { return }

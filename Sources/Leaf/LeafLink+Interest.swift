@@ -10,7 +10,7 @@ extension LeafLink: InterestObserver {
   /// Everything this side has, in one burst (leafnode-protocol.md section 12.1): local subscriptions, the sources of subject
   /// mappings, the mark against loops.
   func advertiseAll() {
-    account.interest.forEach { subscription in
+    account.interest.forEach { _, _, subscription, _ in
       if subscription.kind != .leaf { self.advertise(subscription.subject, subscription.queue, added: true) }
     }
     for mapping in account.mappings { advertise(mapping.source, nil, added: true) }

@@ -62,8 +62,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   private var heardSincePing = false
   public private(set) var rtt_ns: Int64?
 
-  public var received = Traffic()
-  public internal(set) var sent = Traffic()
+  public internal(set) var receivedTraffic = Traffic()
+  public internal(set) var sentTraffic = Traffic()
   /// Messages that were not sent because the hub forbids them or takes none so large.
   public internal(set) var dropped = 0
   public let since_ns: Int64
@@ -98,8 +98,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public var pending: Int { output.pending }
   public var compressionName: StaticString {
     switch handshake.choice {
-    case .s2(let mode): mode == .s2Auto ? (output.level == .fast ? "s2_fast" : "s2_uncompressed") : mode.name
-    case .none?: "off"
+    case .s2(let mode)?: mode == .s2Auto ? (output.level == .fast ? "s2_fast" : "s2_uncompressed") : mode.name
+    case .uncompressed?: "off"
     case nil: ""
     }
   }
@@ -222,8 +222,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     json.fieldUnlessEmpty("domain", options.domain)
     json.fieldUnlessFalse("jetstream", options.jetStream)
     json.fieldUnlessFalse("headers", info.headers)
-    if case .none(let said) = handshake.choice {
-      json.field("compress_mode", literal: said)
+    if case .uncompressed(let said)? = handshake.choice {
+      json.field("compress_mode", said)
     } else {
       json.field("compress_mode", literal: compressionName)
     }
@@ -273,10 +273,10 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   /// An error alone does not end a leaf link: the hub closes when it means to (section 7). A loop does.
   private func receiveError(_ text: ByteView) {
-    let text = text.prefix(min(text.count, 512)).string
-    host.log.error("leafnode \(remote) - hub says: \(text)")
+    let text = text.prefix(min(text.count, 512))
+    host.log.error("leafnode \(remote) - hub says: \(text.string)")
     if text.contains("Loop detected") { return end(.loop) }
-    refusal = text.contains("remote leafnode has same cluster name") ? .sameCluster : .refusedByHub(text)
+    refusal = text.contains("remote leafnode has same cluster name") ? .sameCluster : .refusedByHub(text.string)
   }
   /// What the hub complained about before it closed.
   private var refusal: LeafFailure?
@@ -305,7 +305,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     pingsOutstanding = 0
     let rtt = host.clock.monotonic_ns - pingSent_ns
     rtt_ns = rtt
-    if case .s2(.s2Auto) = handshake.choice { output.level = level(.s2Auto) }
+    if case .s2(.s2Auto)? = handshake.choice { output.level = level(.s2Auto) }
     owner?.linkMeasured(self, rtt_ns: rtt)
   }
 
@@ -350,7 +350,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
       return false
     }
     output.message(message, queues: queues, headers: info.headers)
-    sent.count(message.size)
+    sentTraffic.count(message.size)
     if source.kind == .client, output.pending > options.pendingMax / 4 * 3 { source.stall() }
     return true
   }
@@ -360,7 +360,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public func send(_ message: Message) -> Bool {
     guard isEstablished, maySend(message.subject), message.size <= info.maxPayload else { return false }
     output.message(message, queues: [], headers: info.headers)
-    sent.count(message.size)
+    sentTraffic.count(message.size)
     return true
   }
 }
