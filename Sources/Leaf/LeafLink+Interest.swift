@@ -43,7 +43,7 @@ extension LeafLink: InterestObserver {
   func receiveInterest(_ operation: LeafOperation) {
     guard isEstablished, Subject.isValid(operation.subject) else { return }
     if operation.subject.hasPrefix("$LDS.") {
-      if operation.kind == .subscribe, loopSubject == operation.subject {
+      if operation.kind == .subscribe, loopMarks.contains(operation.subject) {
         output.append(literal: "-ERR 'Loop detected for leafnode account=\"")
         output.append(account.name)
         output.append(literal: "\". Delaying attempt to reconnect for 30s'\r\n")

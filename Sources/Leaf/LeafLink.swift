@@ -50,8 +50,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   var localInterest = LeafInterest()
   /// Subjects that the forwarder carries and that therefore do not also go live.
   public var forwardedSubjects: [ByteString] = []
-  /// This link's mark against loops (section 9.5).
+  /// This link's mark against loops (section 9.5), and those of all links of this server.
   let loopSubject: ByteString
+  let loopMarks: LoopMarks
 
   public private(set) var isEnded = false
   private let started_ns: Int64
@@ -68,17 +69,18 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public internal(set) var dropped = 0
   public let since_ns: Int64
 
-  /// Takes over a connected stream. `loopSubject` is the account's `$LDS.…`, the same for all its links.
-  public init(host: Host, id: UInt64, account: Account, stream: ByteStream, options: LeafOptions, loopSubject: ByteString, scratch: S2Scratch) {
+  /// Takes over a connected stream.
+  public init(host: Host, id: UInt64, account: Account, stream: ByteStream, options: LeafOptions, shared: LeafShared) {
     self.host = host
     self.options = options
     self.stream = stream
-    self.loopSubject = loopSubject
-    self.scratch = scratch
+    loopMarks = shared.loopMarks
+    loopSubject = shared.loopMarks.new(host.entropy)
+    scratch = shared.scratch
     remote = stream.remote
     handshake = LeafHandshake(mode: options.compression)
     parser = LeafParser(payloadMax: options.payloadMax)
-    output = LeafOutput(stream: stream, scratch: scratch)
+    output = LeafOutput(stream: stream, scratch: shared.scratch)
     started_ns = host.clock.monotonic_ns
     since_ns = host.clock.wall_ns
     super.init(kind: .leaf, id: id, account: account)
@@ -318,6 +320,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     host.timers.cancel(deadline)
     host.timers.cancel(pingTimer)
     account.stopObserving(self)
+    loopMarks.remove(loopSubject)
     dropRemoteInterest()
     output.flush()
     stream.closeAfterFlush()
@@ -355,12 +358,18 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     return true
   }
 
-  /// Sends a message to the hub directly, past routing and past what is held back for the forwarder: the forwarder's own.
+  /// Sends a message to the hub directly, past routing and past what is held back for the forwarder: the forwarder's own. It is a
+  /// client of the hub's JetStream and so may speak to its API, which nothing else on this side may.
   /// False: the link does not work, the hub forbids it, or takes none so large.
   public func send(_ message: Message) -> Bool {
-    guard isEstablished, maySend(message.subject), message.size <= info.maxPayload else { return false }
+    guard isEstablished, exportPermission.isUnrestricted || exportPermission.permits(message: message.subject),
+      message.size <= info.maxPayload
+    else { return false }
     output.message(message, queues: [], headers: info.headers)
     sentTraffic.count(message.size)
     return true
   }
+
+  /// The hub's JetStream API, as requests over this link name it.
+  public var hubAPIPrefix: String { info.domain.isEmpty ? "$JS.API." : "$JS.\(info.domain.string).API." }
 }

@@ -1,0 +1,275 @@
+// The composition root: options and a host go in, a running agent comes out. Nothing here decides; it makes the parts and ties them.
+import Broker
+import Bytes
+import Configuration
+import Interest
+import JetStream
+import Leaf
+import LogStore
+import Monitoring
+import Platform
+import Uplink
+
+/// A whole agent: local server, streams, uplink, forwards, monitoring.
+public final class Agent {
+  /// This release.
+  public static let release: ByteString = "0.1.0"
+
+  public let host: Host
+  public let options: Options
+  public let broker: Broker
+  public private(set) var store: LogStore?
+  public private(set) var jetStream: JetStream?
+  public private(set) var uplink: UplinkSupervisor?
+  public private(set) var remotes: [Leaf.LeafRemote] = []
+  public private(set) var forwarders: [Forwarder] = []
+  public private(set) var monitor: Monitor?
+  /// The leaf links that work.
+  public private(set) var links: [LeafLink] = []
+  private let shared = LeafShared()
+  private var consumers: ConsumerEngine?
+  private var isStopping = false
+
+  public init(host: Host, options: Options) {
+    self.host = host
+    self.options = options
+    let identity = ServerIdentity(name: options.serverName ?? ByteString(), release: Self.release, entropy: host.entropy)
+    broker = Broker(host: host, identity: identity, limits: options.brokerLimits)
+  }
+
+  /// This server as hubs and forwarded messages name it: its JetStream domain, or its name.
+  private var originName: ByteString { options.jetStream.domain ?? broker.identity.name }
+
+  // MARK: Start
+
+  public func start() throws(AgentError) {
+    let log = host.log
+    log.info("Starting petiole")
+    log.info("  Version:  \(Self.release.string) (speaks nats-server \(ServerIdentity.protocolVersion.string))")
+    log.info("  Name:     \(broker.identity.name.string)")
+    log.info("  ID:       \(broker.identity.id.string)")
+    if options.jetStream.isEnabled { try startJetStream() }
+    if let monitoring = options.monitoring { try startMonitoring(monitoring) }
+    try startClients()
+    startForwards()
+    try startLinks()
+    log.info("Server is ready")
+  }
+
+  private func startJetStream() throws(AgentError) {
+    let directory = options.jetStream.storeDirectory(temporary: Self.temporaryDirectory).string
+    let storeOptions: LogStore.Options
+    do throws(DiskError) {
+      try host.disk.makeDirectory(directory)
+      storeOptions = options.storeOptions(free_bytes: try host.disk.freeSpace(directory), ownFiles_bytes: ownFiles_bytes(directory))
+    } catch {
+      throw .storeDirectory(error)
+    }
+    let store = LogStore(host: host, directory: directory, options: storeOptions)
+    do throws(StoreError) {
+      report(try store.open())
+    } catch {
+      throw .store(directory, error)
+    }
+    self.store = store
+    var jetStreamOptions = JetStream.Options()
+    jetStreamOptions.domain = options.jetStream.domain ?? ByteString()
+    jetStreamOptions.serverName = broker.identity.name
+    jetStreamOptions.maxStore = Int64(storeOptions.storeBytesMax)
+    jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
+    jetStreamOptions.strict = options.jetStream.isStrict
+    let jetStream = JetStream(host: host, account: broker.globalAccount, store: store, options: jetStreamOptions)
+    let consumers = ConsumerEngine(jetStream: jetStream)
+    jetStream.consumerAPI = consumers
+    self.consumers = consumers
+    jetStream.start()
+    self.jetStream = jetStream
+    broker.jetStream = true
+    broker.domain = jetStreamOptions.domain
+    host.log.info("Starting JetStream")
+    host.log.info("  Max Memory:      \(jetStreamOptions.maxMemory) bytes")
+    host.log.info("  Max Storage:     \(storeOptions.storeBytesMax) bytes")
+    host.log.info("  Store Directory: \"\(directory)\"")
+    if !jetStreamOptions.domain.isEmpty { host.log.info("  Domain:          \(jetStreamOptions.domain.string)") }
+    let declared = try options.streams.map { declaration throws(AgentError) in try Self.streamConfig(declaration) }
+    for failure in jetStream.declare(streams: declared) {
+      throw .stream("\(failure.name.string): \(failure.error.description)")
+    }
+  }
+
+  /// What memory streams may hold when nothing is configured: a gateway's memory is for other things.
+  private static let memoryDefault_bytes: Int64 = 32 << 20
+
+  private static var temporaryDirectory: ByteString? { ProcessStatus.environment("TMPDIR").map { ByteString($0) } }
+
+  private func ownFiles_bytes(_ directory: String) -> Int {
+    var total = 0
+    for name in (try? host.disk.list(directory)) ?? [] {
+      guard let file = try? host.disk.open(directory + "/" + name, create: false) else { continue }
+      total += (try? host.disk.size(file)) ?? 0
+      host.disk.close(file)
+    }
+    return total
+  }
+
+  private func report(_ recovery: RecoveryReport) {
+    host.log.info(
+      "Recovered \(recovery.messages) messages of \(recovery.streams) streams from \(recovery.segments) segments in \(recovery.duration_ns / millisecond_ns) ms"
+    )
+    if recovery.tornBytes > 0 { host.log.info("The last write was cut short: \(recovery.tornBytes) unacknowledged bytes dropped") }
+    if recovery.damagedRegions > 0 {
+      host.log.error("The medium is damaged: \(recovery.damagedBytes) bytes in \(recovery.damagedRegions) places cannot be read")
+    }
+    for file in recovery.unreadableFiles { host.log.error("The segment \(file) cannot be read; it is left as it is") }
+    for lost in recovery.lost { host.log.error("Stream \(lost.stream): sequences \(lost.first) to \(lost.last) are lost") }
+  }
+
+  private func startClients() throws(AgentError) {
+    let hostName = options.host.string
+    guard options.port <= Int(UInt16.max), let address = SocketAddress(literal: hostName, port: UInt16(max(options.port, 0))) else {
+      throw .address("\(hostName):\(options.port)")
+    }
+    do throws(NetworkError) {
+      try broker.listen(address)
+    } catch {
+      throw .listen(address.description, error)
+    }
+    if let bound = broker.address { host.log.info("Listening for client connections on \(bound)") }
+  }
+
+  private func startMonitoring(_ place: HostPort) throws(AgentError) {
+    let hostName = place.host.isEmpty ? "0.0.0.0" : place.host.string
+    guard let address = SocketAddress(literal: hostName, port: UInt16(clamping: max(place.port, 0))) else {
+      throw .address("\(hostName):\(place.port)")
+    }
+    let monitor = Monitor(source: self)
+    do throws(NetworkError) {
+      try monitor.listen(address)
+    } catch {
+      throw .monitoring(address.description, error)
+    }
+    self.monitor = monitor
+    if let bound = monitor.address { host.log.info("Starting http monitor on \(bound)") }
+  }
+
+  // MARK: Links
+
+  private var leafOptions: LeafOptions {
+    var leaf = LeafOptions()
+    leaf.serverID = broker.identity.id
+    leaf.serverName = broker.identity.name
+    leaf.domain = options.jetStream.domain ?? ByteString()
+    leaf.jetStream = jetStream != nil
+    leaf.pendingMax = options.pending_bytes
+    return leaf
+  }
+
+  private func startLinks() throws(AgentError) {
+    for remote in options.leafnodes.remotes {
+      var leaf = leafOptions
+      leaf.compression = Options.mode(remote.compression ?? options.leafnodes.compression)
+      leaf.denyImports = remote.denyImports
+      leaf.denyExports = remote.denyExports
+      leaf.infoTimeout_ns = max(remote.firstInfoTimeout_ns, leaf.infoTimeout_ns)
+      var endpoints = remote.urls.map(Options.endpoint)
+      if !remote.noRandomize, endpoints.count > 1 {
+        for index in stride(from: endpoints.count - 1, to: 0, by: -1) { endpoints.swapAt(index, host.entropy.below(index + 1)) }
+      }
+      let link = Leaf.LeafRemote(
+        broker: broker, account: broker.globalAccount, endpoints: endpoints, options: leaf, shared: shared,
+        reconnect_ns: options.leafnodes.reconnect_ns, dialTimeout_ns: max(options.leafnodes.dialTimeout_ns, LeafDial.timeoutMin_ns))
+      link.observer = self
+      remotes.append(link)
+      link.start()
+    }
+    if let uplinkOptions = options.uplink {
+      var leaf = leafOptions
+      leaf.compression = Options.mode(uplinkOptions.compression)
+      let identity = broker.identity.name.withView { ByteHash.hash($0, seed: 0) }
+      let uplink = UplinkSupervisor(
+        broker: broker, account: broker.globalAccount, clusters: Options.clusters(uplinkOptions), options: leaf, shared: shared,
+        parameters: Options.selectorParameters(uplinkOptions), identity: identity)
+      uplink.observer = self
+      self.uplink = uplink
+      uplink.start()
+    }
+  }
+
+  private func startForwards() {
+    for declaration in options.forwards {
+      let forward = ForwardOptions(
+        stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive)
+      guard let jetStream, let stream = jetStream.stream(declaration.stream) else {
+        host.log.error(
+          "\(declaration.location.text): forward: there is no stream \"\(declaration.stream.string)\": declare it in `streams`, then restart")
+        continue
+      }
+      do throws(SubjectTransformError) {
+        forwarders.append(
+          try Forwarder(host: host, account: broker.globalAccount, stream: stream, options: forward, identity: originName))
+      } catch {
+        host.log.error("\(declaration.location.text): forward \"\(declaration.stream.string)\": \(error.text)")
+      }
+    }
+  }
+
+  // MARK: The end
+
+  /// Stops: no new clients, everything that was accepted is made durable, then `done` is called.
+  public func stop(_ done: @escaping () -> Void) {
+    guard !isStopping else { return }
+    isStopping = true
+    host.log.info("Initiating Shutdown...")
+    consumers?.serverStops()
+    for forwarder in forwarders { forwarder.end() }
+    uplink?.stop()
+    for remote in remotes { remote.stop() }
+    broker.shutdown()
+    monitor?.close()
+    // Waiting pulls have been told; they get a moment to hear it, as clients of nats-server do.
+    host.after(Self.farewell_ns) { [self] in
+      guard let store else { return done() }
+      store.close(done)
+    }
+  }
+
+  private static let farewell_ns = 50 * millisecond_ns
+
+  /// Lame duck: clients are told to go elsewhere and closed over time; then the agent stops.
+  public func startLameDuck(_ done: @escaping () -> Void) {
+    host.log.info("Entering lame duck mode, stop accepting new clients")
+    broker.startLameDuck { [self] in stop(done) }
+  }
+}
+
+extension Agent: LeafLinkObserver {
+  public func leafLinkUp(_ link: LeafLink) {
+    links.append(link)
+    link.forwardedSubjects = forwarders.flatMap(\.heldSubjects)
+    // Forwards use one link at a time: the uplink, or the first remote.
+    if links.count == 1 { for forwarder in forwarders { forwarder.linkUp(link) } }
+  }
+
+  public func leafLinkDown(_ link: LeafLink) {
+    guard let index = links.firstIndex(where: { $0 === link }) else { return }
+    links.remove(at: index)
+    guard index == 0 else { return }
+    for forwarder in forwarders {
+      forwarder.linkDown()
+      if let next = links.first { forwarder.linkUp(next) }
+    }
+  }
+}
+
+extension Agent {
+  /// A declared stream as JetStream takes it.
+  static func streamConfig(_ declaration: StreamDeclaration) throws(AgentError) -> StreamConfig {
+    var bytes: [UInt8] = []
+    declaration.appendJSON(to: &bytes)
+    do throws(APIError) {
+      return try bytes.withView { view throws(APIError) in try StreamConfig(json: view) }
+    } catch {
+      throw .stream("\(declaration.name.string): \(error.description)")
+    }
+  }
+}

@@ -1,0 +1,96 @@
+// From the operator's options to what each part of the agent wants.
+import Broker
+import Bytes
+import Configuration
+import JSON
+import JetStream
+import Leaf
+import LogStore
+import Platform
+import Uplink
+
+extension Options {
+  var brokerLimits: BrokerLimits {
+    var limits = BrokerLimits()
+    limits.controlLineMax = controlLine_bytes
+    limits.payloadMax = payload_bytes
+    limits.pendingMax = pending_bytes
+    limits.connectionsMax = connectionsMax
+    limits.subscriptionsMax = subscriptionsMax
+    limits.pingInterval_ns = pingInterval_ns
+    limits.pingsMax = pingsOutMax
+    limits.headers = !noHeaderSupport
+    limits.lameDuckDuration_ns = lameDuckDuration_ns
+    limits.lameDuckGrace_ns = lameDuckGracePeriod_ns
+    return limits
+  }
+
+  /// The store's limit when none is configured: a quarter of what is there, our own files counted as there.
+  static let storeShare = 4
+  /// Below this a store is of no use.
+  static let storeMin_bytes = 16 << 20
+
+  func storeOptions(free_bytes: Int, ownFiles_bytes: Int) -> LogStore.Options {
+    var store = LogStore.Options()
+    store.segmentBytes = jetStream.segment_bytes
+    if let limit = jetStream.fileMax_bytes {
+      store.storeBytesMax = Int(clamping: limit)
+    } else {
+      store.storeBytesMax = max((free_bytes + ownFiles_bytes) / Self.storeShare, Self.storeMin_bytes)
+    }
+    return store
+  }
+
+  /// How often the selector's own probe interval fits into the operator's: all its times follow in proportion, so that a short
+  /// interval makes the whole selector quick and a long one makes it calm.
+  static func selectorParameters(_ uplink: UplinkOptions) -> ClusterSelector.Parameters {
+    var parameters = ClusterSelector.Parameters()
+    if uplink.isMetered { parameters.metered = true }
+    parameters.probe_budget_bytes = uplink.probeBudget_bytes
+    guard let interval_ns = uplink.probeInterval_ns else { return parameters }
+    let wanted_ms = max(interval_ns / millisecond_ns, 1)
+    let own_ms = parameters.probe_interval_ms
+    parameters.probe_interval_ms = wanted_ms
+    guard wanted_ms < own_ms else { return parameters }
+    func scaled(_ time_ms: Int64) -> Int64 { max(time_ms * wanted_ms / own_ms, min(time_ms, 100)) }
+    parameters.probe_deadline_ms = min(parameters.probe_deadline_ms, max(wanted_ms, 1_000))
+    parameters.confirm_interval_ms = min(parameters.confirm_interval_ms, wanted_ms)
+    parameters.dwell_ms = scaled(parameters.dwell_ms)
+    parameters.failback_dwell_ms = scaled(parameters.failback_dwell_ms)
+    parameters.correction_ms = scaled(parameters.correction_ms)
+    parameters.hold_down_ms = scaled(parameters.hold_down_ms)
+    parameters.hold_down_max_ms = scaled(parameters.hold_down_max_ms)
+    parameters.hold_down_window_ms = scaled(parameters.hold_down_window_ms)
+    parameters.failback_spread_ms = scaled(parameters.failback_spread_ms)
+    parameters.postpone_ms = scaled(parameters.postpone_ms)
+    parameters.recovery_interval_ms = min(parameters.recovery_interval_ms, wanted_ms)
+    parameters.recovery_interval_max_ms = min(parameters.recovery_interval_max_ms, 2 * wanted_ms)
+    parameters.reconnect_cap_ms = min(parameters.reconnect_cap_ms, max(2 * wanted_ms, parameters.reconnect_base_ms))
+    parameters.reconnect_late_cap_ms = min(parameters.reconnect_late_cap_ms, max(10 * wanted_ms, parameters.reconnect_base_ms))
+    return parameters
+  }
+
+  static func mode(_ compression: Configuration.LeafCompression) -> LeafCompressionMode {
+    switch compression {
+    case .off: .off
+    case .accept: .accept
+    case .s2Fast: .s2Fast
+    // The levels above fast are the sender's own choice on each side of a link; validation refuses them here.
+    case .s2Auto, .s2Better, .s2Best: .s2Auto
+    }
+  }
+
+  static func endpoint(_ url: ServerURL) -> LeafEndpoint {
+    LeafEndpoint(
+      hostName: url.host.string, port: UInt16(clamping: url.port), user: url.user ?? ByteString(), password: url.password ?? ByteString())
+  }
+
+  /// The clusters of the uplink, as it dials them.
+  static func clusters(_ uplink: UplinkOptions) -> [Uplink.UplinkCluster] {
+    uplink.clusters.map { cluster in
+      let description = ClusterDescription(
+        name: cluster.name, urlCount: cluster.urls.count, tier: cluster.tier, weight: cluster.weight, pinned: cluster.isPinned)
+      return Uplink.UplinkCluster(description: description, endpoints: cluster.urls.map(endpoint))
+    }
+  }
+}

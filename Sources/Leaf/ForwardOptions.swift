@@ -1,0 +1,22 @@
+// What is forwarded, and to where.
+import Bytes
+import Interest
+
+/// One entry of the `forward` block.
+public struct ForwardOptions {
+  /// The edge stream.
+  public var stream: ByteString
+  /// Only subjects that match; nil for all of the stream.
+  public var filter: ByteString?
+  /// Subjects at the hub; nil for the same as here.
+  public var to: ByteString?
+  /// Whether the subjects also cross the uplink live.
+  public var live: Bool
+
+  public init(stream: ByteString, filter: ByteString? = nil, to: ByteString? = nil, live: Bool = false) {
+    self.stream = stream
+    self.filter = filter
+    self.to = to
+    self.live = live
+  }
+}

@@ -1,0 +1,100 @@
+// A fixed remote (`leafnodes { remotes: [...] }`): one link, dialled again whenever it is gone, one address after the other.
+import Broker
+import Bytes
+import Platform
+
+/// Told when a leaf link works and when it is gone: forwarders, monitoring.
+public protocol LeafLinkObserver: AnyObject {
+  func leafLinkUp(_ link: LeafLink)
+  func leafLinkDown(_ link: LeafLink)
+}
+
+/// One entry of `leafnodes.remotes`.
+public final class LeafRemote: LeafLinkOwner {
+  private let host: Host
+  private let broker: Broker
+  private let account: Account
+  private let endpoints: [LeafEndpoint]
+  private let options: LeafOptions
+  private let shared: LeafShared
+  /// From a lost link to the next attempt (`leafnodes.reconnect`).
+  private let reconnect_ns: Int64
+  private let dialTimeout_ns: Int64
+  private var turn = 0
+  private var dial: LeafDial?
+  private let timer = Timer()
+  private var stopped = false
+  public private(set) var link: LeafLink?
+  public unowned(unsafe) var observer: (any LeafLinkObserver)?  // safe: the agent stops its remotes before it goes
+
+  public init(
+    broker: Broker, account: Account, endpoints: [LeafEndpoint], options: LeafOptions, shared: LeafShared, reconnect_ns: Int64,
+    dialTimeout_ns: Int64 = LeafDial.timeoutMin_ns
+  ) {
+    precondition(!endpoints.isEmpty, "a remote has an address")
+    host = broker.host
+    self.broker = broker
+    self.account = account
+    self.endpoints = endpoints
+    self.options = options
+    self.shared = shared
+    self.reconnect_ns = reconnect_ns
+    self.dialTimeout_ns = dialTimeout_ns
+  }
+
+  public func start() { connect() }
+
+  public func stop() {
+    stopped = true
+    host.timers.cancel(timer)
+    dial?.cancel()
+    link?.end(.closedHere)
+  }
+
+  private func connect() {
+    let endpoint = endpoints[turn % endpoints.count]
+    let addressTurn = turn / endpoints.count
+    turn += 1
+    dial = LeafDial(host: host, endpoint: endpoint, turn: addressTurn, timeout_ns: dialTimeout_ns) { result in
+      self.dial = nil
+      switch result {
+      case .failure(let error):
+        self.host.log.error("Error trying to connect as leafnode to remote server \"\(endpoint.text)\": \(error)")
+        // After a failed dial some jitter, so that a fleet does not return at once (leafnode-protocol.md section 2).
+        self.retry(self.reconnect_ns + Int64(self.host.entropy.below(Int(self.reconnect_ns) + 1)))
+      case .success(let stream):
+        var options = self.options
+        options.user = endpoint.user
+        options.password = endpoint.password
+        let link = LeafLink(
+          host: self.host, id: self.broker.nextID(), account: self.account, stream: stream, options: options, shared: self.shared)
+        link.owner = self
+        self.link = link
+      }
+    }
+  }
+
+  private func retry(_ delay_ns: Int64) {
+    guard !stopped else { return }
+    host.after(delay_ns, timer) { [unowned(unsafe) self] in self.connect() }  // safe: cancelled in `stop`
+  }
+
+  // MARK: LeafLinkOwner
+
+  public func linkSaidInfo(_ link: LeafLink, rtt_ns: Int64) {}
+
+  public func linkEstablished(_ link: LeafLink) {
+    host.log.info("\(link.remote) - lid:\(link.id) - Leafnode connection created for account: \(account.name.string)")
+    observer?.leafLinkUp(link)
+  }
+
+  public func linkMeasured(_ link: LeafLink, rtt_ns: Int64) {}
+  public func linkLameDuck(_ link: LeafLink) { link.end(.closedByHub) }
+
+  public func linkEnded(_ link: LeafLink, _ failure: LeafFailure) {
+    host.log.info("\(link.remote) - lid:\(link.id) - Leafnode connection closed: \(failure.text)")
+    self.link = nil
+    observer?.leafLinkDown(link)
+    retry(reconnect_ns + failure.penalty_ns)
+  }
+}

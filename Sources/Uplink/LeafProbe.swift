@@ -1,0 +1,132 @@
+// One probe of one server: connect, wait for INFO, close. The time from connected to INFO is a whole round trip to the real
+// server, whatever accepts connections on its behalf (DESIGN.md section 5).
+import Bytes
+import Leaf
+import Platform
+import Wire
+
+/// One sample of a cluster's distance.
+final class LeafProbe: ByteStreamDelegate {
+  struct Sample {
+    var rtt_us: Int64
+    var connect_us: Int64
+    var bytes: Int
+  }
+
+  private let host: Host
+  private let timeout_ns: Int64
+  private var dial: LeafDial?
+  private var stream: ByteStream?
+  private let timer = Timer()
+  private var done: ((Result<Sample, ProbeFailureReason>) -> Void)?
+  private let started_ns: Int64
+  private var connected_ns: Int64 = 0
+
+  struct ProbeFailureReason: Error { let failure: ProbeFailure }
+
+  /// `done` is called once, unless cancelled.
+  init(
+    host: Host, endpoint: LeafEndpoint, turn: Int, timeout_ns: Int64, done: @escaping (Result<Sample, ProbeFailureReason>) -> Void
+  ) {
+    self.host = host
+    self.timeout_ns = timeout_ns
+    self.done = done
+    started_ns = host.clock.monotonic_ns
+    dial = LeafDial(host: host, endpoint: endpoint, turn: turn, timeout_ns: timeout_ns) { result in
+      self.dial = nil
+      switch result {
+      case .failure(let error): self.finish(.failure(ProbeFailureReason(failure: ProbeFailure(error))))
+      case .success(let stream): self.connected(stream)
+      }
+    }
+    host.after(timeout_ns, timer) { self.finish(.failure(ProbeFailureReason(failure: self.stream == nil ? .timedOut : .noInfo))) }
+  }
+
+  private func connected(_ stream: ByteStream) {
+    self.stream = stream
+    stream.delegate = self
+    connected_ns = host.clock.monotonic_ns
+  }
+
+  func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
+    var operation = LeafOperation()
+    switch LeafParser(payloadMax: 0).parse(bytes, into: &operation) {
+    case .incomplete: return 0
+    case .violation: finish(.failure(ProbeFailureReason(failure: .badInfo)))
+    case .operation:
+      guard operation.kind == .info, let info = LeafInfo(operation.text), info.clientID > 0 else {
+        finish(.failure(ProbeFailureReason(failure: .badInfo)))
+        break
+      }
+      let now = host.clock.monotonic_ns
+      let connect_us = stream.kernelRTT_us.map { Int64($0) } ?? (connected_ns - started_ns) / 1000
+      finish(
+        .success(Sample(rtt_us: max((now - connected_ns) / 1000, 1), connect_us: connect_us, bytes: stream.bytesRead + Self.overhead)))
+    }
+    return bytes.count
+  }
+
+  /// TCP and IP headers of a connection that is opened, answered once and closed: seven segments of 52 bytes and options.
+  private static let overhead = 400
+
+  func closed(_ stream: ByteStream, reason: CloseReason) {
+    stream.delegate = nil
+    self.stream = nil
+    finish(.failure(ProbeFailureReason(failure: .closed)))
+  }
+
+  private func finish(_ result: Result<Sample, ProbeFailureReason>) {
+    let done = self.done
+    cancel()
+    done?(result)
+  }
+
+  func cancel() {
+    done = nil
+    host.timers.cancel(timer)
+    dial?.cancel()
+    dial = nil
+    stream?.delegate = nil
+    stream?.close()
+    stream = nil
+  }
+}
+
+extension ProbeFailure {
+  init(_ error: NetworkError) {
+    switch error {
+    case .nameNotFound, .nameServerFailed: self = .noAddress
+    case .refused: self = .refused
+    case .timedOut: self = .timedOut
+    case .reset: self = .closed
+    case .unreachable, .addressNotAvailable, .addressInUse, .permission, .tooManyFiles, .other: self = .unreachable
+    }
+  }
+}
+
+extension LinkFailure {
+  init(_ error: NetworkError) {
+    switch ProbeFailure(error) {
+    case .noAddress: self = .noAddress
+    case .refused: self = .refused
+    case .timedOut: self = .timedOut
+    case .closed: self = .closed
+    default: self = .unreachable
+    }
+  }
+
+  init(_ failure: LeafFailure) {
+    switch failure {
+    case .network(let error): self.init(error)
+    case .closedByHub, .outputOverflow: self = .closed
+    case .noInfo, .noAnswerToConnect: self = .timedOut
+    case .notALeafListener, .badInfo, .unknownCompression, .clusterNameInvalid, .protocolViolation, .compressionCorrupt:
+      self = .protocolError
+    case .tlsRequired: self = .tls
+    case .pingsUnanswered: self = .silent
+    case .loop, .sameCluster: self = .loop
+    case .refusedByHub: self = .authorization
+    case .closedHere: self = .closedHere
+    }
+  }
+}
