@@ -25,6 +25,9 @@ trap report EXIT
 section "set-up"
 packaging/setup-build.sh build emulate deb root bench
 packaging/setup-python.sh
+# Mostly waiting for a mirror, so beside the builds; the last section waits for it.
+packaging/debian-root.sh amd64 &
+debian_root=$!
 
 section "format"
 packaging/format.sh --check
@@ -47,5 +50,6 @@ section "interop, arm64 under qemu"
 PETIOLE_BIN=$PWD/dist/arm64/petiole PETIOLE_RUNNER=qemu-aarch64-static timeout --foreground 600 "${pytest[@]}" -m smoke Tests/Interop
 
 section "Debian package, amd64"
-packaging/build-deb.sh amd64
+SKIP_RELEASE=1 packaging/build-deb.sh amd64
+wait "$debian_root"
 timeout --foreground 600 "${pytest[@]}" Tests/Packaging

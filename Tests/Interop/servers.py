@@ -56,7 +56,8 @@ class Server:
         self.jetstream = jetstream
         self.flags = list(flags)
         self.port = self.monitor_port = -1
-        self.leaf_port = -1 if leaf else None
+        # nats-server's ports file does not name its leaf listener.
+        self.leaf_port = free_port() if leaf else None
         self.process = None
         self.log_path = self.directory / "log"
 
@@ -108,8 +109,6 @@ class Server:
         ports = until(self._read_ports, START_SECONDS_MAX, f"{self.name} has written its ports file\n{self.log()}")
         self.port = self._port_of(ports, "nats")
         self.monitor_port = self._port_of(ports, "monitoring")
-        if self.leaf_port is not None:
-            self.leaf_port = self._port_of(ports, "leafnodes")
         until(self._accepts, START_SECONDS_MAX, f"{self.name} accepts connections")
         return self
 

@@ -1,0 +1,211 @@
+"""Store and forward: what a device had acknowledged is in the hub's stream exactly once and in order, whatever breaks in between."""
+
+import asyncio
+import json
+
+import pytest
+
+from delayproxy import DelayProxy
+from waiting import until
+
+pytestmark = pytest.mark.ours
+
+
+def config(port, forward="{ stream: TELEMETRY }"):
+    return f"""
+streams: [ {{ name: TELEMETRY, subjects: ["sensors.>"], max_bytes: 256MB, discard: old }} ]
+uplink {{ clusters: [ {{ name: hub, urls: ["nats-leaf://127.0.0.1:{port}"] }} ] }}
+forward: [ {forward} ]
+"""
+
+
+@pytest.fixture
+async def setting(agent, hub, client):
+    """An edge behind a proxy to a hub whose stream takes sensors.>; (edge, hub, proxy)."""
+    upstream = hub(jetstream="domain: hub")
+    js = (await client(upstream)).jetstream()
+    await js.add_stream(name="READINGS", subjects=["sensors.>", "site.>"])
+    proxy = DelayProxy(upstream.leaf_port)
+    edge = agent(config(proxy.port), jetstream="domain: edge")
+    yield edge, upstream, proxy
+    proxy.close()
+
+
+class Devices:
+    """Publishes numbered readings with acks, and remembers what was acknowledged, per device in order."""
+
+    def __init__(self, count=20):
+        self.acknowledged = {device: [] for device in range(count)}
+        self.next = 0
+
+    async def publish(self, js, count):
+        async def one(number):
+            device = number % len(self.acknowledged)
+            body = json.dumps({"device": device, "n": number, "value": 20.5}).encode()
+            await js.publish(f"sensors.{device}.temperature", body, timeout=10)
+            self.acknowledged[device].append(number)
+
+        for start in range(0, count, 200):
+            numbers = range(self.next, self.next + min(200, count - start))
+            self.next = numbers.stop
+            await asyncio.gather(*(one(number) for number in numbers))
+
+    @property
+    def total(self):
+        return sum(len(numbers) for numbers in self.acknowledged.values())
+
+
+async def held_by(client, server):
+    """(count, {device: [numbers in stream order]}) of the hub's stream."""
+    js = (await client(server)).jetstream()
+    state = (await js.stream_info("READINGS")).state
+    consumer = await js.pull_subscribe("", stream="READINGS", durable=None)
+    readings = {}
+    left = state.messages
+    while left:
+        for message in await consumer.fetch(min(left, 500), timeout=10):
+            body = json.loads(message.data)
+            readings.setdefault(body["device"], []).append(body["n"])
+            await message.ack()
+            left -= 1
+    return state.messages, readings
+
+
+async def until_delivered(client, server, count, seconds=60):
+    js = (await client(server)).jetstream()
+
+    async def enough():
+        return (await js.stream_info("READINGS")).state.messages >= count
+
+    await until(enough, seconds, f"{count} readings at the hub", every=0.1)
+
+
+async def check(client, server, devices):
+    """Every acknowledged reading once and in order; nothing twice. What was not acknowledged may be there too."""
+    count, readings = await held_by(client, server)
+    for device, numbers in devices.acknowledged.items():
+        held = readings.get(device, [])
+        assert held == sorted(set(held)), f"device {device}: out of order or twice"
+        missing = set(numbers) - set(held)
+        assert not missing, f"device {device} lost {sorted(missing)[:10]}"
+    return count
+
+
+@pytest.mark.smoke
+async def test_readings_arrive_once_in_order_with_their_origin(setting, client):
+    edge, upstream, _ = setting
+    edge.start()
+    devices = Devices()
+    await devices.publish((await client(edge)).jetstream(), 2000)
+    await until_delivered(client, upstream, 2000)
+    assert await check(client, upstream, devices) == 2000
+    message = await (await client(upstream)).jetstream().get_msg("READINGS", 1)
+    assert message.subject == "sensors.0.temperature"
+    assert message.headers["Nats-Msg-Id"]
+    assert "edge" in str(message.headers) and "TELEMETRY" in str(message.headers)
+
+
+async def test_a_backlog_from_an_outage_is_delivered(setting, client):
+    edge, upstream, proxy = setting
+    proxy.cut()
+    edge.start()
+    devices = Devices()
+    await devices.publish((await client(edge)).jetstream(), 3000)
+    proxy.restore()
+    await until_delivered(client, upstream, 3000)
+    assert await check(client, upstream, devices) == 3000
+
+
+async def test_nothing_is_lost_or_doubled_when_everything_is_killed_in_turn(setting, client):
+    edge, upstream, proxy = setting
+    edge.start()
+    devices = Devices()
+    for breakage in range(6):
+        await devices.publish((await client(edge)).jetstream(), 500)
+        match breakage % 3:
+            case 0:
+                edge.kill()
+                edge.start()
+            case 1:
+                upstream.kill()
+                await devices.publish((await client(edge)).jetstream(), 300)
+                upstream.start()
+            case 2:
+                proxy.cut()
+                await devices.publish((await client(edge)).jetstream(), 300)
+                edge.kill()
+                edge.start()
+                proxy.restore()
+    await until_delivered(client, upstream, devices.total)
+    assert await check(client, upstream, devices) == devices.total
+
+
+async def test_no_duplicates_when_the_outage_outlasts_the_hubs_window(agent, hub, client):
+    upstream = hub(jetstream="domain: hub")
+    js = (await client(upstream)).jetstream()
+    await js.add_stream(name="READINGS", subjects=["sensors.>"], duplicate_window=0.1)
+    proxy = DelayProxy(upstream.leaf_port, delay_ms=20)
+    try:
+        edge = agent(config(proxy.port), jetstream="domain: edge").start()
+        devices = Devices()
+        # Cut while many are in flight: stored at the hub, their acks lost on the way back.
+        for _ in range(5):
+            publishing = asyncio.create_task(devices.publish((await client(edge)).jetstream(), 1000))
+            before = (await js.stream_info("READINGS")).state.messages
+
+            async def moving():
+                return (await js.stream_info("READINGS")).state.messages > before
+
+            await until(moving, 30, "readings on their way", every=0.005)
+            proxy.cut()
+            await publishing
+            await asyncio.sleep(0.3)  # the hub forgets the message ids
+            proxy.restore()
+        await until_delivered(client, upstream, devices.total)
+        await asyncio.sleep(0.5)  # a duplicate would come now
+        assert await check(client, upstream, devices) == devices.total
+    finally:
+        proxy.close()
+
+
+async def test_subjects_are_mapped_and_filtered(agent, hub, client):
+    upstream = hub(jetstream="domain: hub")
+    js = (await client(upstream)).jetstream()
+    await js.add_stream(name="READINGS", subjects=["site.>"])
+    forward = '{ stream: TELEMETRY, filter: "sensors.*.temperature", to: "site.42.*.temperature" }'
+    forward = forward.replace("site.42.*", "site.42.$1")
+    edge = agent(config(upstream.leaf_port, forward), jetstream="domain: edge").start()
+    mine = (await client(edge)).jetstream()
+    await mine.publish("sensors.1.temperature", b'{"device":1,"n":1}')
+    await mine.publish("sensors.1.noise", b'{"device":1,"n":2}')
+    await mine.publish("sensors.2.temperature", b'{"device":2,"n":3}')
+    await until_delivered(client, upstream, 2)
+    subjects = [(await js.get_msg("READINGS", sequence)).subject for sequence in (1, 2)]
+    assert subjects == ["site.42.1.temperature", "site.42.2.temperature"]
+
+
+async def test_a_hub_without_the_stream_is_waited_for(agent, hub, client):
+    upstream = hub(jetstream="domain: hub")
+    edge = agent(config(upstream.leaf_port), jetstream="domain: edge").start()
+    devices = Devices()
+    await devices.publish((await client(edge)).jetstream(), 200)
+    js = (await client(upstream)).jetstream()
+    await js.add_stream(name="READINGS", subjects=["sensors.>"])
+    await until_delivered(client, upstream, 200, seconds=60)
+    assert await check(client, upstream, devices) == 200
+
+
+async def test_forwarded_subjects_do_not_cross_live_as_well(setting, client):
+    edge, upstream, _ = setting
+    edge.start()
+    at_hub = await client(upstream)
+    live = await at_hub.subscribe("sensors.>")
+    await at_hub.flush()
+    devices = Devices()
+    await devices.publish((await client(edge)).jetstream(), 100)
+    await until_delivered(client, upstream, 100)
+    got = []
+    while len(got) < 100:
+        got.append((await live.next_msg(5)).data)
+    await asyncio.sleep(0.3)  # a second copy would come now
+    assert live.pending_msgs == 0 and await check(client, upstream, devices) == 100

@@ -1,0 +1,80 @@
+"""The cluster selector against real hubs behind proxies that add latency: nearest first, failover, failback."""
+
+import pytest
+
+from delayproxy import DelayProxy
+from waiting import leafs, until
+
+pytestmark = pytest.mark.ours
+
+
+@pytest.fixture
+def far(request):
+    """far(hub, delay_ms) puts a hub at a distance."""
+    proxies = []
+
+    def make(server, delay_ms):
+        proxies.append(DelayProxy(server.leaf_port, delay_ms))
+        return proxies[-1]
+
+    yield make
+    for proxy in proxies:
+        proxy.close()
+
+
+def uplink(**proxies):
+    clusters = "\n".join(f'    {{ name: {name}, urls: ["nats-leaf://127.0.0.1:{proxy.port}"] }}' for name, proxy in proxies.items())
+    return f"uplink {{\n  clusters: [\n{clusters}\n  ]\n}}"
+
+
+async def until_linked_to(hubs, chosen, seconds=30):
+    await until(
+        lambda: [name for name, server in hubs.items() if leafs(server)] == [chosen], seconds, f"linked to {chosen} and to no other"
+    )
+
+
+async def test_the_nearest_of_three_is_chosen_left_and_returned_to(petiole, hub, far, client):
+    # A hub that knows no other keeps the agent at the addresses in its configuration.
+    hubs = {name: hub(name=name) for name in ("far-away", "near", "middle")}
+    proxies = {"far-away": far(hubs["far-away"], 60), "near": far(hubs["near"], 2), "middle": far(hubs["middle"], 20)}
+    edge = petiole(uplink(**{name.replace("-", "_"): proxy for name, proxy in proxies.items()}))
+    await until_linked_to(hubs, "near")
+
+    page = edge.json("/uplinkz")
+    for name in ("far_away", "near", "middle"):
+        assert name in str(page), page
+
+    proxies["near"].cut()
+    await until_linked_to(hubs, "middle")
+    proxies["middle"].cut()
+    await until_linked_to(hubs, "far-away")
+    proxies["middle"].restore()
+    proxies["near"].restore()
+    await until_linked_to(hubs, "near", seconds=90)
+    nc = await client(edge)
+    await nc.flush()
+
+
+async def test_a_lower_tier_outranks_latency(petiole, hub, far):
+    hubs = {"home": hub(name="home"), "neighbour": hub(name="neighbour")}
+    home, neighbour = far(hubs["home"], 40), far(hubs["neighbour"], 1)
+    petiole(
+        f"""uplink {{ clusters: [
+          {{ name: home, urls: ["nats-leaf://127.0.0.1:{home.port}"], tier: 0 }}
+          {{ name: neighbour, urls: ["nats-leaf://127.0.0.1:{neighbour.port}"], tier: 1 }}
+        ] }}"""
+    )
+    await until_linked_to(hubs, "home")
+    home.cut()
+    await until_linked_to(hubs, "neighbour")
+
+
+async def test_with_no_cluster_reachable_the_agent_serves_its_own(petiole, client):
+    from servers import free_port
+
+    edge = petiole(f'uplink {{ clusters: [ {{ name: gone, urls: ["nats-leaf://127.0.0.1:{free_port()}"] }} ] }}', jetstream=True)
+    nc = await client(edge)
+    js = nc.jetstream()
+    await js.add_stream(name="S", subjects=["s"])
+    assert (await js.publish("s", b"x")).seq == 1
+    assert edge.json("/healthz")["status"] == "ok"
