@@ -126,7 +126,9 @@ extension ConfigurationParser {
       if token.withView({ $0.hasPrefix("$2a$") }) { return try counted(.string(ByteString(token)), at: start) }
       return try resolve(ByteString([UInt8](token.dropFirst())), at: start)
     }
-    return try counted(try token.withView { view throws(ConfigurationProblem) in try content(view, at: start) }, at: start)
+    var value = try counted(try token.withView { view throws(ConfigurationProblem) in try content(view, at: start) }, at: start)
+    if case .integer = value.content, let last = token.last { value.hasUnit = !ASCII.isDigit(last) }
+    return value
   }
 
   private func content(_ token: ByteView, at start: Location) throws(ConfigurationProblem) -> ConfigurationValue.Content {

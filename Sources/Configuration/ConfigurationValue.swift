@@ -18,6 +18,9 @@ public struct ConfigurationValue: Equatable, Sendable {
   /// Where the value begins; for a variable, where it is referenced.
   public var location: Location
 
+  /// Whether an integer was written with a unit: `2m` is two million, which as a duration nobody means.
+  public var hasUnit = false
+
   public init(_ content: Content, at location: Location) {
     self.content = content
     self.location = location

@@ -19,6 +19,10 @@ public struct Location: Hashable, Sendable {
 
   public var isNone: Bool { file.isEmpty }
 
+  func isAtOrAfter(_ other: Location) -> Bool {
+    file == other.file && (line > other.line || line == other.line && column >= other.column)
+  }
+
   /// `file:line:column`.
   public var text: String { "\(file.string):\(line):\(column)" }
 }

@@ -1,0 +1,314 @@
+// The option tables of a whole configuration and of its `jetstream` block. The other blocks: Leafnodes+Table, Uplink+Table,
+// StreamDeclaration+Table.
+import Bytes
+
+extension Options {
+  /// Why a config of a clustered nats-server does not fit: DESIGN, "what it must be".
+  static let noCluster: StaticString =
+    "petiole has no routes or gateways, by design: it joins a backbone of nats-servers as a leaf (leafnodes, uplink)"
+
+  static var table: [Option<Options>] {
+    listening + observing + limits + blocks + refused
+  }
+
+  private static var listening: [Option<Options>] {
+    [
+      Option(
+        "listen",
+        kind: .custom(type: "port or host:port") { decoder, options, entry in
+          guard let address = decoder.address(entry) else { return }
+          if !address.host.isEmpty { options.host = address.host }
+          options.port = address.port
+        }, standard: "0.0.0.0:4222", doc: "Where clients connect. Port -1 takes a free one."),
+      Option("host", "net", kind: .string { $0.host = $1 }, standard: "0.0.0.0", doc: "The address that clients connect to."),
+      Option(
+        "port", kind: .integer(-1...65535) { $0.port = Int($1) }, standard: "4222",
+        doc: "The port that clients connect to; -1 takes a free one."),
+      Option(
+        "client_advertise",
+        kind: .custom(type: "host or host:port") { decoder, options, entry in
+          guard let text = decoder.string(entry.value, field: entry.key.string) else { return }
+          guard let address = HostPort.parsed(text, portDefault: 0) else {
+            return decoder.error(at: entry.value.location, "could not parse address string \"\(text.string)\"")
+          }
+          options.clientAdvertise = address
+        }, doc: "The address that clients are told to connect to."),
+      Option(
+        "server_name",
+        kind: .custom(type: "string") { decoder, options, entry in
+          guard let name = decoder.string(entry.value, field: entry.key.string) else { return }
+          if name.bytes.contains(where: { ASCII.isBlank($0) }) {
+            return decoder.error(at: entry.value.location, "server name cannot contain spaces")
+          }
+          options.serverName = name.isEmpty ? nil : name
+        }, standard: "the server's id", doc: "The name shown to clients and to the hub. Give each gateway its own."),
+    ]
+  }
+
+  private static var observing: [Option<Options>] {
+    [
+      Option("debug", kind: .boolean { $0.debug = $1 }, standard: "false", doc: "Logs what connections do."),
+      Option("trace", kind: .boolean { $0.trace = $1 }, standard: "false", doc: "Logs every protocol line."),
+      Option("logtime", kind: .boolean { $0.logTime = $1 }, standard: "true", doc: "Begins log lines with the date and time."),
+      Option("pid_file", "pidfile", kind: .string { $0.pidFile = $1 }, doc: "A file for the process id."),
+      Option(
+        "ports_file_dir", kind: .string { $0.portsFileDirectory = $1 },
+        doc: "A directory for a file `<executable>_<pid>.ports` with the addresses that are listened on, as JSON."),
+      Option(
+        "http",
+        kind: .custom(type: "port or host:port") { decoder, options, entry in
+          if let address = decoder.address(entry) { options.http = address.port == 0 ? nil : address }
+        }, doc: "Where the monitoring endpoints (`/varz`, `/healthz`, …) are served."),
+      Option(
+        "http_port", "monitor_port",
+        kind: .integer(-1...65535) { options, port in
+          options.http = port == 0 ? nil : HostPort(host: options.http?.host ?? "", port: Int(port))
+        }, doc: "The monitoring port, on the host of the clients; -1 takes a free one."),
+    ]
+  }
+
+  private static var limits: [Option<Options>] {
+    let int32 = Int64(Int32.max)
+    let hour_ns: Int64 = 3_600_000_000_000
+    return [
+      Option(
+        "max_connections", "max_conn",
+        kind: .integer(-1...int32) { $0.connectionsMax = $1 == 0 ? -1 : Int($1) }, standard: "65536",
+        doc: "Clients at a time; 0 and -1 reject every client."),
+      Option(
+        "max_subscriptions", "max_subs", kind: .integer(-1...int32) { $0.subscriptionsMax = max(0, Int($1)) }, standard: "0",
+        doc: "Subscriptions of one connection; 0 is unlimited."),
+      Option(
+        "max_control_line", kind: .size(16...int32) { $0.controlLine_bytes = Int($1) }, standard: "4KB",
+        doc: "The longest protocol line, without the payload."),
+      Option(
+        "max_payload", kind: .size(1...int32) { $0.payload_bytes = Int($1) }, standard: "1MB",
+        doc: "The largest message, header and body. Not above `max_pending`; above 8 MB is discouraged."),
+      Option(
+        "max_pending", kind: .size(1...(1 << 40)) { $0.pending_bytes = Int(clamping: $1) }, standard: "64MB",
+        doc: "Bytes that may wait for one connection before it is closed as a slow consumer."),
+      Option(
+        "ping_interval", kind: .duration(1_000_000...(24 * hour_ns)) { $0.pingInterval_ns = $1 }, standard: "2m",
+        doc: "How often idle connections are pinged."),
+      Option(
+        "ping_max", kind: .integer(0...1000) { $0.pingsOutMax = Int($1) }, standard: "2",
+        doc: "Unanswered pings after which a connection is stale."),
+      Option(
+        "write_deadline", kind: .duration(1_000_000...hour_ns) { $0.writeDeadline_ns = $1 }, standard: "10s",
+        doc: "How long a connection may take no bytes before it is closed."),
+      Option("no_header_support", kind: .boolean { $0.noHeaderSupport = $1 }, standard: "false", doc: "Refuses message headers."),
+      Option(
+        "lame_duck_duration",
+        kind: .custom(type: "duration") { decoder, options, entry in
+          let field = entry.key.string
+          guard let length_ns = decoder.duration(entry.value, field: field) else { return }
+          guard length_ns >= 30_000_000_000 else {
+            return decoder.error(
+              at: entry.value.location, "invalid \(field) of \(GoDuration.format(length_ns).string), minimum is 30 seconds")
+          }
+          options.lameDuckDuration_ns = length_ns
+        }, standard: "2m", doc: "How long clients are given to leave in lame duck mode; at least 30s."),
+      Option(
+        "lame_duck_grace_period", kind: .duration(0...(24 * hour_ns)) { $0.lameDuckGracePeriod_ns = $1 }, standard: "10s",
+        doc: "The wait before the first client is closed in lame duck mode; shorter than `lame_duck_duration`."),
+    ]
+  }
+
+  private static var blocks: [Option<Options>] {
+    [
+      Option(
+        "jetstream",
+        kind: .custom(type: "true, false or a map") { decoder, options, entry in
+          JetStreamOptions.decode(&decoder, &options.jetStream, entry)
+        }, standard: "false", doc: "JetStream; a map enables it."),
+      Option(
+        "store_dir", "storedir",
+        kind: .custom(type: "string") { decoder, options, entry in
+          decoder.storeDirectory(&options.jetStream, entry)
+        }, doc: "The same as `store_dir` in `jetstream`."),
+      Option(
+        "leafnodes", "leaf",
+        kind: .custom(type: "map") { decoder, options, entry in
+          guard let map = decoder.map(entry.value, field: entry.key.string) else { return }
+          decoder.decode(map, by: LeafnodeOptions.table, into: &options.leafnodes)
+        }, doc: "Leaf links to servers of your choice."),
+      Option(
+        "streams",
+        kind: .custom(type: "array of maps") { decoder, options, entry in
+          options.streams = []
+          for (map, location) in decoder.maps(entry.value, field: entry.key.string) ?? [] {
+            var stream = StreamDeclaration()
+            stream.location = location
+            decoder.decode(map, by: StreamDeclaration.table, into: &stream)
+            options.streams.append(stream)
+          }
+        }, doc: "Streams that are created at start and updated at a reload, never deleted."),
+      Option(
+        "uplink",
+        kind: .custom(type: "map") { decoder, options, entry in
+          guard let map = decoder.map(entry.value, field: entry.key.string) else { return }
+          var uplink = UplinkOptions()
+          uplink.location = entry.value.location
+          decoder.decode(map, by: UplinkOptions.table, into: &uplink)
+          options.uplink = uplink
+        }, doc: "The backbone clusters, of which the nearest is used."),
+      Option(
+        "forward",
+        kind: .custom(type: "array of maps") { decoder, options, entry in
+          options.forwards = []
+          for (map, location) in decoder.maps(entry.value, field: entry.key.string) ?? [] {
+            var forward = ForwardDeclaration()
+            forward.location = location
+            decoder.decode(map, by: ForwardDeclaration.table, into: &forward)
+            options.forwards.append(forward)
+          }
+        }, doc: "Streams that the agent publishes to the hub's JetStream, through outages and restarts."),
+    ]
+  }
+
+  private static var refused: [Option<Options>] {
+    [
+      Option("cluster", kind: .absent(noCluster), doc: ""),
+      Option("gateway", kind: .absent(noCluster), doc: ""),
+      Option("routes", kind: .absent(noCluster), doc: ""),
+    ]
+      + Option.unsupported(
+        "trace_verbose", "trace_headers", "logtime_utc", "log_file", "logfile", "logfile_size_limit", "log_size_limit", "logfile_max_num",
+        "log_max_num", "syslog", "remote_syslog", "max_traced_msg_len")
+      + Option.unsupported("https", "https_port", "http_base_path", "prof_port", "prof_block_rate", "max_closed_clients")
+      + Option.unsupported(
+        "max_sub_tokens", "max_subscription_tokens", "write_timeout", "disable_sublist_cache", "no_sublist_cache",
+        "no_fast_producer_stall", "connect_error_reports", "reconnect_error_reports", "server_tags", "server_metadata", "feature_flags")
+      + Option.unsupported(
+        "authorization", "accounts", "system_account", "system", "no_system_account", "no_system", "no_sys_acc", "no_auth_user",
+        "default_sentinel", "mappings", "maps", "default_js_domain", "proxies", "proxy_protocol")
+      + Option.unsupported(
+        "operator", "operators", "roots", "root", "root_operators", "root_operator", "trusted_keys", "trusted", "resolver",
+        "account_resolver", "accounts_resolver", "resolver_tls", "resolver_preload", "resolver_pinned_accounts")
+      + Option.unsupported("tls", "allow_non_tls", "ocsp", "ocsp_cache", "websocket", "ws", "mqtt")
+  }
+}
+
+extension JetStreamOptions {
+  static var table: [Option<JetStreamOptions>] {
+    let mebibyte: Int64 = 1 << 20
+    return [
+      Option("enabled", kind: .boolean { $0.isEnabled = $1 }, standard: "true", doc: "Whether JetStream is on."),
+      Option(
+        "store_dir", "store", "storedir",
+        kind: .custom(type: "string") { decoder, options, entry in decoder.storeDirectory(&options, entry) },
+        standard: "$TMPDIR/petiole/jetstream", doc: "Where streams are kept. The default does not outlive a reboot."),
+      Option(
+        "max_memory_store", "max_mem_store", "max_mem", kind: .size(-1...Int64.max) { $0.memoryMax_bytes = $1 > 0 ? $1 : nil },
+        standard: "from the machine", doc: "What memory streams may hold."),
+      Option(
+        "max_file_store", "max_file", kind: .size(-1...Int64.max) { $0.fileMax_bytes = $1 > 0 ? $1 : nil }, standard: "from the machine",
+        doc: "What file streams may hold on disk."),
+      Option(
+        "domain",
+        kind: .custom(type: "string") { decoder, options, entry in
+          guard let name = decoder.string(entry.value, field: entry.key.string) else { return }
+          guard name.isEmpty || name.withView({ SubjectSyntax.isName($0) }) else {
+            return decoder.error(at: entry.value.location, "invalid domain name \"\(name.string)\": it must be one subject token")
+          }
+          options.domain = name.isEmpty ? nil : name
+        }, doc: "The JetStream domain: the hub reaches these streams under `$JS.<domain>.API`. Give each gateway its own."),
+      Option("strict", kind: .boolean { $0.isStrict = $1 }, standard: "true", doc: "Refuses API requests with unknown fields."),
+      Option(
+        "sync_interval", "sync",
+        kind: .custom(type: "`always` or duration") { decoder, options, entry in
+          if case .string(let word) = entry.value.content, word.withView({ $0.equalsIgnoringCase("always") }) {
+            options.sync = .always
+          } else if let length_ns = decoder.duration(entry.value, field: entry.key.string) {
+            guard length_ns > 0 else { return decoder.error(at: entry.value.location, "\(entry.key.string) must be longer than 0") }
+            options.sync = .interval_ns(length_ns)
+            decoder.warning(
+              at: entry.value.location,
+              "\(entry.key.string): this version of petiole syncs before every acknowledgement, as with `always`")
+          }
+        }, standard: "always",
+        doc: "Acknowledged means on disk. An interval is read, as configurations of nats-server have one, and warned about."),
+      Option(
+        "segment_size", kind: .size(mebibyte...(8 * mebibyte)) { $0.segment_bytes = Int($1) }, standard: "4MB",
+        doc: "The size of the store's files. Petiole's own."),
+    ]
+      + Option.unsupported(
+        "key", "ek", "encryption_key", "prev_key", "cipher", "unique_tag", "extension_hint", "max_outstanding_catchup",
+        "max_buffered_msgs", "max_buffered_size", "request_queue_limit", "info_queue_limit", "meta_compact", "meta_compact_size",
+        "meta_compact_sync", "max_concurrent_io", "limits", "tpm")
+  }
+
+  static func decode(_ decoder: inout OptionDecoder, _ options: inout JetStreamOptions, _ entry: ConfigurationEntry) {
+    switch entry.value.content {
+    case .boolean(let flag): options.isEnabled = flag
+    case .string(let word):
+      if word.withView({ $0.equalsIgnoringCase("enabled") || $0.equalsIgnoringCase("enable") }) {
+        options.isEnabled = true
+      } else if word.withView({ $0.equalsIgnoringCase("disabled") || $0.equalsIgnoringCase("disable") }) {
+        options.isEnabled = false
+      } else {
+        decoder.error(at: entry.value.location, "Expected 'enabled' or 'disabled' for string value, got '\(word.string)'")
+      }
+    case .map(let map):
+      options.isEnabled = true
+      decoder.decode(map, by: table, into: &options)
+    default:
+      decoder.error(
+        at: entry.value.location, "Expected map, bool or string to define JetStream, got \(OptionDecoder.typeName(entry.value))")
+    }
+  }
+}
+
+extension OptionDecoder {
+  /// A port, or `host:port`.
+  mutating func address(_ entry: ConfigurationEntry) -> HostPort? {
+    switch entry.value.content {
+    case .integer(let number):
+      guard (-1...65535).contains(number) else {
+        error(at: entry.value.location, "\(entry.key.string) must be between -1 and 65535, not \(number)")
+        return nil
+      }
+      return HostPort(host: "", port: Int(number))
+    case .string(let text):
+      do throws(HostPort.Failure) {
+        return try text.withView { view throws(HostPort.Failure) in try HostPort.parse(view, ports: -1...65535) }
+      } catch {
+        switch error {
+        case .address: self.error(at: entry.value.location, "could not parse address string \"\(text.string)\"")
+        case .port(let port): self.error(at: entry.value.location, "could not parse port \"\(port.string)\"")
+        }
+        return nil
+      }
+    default:
+      wrongType(entry.value, "string", field: entry.key.string)
+      return nil
+    }
+  }
+
+  mutating func map(_ value: ConfigurationValue, field: String) -> ConfigurationMap? {
+    guard case .map(let map) = value.content else {
+      error(at: value.location, "Expected \(field) to be a map, got \(OptionDecoder.typeName(value))")
+      return nil
+    }
+    return map
+  }
+
+  /// `store_dir` may stand at the top or in the `jetstream` block, but not in both.
+  mutating func storeDirectory(_ options: inout JetStreamOptions, _ entry: ConfigurationEntry) {
+    guard let path = string(entry.value, field: entry.key.string) else { return }
+    if options.storeDirectory != nil { return error(at: entry.value.location, "Duplicate 'store_dir' configuration") }
+    if path.isEmpty { return error(at: entry.value.location, "\(entry.key.string) must not be empty") }
+    options.storeDirectory = path
+  }
+}
+
+extension HostPort {
+  static func parsed(_ text: ByteString, portDefault: Int) -> HostPort? {
+    do throws(Failure) {
+      let address = try text.withView { view throws(Failure) in try parse(view, ports: 1...65535, portDefault: portDefault) }
+      return address.host.isEmpty ? nil : address
+    } catch {
+      return nil
+    }
+  }
+}

@@ -1,0 +1,119 @@
+// What must hold between options, after the file and the command line are merged.
+import Bytes
+
+extension Options {
+  /// Payloads above this are allowed but discouraged, as in nats-server.
+  static let payloadDiscouraged_bytes = 8 << 20
+
+  /// What is wrong between the options; `places` tells where each top-level one was given.
+  public func validate(places: [OptionPlace] = []) -> [ConfigurationProblem] {
+    var problems: [ConfigurationProblem] = []
+    func place(_ name: StaticString) -> Location {
+      places.last { ByteView($0.name) == ByteView(name) }?.location ?? .none
+    }
+    func error(_ location: Location, _ text: String) { problems.append(ConfigurationProblem(at: location, text)) }
+    if payload_bytes > pending_bytes {
+      error(
+        place("max_payload").orElse(place("max_pending")),
+        "max_payload (\(payload_bytes)) cannot be higher than max_pending (\(pending_bytes))")
+    }
+    if payload_bytes > Options.payloadDiscouraged_bytes {
+      problems.append(
+        ConfigurationProblem(
+          .warning, at: place("max_payload"), "max_payload (\(payload_bytes)) is above 8 MB, which is discouraged: it delays everybody else"
+        ))
+    }
+    if lameDuckGracePeriod_ns >= lameDuckDuration_ns {
+      error(
+        place("lame_duck_grace_period").orElse(place("lame_duck_duration")),
+        "lame_duck_grace_period (\(GoDuration.format(lameDuckGracePeriod_ns).string)) must be shorter than lame_duck_duration (\(GoDuration.format(lameDuckDuration_ns).string))"
+      )
+    }
+    problems += streamProblems() + uplinkProblems() + forwardProblems()
+    return problems
+  }
+
+  private func streamProblems() -> [ConfigurationProblem] {
+    var problems: [ConfigurationProblem] = []
+    func error(_ stream: StreamDeclaration, _ text: String) { problems.append(ConfigurationProblem(at: stream.location, text)) }
+    if !jetStream.isEnabled, let first = streams.first { error(first, "streams need JetStream: add \"jetstream: enabled\"") }
+    for (index, stream) in streams.enumerated() {
+      guard stream.name.withView({ SubjectSyntax.isName($0) }) else {
+        error(stream, "stream name is required and can not contain '.', '*', '>', '\\', '/' or spaces")
+        continue
+      }
+      let name = stream.name.string
+      if streams[..<index].contains(where: { $0.name == stream.name }) { error(stream, "stream \"\(name)\" is declared twice") }
+      if let age_ns = stream.maxAge_ns, age_ns > 0, age_ns < 100_000_000 {
+        error(stream, "stream \"\(name)\": max age needs to be >= 100ms")
+      }
+      if let window_ns = stream.duplicateWindow_ns {
+        if window_ns > 0, window_ns < 100_000_000 { error(stream, "stream \"\(name)\": duplicates window needs to be >= 100ms") }
+        if let age_ns = stream.maxAge_ns, age_ns > 0, window_ns > age_ns {
+          error(stream, "stream \"\(name)\": duplicates window can not be larger then max age")
+        }
+      }
+      if stream.discardNewPerSubject == true {
+        if stream.discard != .new { error(stream, "stream \"\(name)\": discard new per subject requires discard new policy to be set") }
+        if (stream.maxMsgsPerSubject ?? 0) <= 0 {
+          error(stream, "stream \"\(name)\": discard new per subject requires max msgs per subject > 0")
+        }
+      }
+      if stream.denyPurge == true, stream.allowRollupHdrs == true {
+        error(stream, "stream \"\(name)\": roll-ups require the purge permission")
+      }
+    }
+    return problems
+  }
+
+  private func uplinkProblems() -> [ConfigurationProblem] {
+    guard let uplink else { return [] }
+    var problems: [ConfigurationProblem] = []
+    func error(_ location: Location, _ text: String) { problems.append(ConfigurationProblem(at: location, text)) }
+    if uplink.clusters.isEmpty { error(uplink.location, "uplink needs clusters") }
+    if let remote = leafnodes.remotes.first {
+      problems.append(
+        ConfigurationProblem(
+          .warning, at: remote.location,
+          "leafnodes.remotes and uplink both link account \"$G\": if both lead to one backbone, messages arrive twice"))
+    }
+    for (index, cluster) in uplink.clusters.enumerated() {
+      if cluster.name.isEmpty { error(cluster.location, "a cluster of the uplink needs a name") }
+      if cluster.urls.isEmpty { error(cluster.location, "cluster \"\(cluster.name.string)\" needs urls") }
+      let earlier = uplink.clusters[..<index]
+      if !cluster.name.isEmpty, earlier.contains(where: { $0.name == cluster.name }) {
+        error(cluster.location, "cluster \"\(cluster.name.string)\" is there twice")
+      }
+      if cluster.isPinned, earlier.contains(where: { $0.isPinned }) { error(cluster.location, "only one cluster can be pinned") }
+    }
+    return problems
+  }
+
+  private func forwardProblems() -> [ConfigurationProblem] {
+    var problems: [ConfigurationProblem] = []
+    func error(_ forward: ForwardDeclaration, _ text: String) { problems.append(ConfigurationProblem(at: forward.location, text)) }
+    guard let first = forwards.first else { return [] }
+    if !jetStream.isEnabled { error(first, "forward needs JetStream: add \"jetstream: enabled\"") }
+    if uplink == nil, leafnodes.remotes.isEmpty { error(first, "forward needs an uplink (or leafnodes.remotes) to send through") }
+    for (index, forward) in forwards.enumerated() {
+      guard forward.stream.withView({ SubjectSyntax.isName($0) }) else {
+        error(forward, "forward needs the name of a stream")
+        continue
+      }
+      if forwards[..<index].contains(where: { $0.stream == forward.stream && $0.filter == forward.filter }) {
+        error(forward, "stream \"\(forward.stream.string)\" is forwarded twice with the same filter")
+      }
+      let filterHasTail = forward.filter?.withView { SubjectSyntax.hasWildcardTail($0) } ?? true
+      if let to = forward.to, to.withView({ SubjectSyntax.hasWildcardTail($0) }) != filterHasTail {
+        error(
+          forward,
+          "forward from \"\(forward.filter?.string ?? ">")\" to \"\(to.string)\": '>' must end both or neither")
+      }
+    }
+    return problems
+  }
+}
+
+extension Location {
+  func orElse(_ other: Location) -> Location { isNone ? other : self }
+}

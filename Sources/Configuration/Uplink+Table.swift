@@ -1,0 +1,91 @@
+// The option tables of `uplink`, its clusters, and `forward`.
+import Bytes
+
+extension UplinkOptions {
+  static var table: [Option<UplinkOptions>] {
+    let day_ns: Int64 = 86_400_000_000_000
+    return [
+      Option(
+        "clusters",
+        kind: .custom(type: "array of maps") { decoder, uplink, entry in
+          uplink.clusters = []
+          for (map, location) in decoder.maps(entry.value, field: entry.key.string) ?? [] {
+            var cluster = UplinkCluster()
+            cluster.location = location
+            decoder.decode(map, by: UplinkCluster.table, into: &cluster)
+            uplink.clusters.append(cluster)
+          }
+        }, doc: "The backbone clusters."),
+      .credentials { $0.credentials = $1 },
+      Option(
+        "metered", kind: .boolean { $0.isMetered = $1 }, standard: "false",
+        doc: "Says that bytes on the link cost money: probing is rarer, fewer attempts run at once."),
+      Option(
+        "probe_budget", kind: .size(0...Int64.max) { $0.probeBudget_bytes = $1 }, standard: "unlimited",
+        doc: "Bytes a day that measuring may cost."),
+      Option(
+        "probe_interval", kind: .duration(1_000_000_000...day_ns) { $0.probeInterval_ns = $1 }, standard: "30m, metered 1h",
+        doc: "The time between rounds of measuring."),
+      .compression { $0.compression = $1 },
+      Option(
+        "account",
+        kind: .custom(type: "string") { decoder, uplink, entry in
+          if let name = decoder.account(entry) { uplink.account = name }
+        }, standard: "$G", doc: "The local account of the link. This version has only `$G`."),
+    ]
+  }
+}
+
+extension UplinkCluster {
+  static var table: [Option<UplinkCluster>] {
+    [
+      Option("name", kind: .string { $0.name = $1 }, doc: "The name by which the cluster is shown and remembered."),
+      Option(
+        "urls", "url", kind: .custom(type: "string or array of strings") { decoder, cluster, entry in cluster.urls += decoder.urls(entry) },
+        doc: "Where the cluster's servers accept leaf connections: `nats://host:port` (port 7422 when left out)."),
+      Option(
+        "tier", kind: .integer(0...100) { $0.tier = Int($1) }, standard: "0",
+        doc: "A cluster of a lower tier is preferred whatever its latency."),
+      Option(
+        "weight", kind: .number(0.01...100) { $0.weight = $1 }, standard: "1",
+        doc: "Multiplies the measured latency: 2 makes the cluster seem twice as far."),
+      Option(
+        "pin", kind: .boolean { $0.isPinned = $1 }, standard: "false",
+        doc: "Uses this cluster whenever it can be reached. One cluster at most."),
+    ]
+  }
+}
+
+extension ForwardDeclaration {
+  static var table: [Option<ForwardDeclaration>] {
+    [
+      Option("stream", kind: .string { $0.stream = $1 }, doc: "The local stream."),
+      Option(
+        "filter",
+        kind: .custom(type: "string") { decoder, forward, entry in
+          if let subject = decoder.subject(entry) { forward.filter = subject }
+        }, standard: ">", doc: "Only messages whose subject matches."),
+      Option(
+        "to",
+        kind: .custom(type: "string") { decoder, forward, entry in
+          if let subject = decoder.subject(entry) { forward.to = subject }
+        }, standard: "the same subject", doc: "The subject at the hub, as a subject transform of `filter`."),
+      Option(
+        "live", kind: .boolean { $0.isLive = $1 }, standard: "false",
+        doc: "Also lets the same messages cross the link as they come; the hub would store them twice."),
+      Option(
+        "window", kind: .integer(1...65536) { $0.window = Int($1) }, standard: "256", doc: "Messages in flight without the hub's ack."),
+    ]
+  }
+}
+
+extension OptionDecoder {
+  mutating func subject(_ entry: ConfigurationEntry) -> ByteString? {
+    guard let subject = string(entry.value, field: entry.key.string) else { return nil }
+    guard subject.withView({ SubjectSyntax.isValid($0) }) else {
+      error(at: entry.value.location, "invalid subject \"\(subject.string)\"")
+      return nil
+    }
+    return subject
+  }
+}
