@@ -15,7 +15,10 @@ struct MatchCache<Subscriber: AnyObject> {
 
   private var slots: [Match?] = []
   /// Fingerprints of subjects seen once, by the low bits of their hash.
-  private var seen: [UInt32] = []
+  private var seen: [UInt16] = []
+  /// Decides whether a subject takes the place of another in `seen`: half of the time, or else two that come in turn would push each other
+  /// out before their second time for ever.
+  private var coin: UInt64 = 1
   private(set) var count = 0
   private let slotsMax: Int
 
@@ -48,11 +51,12 @@ struct MatchCache<Subscriber: AnyObject> {
   /// Whether a match for a subject of this hash is worth keeping now; remembers that it was seen.
   mutating func admits(_ hash: UInt64) -> Bool {
     guard slotsMax > 0 else { return false }
-    if seen.isEmpty { seen = [UInt32](repeating: 0, count: Self.slotsMin) }
-    let fingerprint = UInt32(truncatingIfNeeded: hash >> 32) | 1
+    if seen.isEmpty { seen = [UInt16](repeating: 0, count: slotsMax) }
+    let fingerprint = UInt16(truncatingIfNeeded: hash >> 48) | 1
     let index = Int(truncatingIfNeeded: hash) & (seen.count - 1)
     if seen[index] == fingerprint { return true }
-    seen[index] = fingerprint
+    coin = coin &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+    if seen[index] == 0 || coin >> 63 == 0 { seen[index] = fingerprint }
     return false
   }
 
@@ -87,7 +91,6 @@ struct MatchCache<Subscriber: AnyObject> {
   private mutating func grow() {
     let old = slots
     slots = [Match?](repeating: nil, count: old.count * 2)
-    seen = [UInt32](repeating: 0, count: slots.count)
     // A set is split over two, so nothing can overflow.
     for case let match? in old {
       var index = set(of: match.hash)

@@ -121,9 +121,8 @@ extension SubjectTransform {
       if arguments.count > 2 { throw .tooManyArguments(token: ByteString(wildcards.token)) }
       guard let index = integer(arguments[0].trimmed) else { throw wildcards.invalid }
       if function == .split {
-        let position = try wildcards.position(index)
         if arguments[1].firstIndex(of: ASCII.space) != nil { throw wildcards.invalid }
-        return .split(position, at: ByteString(arguments[1]))
+        return .split(try wildcards.position(index), at: ByteString(arguments[1]))
       }
       guard let size = integer32(arguments[1]) else { throw wildcards.invalid }
       return sized(function, try wildcards.position(index), size)

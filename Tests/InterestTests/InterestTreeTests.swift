@@ -94,6 +94,17 @@ import Testing
     #expect(!weighted.isCurrent && tree.match("a.b").queues[0].weight == 5)
   }
 
+  @Test("subjects that come in turn are kept after a few rounds")
+  func inTurn() {
+    let tree = InterestTree<Subscriber>(cacheLimit: 1024, seed: 1)
+    tree.insert(subject: "s.*", Subscriber(1))
+    for _ in 0..<8 {
+      for index in 0..<500 { _ = tree.match(ByteString("s.\(index)")) }
+    }
+    #expect(tree.cacheCount > 450)
+    #expect(tree.cacheHits > 2000)
+  }
+
   @Test("the cache is bounded, and what leaves it is not current")
   func bounded() {
     let tree = InterestTree<Subscriber>(cacheLimit: 64, seed: 1)

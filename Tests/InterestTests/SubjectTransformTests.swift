@@ -95,6 +95,7 @@ import Testing
     #expect(try result("in.>", "out.{{partition(10)}}.>", "in.a.b.c") == "out.0.a.b.c")
     #expect(try result("in.*.>", "out.{{partition(10)}}.>", "in.a.b.c") == "out.0.b.c")
     #expect(try result("in.a", "out.{{partition(10)}}.{{partition(10,1)}}", "in.a") == "out.9.9")
+    #expect(try result("in.>", "out.$0.>", "in.a.b") == "out.in.a.b")
     #expect(try result("in.*", "out.{{random(7)}}", "in.a") == "out.6")
   }
 
@@ -156,6 +157,15 @@ import Testing
       ("in.*.>", "out.$2.>", "invalid mapping destination: wildcard index out of range in $2: [2]"),
       ("in.*.>", "out.>.$1", "invalid mapping destination: invalid transform in $1"),
       ("in.*", "out.>.x y", "invalid mapping destination: invalid transform in x y"),
+      ("in.*", "out.{{wildcard(x)}}.{{foo(1)}}", "invalid mapping destination: unknown function in {{foo(1)}}"),
+      ("in.*", "out.{{wildcard(x)}}.a..b", "invalid mapping destination: invalid transform"),
+      ("in.*", "out.*.{{wildcard(x)}}", "invalid subject"),
+      ("in.*", "out.$2.*", "invalid subject"),
+      (
+        "in.*", "out.{{split(2,x y)}}",
+        "invalid mapping destination: function argument is invalid or in the wrong format in {{split(2,x y)}}"
+      ),
+      ("in.>", "out.{{partition(10,1)}}.>", "invalid mapping destination: wildcard index out of range in {{partition(10,1)}}: [1]"),
       ("in.*", "out..a", "invalid mapping destination: invalid transform"),
       ("in.*", "out.a b", "invalid mapping destination: invalid transform"),
       ("in.*.*", "out.*.*", "invalid subject"),
