@@ -42,7 +42,7 @@ public enum S2BlockDecoder {
     var place = 0
     var offset = 0
     while next < end {
-      let element = next
+      let element = UInt64(next)
       let tag = source[next]
       next += 1
       var length: Int
@@ -103,7 +103,7 @@ public enum S2BlockDecoder {
       repeatBytes(target + place, offset: offset, length: length, room: limit - place)
       place += length
     }
-    guard place == limit else { throw S2Error(.blockLengthMismatch, offset: end) }
+    guard place == limit else { throw S2Error(.blockLengthMismatch, offset: UInt64(end)) }
   }
 
   /// `count` bytes (1 to 4), the lowest first.

@@ -26,9 +26,9 @@ public struct S2Error: Error, Equatable, Sendable {
 
   public let kind: Kind
   /// Bytes of the stream (or block) before the chunk (or element) at fault.
-  public let offset: Int
+  public let offset: UInt64
 
-  public init(_ kind: Kind, offset: Int) {
+  public init(_ kind: Kind, offset: UInt64) {
     self.kind = kind
     self.offset = offset
   }

@@ -31,11 +31,10 @@ public final class S2StreamDecoder {
   private var identified = false
   private var decodedBytesMax = S2Format.decodedBytesMax
   /// Where the current chunk begins in the stream.
-  private var chunkOffset = 0
-  private var consumed = 0
+  private var chunkOffset: UInt64 = 0
 
   /// Bytes received and bytes decoded since the start.
-  public var bytesIn: UInt64 { UInt64(consumed) }
+  public private(set) var bytesIn: UInt64 = 0
   public private(set) var bytesOut: UInt64 = 0
 
   public init() {}
@@ -66,7 +65,7 @@ public final class S2StreamDecoder {
         let type = header[0]
         let size = Int(header[1]) | Int(header[2]) << 8 | Int(header[3]) << 16
         release()
-        chunkOffset = consumed - S2Format.chunkHeaderBytes
+        chunkOffset = bytesIn - UInt64(S2Format.chunkHeaderBytes)
         state = try checked { () throws(S2Error) in try began(type, size) }
       case .body(let type, let size):
         guard let body = gather(size, &input) else { return nil }
@@ -101,7 +100,7 @@ public final class S2StreamDecoder {
 
   @inline(__always) private func take(_ size: Int, _ input: inout ByteView) {
     input = input.dropFirst(size)
-    consumed += size
+    bytesIn += UInt64(size)
   }
 
   /// The next `size` bytes in one piece: in `input` where they all are there, else collected in `partial`; nil when more must come.
@@ -177,7 +176,7 @@ public final class S2StreamDecoder {
       return ByteView(base: UnsafePointer(memory), count: length)
     } catch {
       // Errors of a block count from the chunk's body; the connection's log wants the place in the stream.
-      let place = S2Format.chunkHeaderBytes + S2Format.checksumBytes + error.offset
+      let place = UInt64(S2Format.chunkHeaderBytes + S2Format.checksumBytes) + error.offset
       throw S2Error(error.kind, offset: error.kind == .chunkTooLong ? chunkOffset : chunkOffset + place)
     }
   }
