@@ -1,0 +1,173 @@
+// When batches are closed, written and reported durable: group commit.
+import Bytes
+import Platform
+
+extension LogStore {
+  /// Something was appended that somebody waits for: it goes with this turn, or as soon as the running commit is through.
+  @inline(__always) func commitSoon() {
+    if !commitQueued, inFlight == nil { queueCommit() }
+  }
+
+  private func queueCommit() {
+    commitQueued = true
+    host.turn.defer { [self] in
+      commitQueued = false
+      startCommit()
+      if isClosing { closeIfDone() }
+    }
+  }
+
+  /// Something was removed: it goes with the next batch, or alone after a while.
+  func commitLazily() {
+    isDirty = true
+    guard !lazyTimer.isScheduled, isOpen else { return }
+    host.after(options.lazyDelay_ns, lazyTimer) { [self] in
+      if isDirty { startCommit() }
+    }
+  }
+
+  /// Calls `action` in a loop turn when everything up to `position` is durable; hurries what waits lazily.
+  public func whenDurable(_ position: UInt64, _ action: @escaping () -> Void) {
+    precondition(position <= appendedPosition, "a position was never given out")
+    if position <= durablePosition {
+      host.turn.defer(action)
+      return
+    }
+    var index = waiters.count
+    while index > 0, waiters[index - 1].position > position { index -= 1 }
+    waiters.insert((position, action), at: index)
+    commitSoon()
+  }
+
+  /// Logs first sequences that moved since the last batch.
+  private func logMovedFirst() {
+    guard !movedFirst.isEmpty else { return }
+    let moved = movedFirst
+    movedFirst.removeAll(keepingCapacity: true)
+    for (index, stream) in moved.enumerated() where stream.firstIsDirty {
+      do throws(StoreError) {
+        _ = try appendPlain(
+          kind: RecordKind.first, stream: stream.id, sequence: stream.firstSequence, timestamp_ns: Int64(bitPattern: stream.lastSequence))
+        stream.firstIsDirty = false
+      } catch {
+        movedFirst.append(contentsOf: moved[index...])
+        return
+      }
+    }
+  }
+
+  /// Closes the collecting batch with a commit frame.
+  func closeBatch() {
+    guard let batch = collecting else { return }
+    let size = batch.end - batch.start
+    if batch.chunks[batch.chunks.count - 1].used + Record.commitBytes > batch.chunks[batch.chunks.count - 1].capacity {
+      batch.chunks.append(pool.take(Record.commitBytes, offset: batch.end))
+    }
+    let last = batch.chunks.count - 1
+    let target = batch.chunks[last].base + batch.chunks[last].used
+    let position = batch.segment.base + UInt64(batch.end)
+    LogStore.writeCommit(target, batch: nextBatch, count: batch.count, chain: batch.chain, bytes: size, salt: salt, position: position)
+    batch.chunks[last].used += Record.commitBytes
+    batch.end += Record.commitBytes
+    batch.segment.size += Record.commitBytes
+    bytesOnDisk += Record.commitBytes
+    pendingBytes += Record.commitBytes
+    batch.positionEnd = min(appendedPosition, (owedFrom ?? .max) - 1)
+    batch.isClosed = true
+    chain = batch.chain
+    nextBatch += 1
+    collecting = nil
+    waiting.append(batch)
+  }
+
+  static func writeCommit(
+    _ target: UnsafeMutableRawPointer, batch: UInt64, count: UInt32, chain: UInt32, bytes: Int, salt: UInt32, position: UInt64
+  ) {
+    Record.writeHeader(
+      target, length: Record.commitBytes, tag: RecordKind.commit, subjectLength: 0, stream: count, sequence: batch,
+      timestamp_ns: Int64(bitPattern: UInt64(truncatingIfNeeded: bytes) << 32 | UInt64(chain)))
+    let crc = Record.checksum(target, length: Record.commitBytes, salt: salt, position: position)
+    target.storeBytes(of: crc.littleEndian, as: UInt32.self)
+  }
+
+  /// Writes the next batch, if none is on its way.
+  func startCommit() {
+    guard isOpen, inFlight == nil, !isFailed else { return }
+    if waiting.isEmpty {
+      logMovedFirst()
+      isDirty = false
+      if waiting.isEmpty {
+        if collecting == nil {
+          // Everything up to here was a change that needs no record any more.
+          if durablePosition < appendedPosition, movedFirst.isEmpty, owedFrom == nil { madeDurable(appendedPosition) }
+          return
+        }
+        closeBatch()
+      }
+    }
+    let batch = waiting.removeFirst()
+    inFlight = batch
+    var views: [ByteView] = []
+    views.reserveCapacity(batch.chunks.count)
+    for chunk in batch.chunks {
+      views.append(ByteView(UnsafeRawBufferPointer(start: chunk.base, count: chunk.used)))
+    }
+    let file: FileHandle
+    do throws(StoreError) { file = try self.file(of: batch.segment) } catch {
+      commitFailed(batch, DiskError(.inputOutput, operation: "open", path: batch.segment.path))
+      return
+    }
+    host.disk.commit(file, at: batch.start, views) { [self] result in ended(batch, result) }
+  }
+
+  private func ended(_ batch: Batch, _ result: CommitResult) {
+    precondition(inFlight === batch, "a commit ended that was not under way")
+    switch result {
+    case .failed(let error): commitFailed(batch, error)
+    case .durable:
+      inFlight = nil
+      syncs += 1
+      batches += 1
+      let size = batch.end - batch.start
+      bytesWritten += size
+      pendingBytes -= size
+      batch.segment.durableSize = batch.end
+      pool.give(batch.chunks)
+      batch.chunks = []
+      retryDelay_ns = Limits.retryDelay_ns
+      if pendingBytes > 0 { commitSoon() }
+      checkFreeSpace(size)
+      madeDurable(batch.positionEnd)
+      releaseSegments()
+    }
+    if isClosing { closeIfDone() }
+  }
+
+  /// Tells everybody who waits for a position up to `position`.
+  func madeDurable(_ position: UInt64) {
+    guard position > durablePosition else { return }
+    durablePosition = position
+    var ready = 0
+    while ready < waiters.count, waiters[ready].position <= position { ready += 1 }
+    if ready > 0 {
+      let actions = waiters[..<ready]
+      waiters.removeFirst(ready)
+      for waiter in actions { waiter.action() }
+    }
+    onDurable?()
+    if !waiters.isEmpty { commitSoon() }
+  }
+
+  /// Looks at the file system's free space every now and then, so that the reserve is kept before it is needed.
+  private func checkFreeSpace(_ written: Int) {
+    sinceSpaceCheck += written
+    guard sinceSpaceCheck >= min(options.reserveBytes / 4, 256 << 10) else { return }
+    sinceSpaceCheck = 0
+    guard let free = try? host.disk.freeSpace(directory) else { return }
+    let low = free < options.reserveBytes + pendingBytes
+    if low, !isSpaceLow {
+      host.log.warning("Store \(directory): only \(free) bytes are free on the file system, messages are refused")
+    }
+    isSpaceLow = low
+  }
+}

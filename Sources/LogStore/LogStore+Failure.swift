@@ -1,0 +1,146 @@
+// When the disk fails. The kernel may have dropped the pages of a failed write, and a second sync would lie about it: the file is
+// never written again, and what was not acknowledged is written once more, into a new segment.
+import Bytes
+import Platform
+
+extension LogStore {
+  /// A commit failed. Nothing of its batch was acknowledged.
+  func commitFailed(_ batch: Batch, _ error: DiskError) {
+    inFlight = nil
+    batch.segment.isSealed = true
+    stalled.append(batch)
+    stalled.append(contentsOf: waiting)
+    waiting = []
+    if let collecting { stalled.append(collecting) }
+    collecting = nil
+    active = nil
+    for segment in segments where segment.base > batch.segment.base { segment.isAbandoned = true }
+    failed(error)
+  }
+
+  /// Says that nothing can be made durable, and tries to go on in a new segment.
+  func failed(_ error: DiskError) {
+    let text = "\(error.operation) of \(error.path) failed (\(LogStore.describe(error.kind)))"
+    let isFirst = !isFailed
+    host.log.error("Store \(directory): \(text); nothing is acknowledged until a new segment could be written")
+    setState(.failed(text))
+    if isFirst {
+      host.turn.defer { [self] in resume() }
+    } else {
+      retryLater()
+    }
+  }
+
+  static func describe(_ kind: DiskError.Kind) -> String {
+    switch kind {
+    case .notFound: "not found"
+    case .exists: "exists already"
+    case .permission: "permission denied"
+    case .noSpace: "no space left"
+    case .readOnly: "read-only file system"
+    case .locked: "locked"
+    case .notADirectory: "not a directory"
+    case .inputOutput: "input/output error"
+    case .other(let number): "errno \(number)"
+    }
+  }
+
+  private func retryLater() {
+    guard isOpen, !retryTimer.isScheduled else { return }
+    host.after(retryDelay_ns, retryTimer) { [self] in resume() }
+    retryDelay_ns = min(retryDelay_ns * 2, Limits.retryDelayMax_ns)
+  }
+
+  /// Begins a new segment and writes into it what has not become durable.
+  func resume() {
+    guard isOpen, isFailed, inFlight == nil else { return }
+    let old = stalled
+    let failedFrom: UInt64
+    if let first = old.first {
+      failedFrom = first.segment.base + UInt64(first.start)
+      chain = first.firstChain
+      // Frames of closed batches took numbers that are given out again.
+      nextBatch -= UInt64(old.count { $0.isClosed })
+    } else {
+      failedFrom = .max
+    }
+    for batch in old { batch.isClosed = false }
+    let previous = state
+    setState(.degraded("the disk failed before"))
+    do throws(StoreError) {
+      active = nil
+      try beginSegment()
+    } catch {
+      active = nil
+      collecting = nil
+      setState(previous)
+      retryLater()
+      return
+    }
+    holdTogether = true
+    defer { holdTogether = false }
+    var moved = 0
+    for batch in old {
+      moved += batch.end - batch.start
+      copy(batch, from: failedFrom)
+      pendingBytes -= batch.end - batch.start
+    }
+    stalled = []
+    for batch in old { pool.give(batch.chunks) }
+    forgetUnwritten(from: failedFrom)
+    host.log.error("Store \(directory): goes on in a new segment with \(moved) bytes that were not acknowledged; check the disk")
+    setState(.degraded("the disk failed; the store went on in a new segment"))
+    commitSoon()
+  }
+
+  /// Appends the live messages and the removals of a batch again.
+  private func copy(_ batch: Batch, from failedFrom: UInt64) {
+    for chunk in batch.chunks {
+      var at = 0
+      if chunk.offset == 0 { at = SegmentHeader.recordsOffset }
+      while at < chunk.used, let record = Record.plausible(chunk.base + at, available: chunk.used - at) {
+        let position = batch.segment.base + UInt64(chunk.offset + at)
+        at += record.paddedLength
+        do throws(StoreError) {
+          switch record.kind {
+          case RecordKind.message:
+            guard let stream = streams[record.stream], let old = stream.position(of: record.sequence, about: position) else { continue }
+            let new = try appendCopy(record)
+            relocate(stream, record, from: old, to: new)
+          case RecordKind.remove:
+            // Of a message that is not written again the removal need not be written either.
+            guard UInt64(bitPattern: record.timestamp_ns) < failedFrom else { continue }
+            if streams[record.stream] != nil { try appendRemoval(record) }
+          case RecordKind.drop: _ = try appendCopy(record)
+          default: break  // metadata and first sequences are in the new segment's checkpoint
+          }
+        } catch {
+          preconditionFailure("copying to memory needs no disk unless a segment is begun, which is put off while copying")
+        }
+      }
+    }
+  }
+
+  /// Gives a live message its new place.
+  func relocate(_ stream: StreamLog, _ record: Record, from old: UInt64, to new: UInt64) {
+    let size = record.messageBytes
+    let source = segment(at: old)
+    let target = segment(at: new)
+    source.liveMessages -= 1
+    source.liveBytes -= size
+    target.liveMessages += 1
+    target.liveBytes += size
+    stream.place(record.sequence, new, bytes: size, isIndexed: true)
+  }
+
+  /// Segments that were begun after the failed write were never written: they go.
+  private func forgetUnwritten(from failedFrom: UInt64) {
+    for segment in segments where segment.base > failedFrom && segment.isAbandoned {
+      precondition(segment.liveMessages == 0, "a live message is in a segment that was never written")
+      closeFile(segment)
+      try? host.disk.remove(segment.path)
+      bytesOnDisk -= segment.size
+      segments.removeAll { $0 === segment }
+    }
+  }
+}

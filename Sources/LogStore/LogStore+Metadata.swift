@@ -1,0 +1,56 @@
+// Small named values beside the messages: configurations of streams and consumers. The last value of a key wins.
+import Bytes
+
+extension LogStore {
+  /// Sets `key` with the next batch; the value is at most half of `Limits.recordBytesMax`. Uses the reserve when the store is full.
+  @discardableResult
+  public func setMetadata(_ key: ByteString, _ value: [UInt8]) -> UInt64 {
+    metadata.set(key, value)
+    changedMetadata { () throws(StoreError) in
+      try key.withView { key throws(StoreError) in
+        try value.withView { value throws(StoreError) in try appendKeyed(kind: RecordKind.metadata, key: key, value: value) }
+      }
+    }
+    return appendedPosition
+  }
+
+  @discardableResult
+  public func removeMetadata(_ key: ByteString) -> UInt64 {
+    guard metadata.remove(key) != nil else { return appendedPosition }
+    changedMetadata { () throws(StoreError) in
+      try key.withView { key throws(StoreError) in
+        try appendKeyed(kind: RecordKind.metadataRemoved, key: key, value: ByteView())
+      }
+    }
+    return appendedPosition
+  }
+
+  /// Forgets a stream and all its messages. The same id may be used again at once.
+  @discardableResult
+  public func dropStream(_ id: UInt32) -> UInt64 {
+    guard let stream = streams[id] else { return appendedPosition }
+    stream.forgetEverything()
+    stream.isDropped = true
+    streams[id] = nil
+    movedFirst.removeAll { $0 === stream }
+    appendedPosition += 1
+    do throws(StoreError) {
+      let here = segments.last.map { $0.base + UInt64($0.size) } ?? 0
+      drops[id] = here
+      let position = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0)
+      drops[id] = max(here, position)
+    } catch {
+      checkpointIsOwed()
+    }
+    commitSoon()
+    queueRelease()
+    return appendedPosition
+  }
+
+  private func changedMetadata(_ log: () throws(StoreError) -> Void) {
+    precondition(isOpen, "the store is not open")
+    appendedPosition += 1
+    do throws(StoreError) { try log() } catch { checkpointIsOwed() }
+    commitSoon()
+  }
+}

@@ -1,0 +1,261 @@
+// Giving space back: removing segments in which nothing lives, and copying forward what still lives in mostly dead ones.
+import Bytes
+import Platform
+
+/// A segment whose live records are being copied to the head of the log, a piece per loop turn.
+final class Compaction {
+  let segment: Segment
+  /// Streams whose messages were not looked at yet.
+  var streams: [UInt32]
+  /// Continue behind this sequence in the first of them.
+  var after: UInt64 = 0
+  /// Then the removals that the segment holds, from this offset on.
+  var removalsFrom = SegmentHeader.recordsOffset
+
+  init(_ segment: Segment, streams: [UInt32]) {
+    self.segment = segment
+    self.streams = streams
+  }
+}
+
+extension LogStore {
+  // MARK: Removals in the log
+
+  /// Logs that an interior message was removed; `target` is a position in its segment.
+  func logRemoval(_ stream: StreamLog, _ sequence: UInt64, target: UInt64) {
+    appendedPosition += 1
+    do throws(StoreError) {
+      let position = try appendPlain(
+        kind: RecordKind.remove, stream: stream.id, sequence: sequence, timestamp_ns: Int64(bitPattern: target))
+      noteRemoval(at: position, target: target)
+    } catch {
+      owedRemovals.append((stream.id, sequence, target))
+      checkpointIsOwed()
+    }
+    commitLazily()
+  }
+
+  /// Appends a copy of a removal.
+  func appendRemoval(_ record: Record) throws(StoreError) {
+    let target = UInt64(bitPattern: record.timestamp_ns)
+    let position = try appendPlain(
+      kind: RecordKind.remove, stream: record.stream, sequence: record.sequence, timestamp_ns: record.timestamp_ns)
+    noteRemoval(at: position, target: target)
+  }
+
+  private func noteRemoval(at position: UInt64, target: UInt64) {
+    let here = segment(at: position)
+    guard let base = existing(target) else { return }
+    if base != here.base { here.addRemoval(target: base) }
+  }
+
+  /// The base of the segment that holds `position`, when its file is there or may come back after a power cut.
+  private func existing(_ position: UInt64) -> UInt64? {
+    var best: UInt64?
+    for base in unsyncedRemovals where base <= position { best = max(best ?? 0, base) }
+    if let first = segments.first, first.base <= position {
+      let segment = segment(at: position)
+      if position - segment.base < UInt64(segment.size) { best = max(best ?? 0, segment.base) }
+    }
+    return best
+  }
+
+  /// Something could not be logged now: the next segment's checkpoint has it, and nothing counts as durable until then.
+  func checkpointIsOwed() {
+    if owedFrom == nil { owedFrom = appendedPosition }
+    if !isFailed { failed(DiskError(.noSpace, operation: "write", path: directory)) }
+  }
+
+  /// A new segment's checkpoint was written: what was owed is in it.
+  func settleOwed() throws(StoreError) {
+    let removals = owedRemovals
+    owedRemovals = []
+    for (id, sequence, target) in removals where streams[id] != nil {
+      let position = try appendPlain(kind: RecordKind.remove, stream: id, sequence: sequence, timestamp_ns: Int64(bitPattern: target))
+      noteRemoval(at: position, target: target)
+    }
+    owedFrom = nil
+  }
+
+  // MARK: Removing dead segments
+
+  /// Looks for dead segments at the end of this turn, so that none disappears under a read.
+  func queueRelease() {
+    guard isOpen, !releaseQueued else { return }
+    releaseQueued = true
+    host.turn.defer { [self] in
+      releaseQueued = false
+      releaseSegments()
+    }
+  }
+
+  /// Removes the files of segments in which nothing lives, once a newer segment with its checkpoint is durable.
+  func releaseSegments() {
+    guard isOpen, !isFailed, let active, active.durableSize > 0, inFlight?.segment.base ?? .max >= active.base else { return }
+    for segment in segments where segment !== active && segment.isEmpty {
+      guard segment.base < active.base, segment.releasePosition <= durablePosition, compaction?.segment !== segment else { continue }
+      release(segment)
+    }
+  }
+
+  private func release(_ segment: Segment) {
+    closeFile(segment)
+    do { try host.disk.remove(segment.path) } catch {
+      if error.kind != .notFound {
+        host.log.error("Store \(directory): cannot remove \(segment.path) (\(LogStore.describe(error.kind)))")
+        return
+      }
+    }
+    bytesOnDisk -= segment.size
+    segments.removeAll { $0 === segment }
+    unsyncedRemovals.append(segment.base)
+    if isSpaceLow { isSpaceLow = ((try? host.disk.freeSpace(directory)) ?? .max) < options.reserveBytes + pendingBytes }
+  }
+
+  /// The names of removed segments are gone for good: removals of their messages are of no use any more.
+  func directorySynced() {
+    guard !unsyncedRemovals.isEmpty else { return }
+    for base in unsyncedRemovals {
+      for segment in segments { segment.forgetRemovals(target: base) }
+    }
+    unsyncedRemovals = []
+    queueRelease()
+  }
+
+  // MARK: Compaction
+
+  /// A new segment began: if the limit comes near, look for one that is mostly dead.
+  func considerSpace() {
+    if bytesOnDisk + options.segmentBytes > options.storeBytesMax - options.reserveBytes { wantSpace() }
+  }
+
+  /// Space is needed: starts to copy the deadest segment forward.
+  func wantSpace() {
+    guard compaction == nil, isOpen, !isFailed, !isClosing else { return }
+    guard let segment = compactionCandidate() else { return }
+    compaction = Compaction(segment, streams: streamIDs)
+    continueCompaction()
+  }
+
+  /// The segment with the least to copy. Below a quarter always; while messages are refused for lack of space, anything that gives
+  /// back more than a quarter.
+  private func compactionCandidate() -> Segment? {
+    let isFull = bytesOnDisk + options.segmentBytes / 4 > options.storeBytesMax - options.reserveBytes || isSpaceLow
+    var best: Segment?
+    for segment in segments where segment !== active && segment.durableSize > 0 && !segment.isEmpty && !segment.isStuck {
+      guard segment.base < active?.base ?? 0, segment.durableSize == segment.size || segment.isSealed else { continue }
+      let kept = segment.keptBytes
+      guard kept < segment.size / 4 || (isFull && kept < segment.size / 4 * 3) else { continue }
+      if kept * (best?.size ?? 1) < (best?.keptBytes ?? .max / (segment.size + 1)) * segment.size { best = segment }
+    }
+    return best
+  }
+
+  private func continueCompaction() {
+    host.after(0, compactionTimer) { [self] in compactPiece() }
+  }
+
+  private func compactPiece() {
+    guard let compaction, isOpen, !isFailed, !isClosing else {
+      self.compaction = nil
+      return
+    }
+    // The copies wait for the disk like everything else: no more than a piece at a time.
+    guard pendingBytes < 2 * Limits.compactionBytesPerTurn else {
+      host.after(millisecond_ns, compactionTimer) { [self] in compactPiece() }
+      return
+    }
+    let before = appendedBytes
+    do throws(StoreError) {
+      while appendedBytes - before < Limits.compactionBytesPerTurn, let id = compaction.streams.last {
+        if let stream = streams[id], try compactAnchor(stream, compaction) { continue }
+        compaction.streams.removeLast()
+        compaction.after = 0
+      }
+      if compaction.streams.isEmpty { try compactRemovals(compaction, before) }
+    } catch {
+      self.compaction = nil
+      return
+    }
+    bytesCompacted += appendedBytes - before
+    if appendedBytes > before { commitSoon() }
+    guard compaction.streams.isEmpty, compaction.removalsFrom >= compaction.segment.durableSize else {
+      continueCompaction()
+      return
+    }
+    appendedPosition += 1
+    compaction.segment.releasePosition = appendedPosition
+    self.compaction = nil
+    queueRelease()
+    host.turn.defer { [self] in considerSpace() }
+  }
+
+  /// Copies the live messages behind the next anchor of `stream` that lies in the segment; false when there is none.
+  private func compactAnchor(_ stream: StreamLog, _ compaction: Compaction) throws(StoreError) -> Bool {
+    let segment = compaction.segment
+    let end = segment.base + UInt64(segment.size)
+    var at = compaction.after == 0 ? 0 : (stream.index.floor(compaction.after) ?? 0)
+    while at < stream.index.count, stream.index[at].position < segment.base || stream.index[at].position >= end { at += 1 }
+    guard at < stream.index.count else { return false }
+    let anchor = stream.index[at]
+    let next = at + 1 < stream.index.count ? stream.index[at + 1].sequence : .max
+    let buffer = takeReadBuffer()
+    defer { giveReadBuffer(buffer) }
+    var cursor = StreamLog.Cursor(anchor, self)
+    var moved: UInt64?
+    var messages = 0
+    var size = 0
+    try makeRoom(options.indexSpacingBytes)
+    holdTogether = true
+    defer { holdTogether = false }
+    while messages < Int(anchor.count), let record = try cursor.next(stream.id, self, buffer, window: ReadBuffer.scanBytes) {
+      guard record.sequence >= anchor.sequence, record.sequence < next, stream.contains(record.sequence) else { continue }
+      let position = try appendCopy(record, flags: RecordFlag.relocated)
+      if moved == nil { moved = position }
+      messages += 1
+      size += record.messageBytes
+    }
+    compaction.after = next == .max ? stream.lastSequence : next - 1
+    // Damaged messages cannot be copied: they stay where they are, and so does the segment.
+    guard messages == Int(anchor.count), let moved else {
+      segment.isStuck = true
+      return next != .max
+    }
+    let target = self.segment(at: moved)
+    segment.liveMessages -= messages
+    segment.liveBytes -= anchor.bytes
+    target.liveMessages += messages
+    target.liveBytes += anchor.bytes
+    stream.index[at].position = moved
+    return true
+  }
+
+  /// Copies the removals in the segment whose messages are still in a file.
+  private func compactRemovals(_ compaction: Compaction, _ before: Int) throws(StoreError) {
+    let segment = compaction.segment
+    guard segment.liveRemovals > 0 else {
+      compaction.removalsFrom = segment.durableSize
+      return
+    }
+    let buffer = takeReadBuffer()
+    defer { giveReadBuffer(buffer) }
+    var walked = 0
+    while compaction.removalsFrom < segment.durableSize, appendedBytes - before < Limits.compactionBytesPerTurn, walked < 1 << 20 {
+      guard let record = try record(segment, compaction.removalsFrom, buffer, window: ReadBuffer.scanBytes) else {
+        let next = try resync(segment, after: compaction.removalsFrom, end: segment.durableSize, buffer, window: ReadBuffer.scanBytes)
+        compaction.removalsFrom = next
+        continue
+      }
+      compaction.removalsFrom += record.paddedLength
+      walked += record.paddedLength
+      guard record.kind == RecordKind.remove, let base = existing(UInt64(bitPattern: record.timestamp_ns)), base != segment.base,
+        let stream = streams[record.stream], record.sequence >= stream.firstSequence
+      else { continue }
+      try appendRemoval(record)
+    }
+    if compaction.removalsFrom >= segment.durableSize {
+      segment.removals = [:]
+      segment.liveRemovals = 0
+    }
+  }
+}

@@ -1,0 +1,337 @@
+// Reading the segments of a directory when the store is opened. docs/store-design.md has the rules; this is all of them.
+import Bytes
+import Platform
+
+/// One run over all segments. Fills the store's segments, streams and metadata, and the report.
+final class Recovery {
+  let store: LogStore
+  var report = RecoveryReport()
+
+  struct File {
+    let segment: Segment
+    let header: SegmentHeader?
+    let bytes: Int
+  }
+  var files: [File] = []
+  var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  var sealed: [UInt64: UInt64] = [:]
+  /// Where the checkpoint begins that the state was taken from: older marks and metadata are out of date.
+  var checkpointPosition: UInt64 = 0
+  /// First and last sequences as of that checkpoint.
+  var lastKnown: [UInt32: UInt64] = [:]
+  /// Counts damaged regions, to tell gaps that damage made from those that removals made.
+  var damage = 0
+  var damageSeen: [UInt32: Int] = [:]
+  /// The stream that the last record belonged to.
+  private var recent: StreamLog?
+
+  init(_ store: LogStore) { self.store = store }
+
+  deinit { memory.deallocate() }
+
+  func run() throws(StoreError) {
+    try findFiles()
+    for at in files.indices.reversed() {
+      try load(files[at])
+      if readCheckpoint(files[at].segment, isLast: at == files.count - 1) { break }
+    }
+    for at in files.indices {
+      let segment = files[at].segment
+      try load(files[at])
+      let isLast = at == files.count - 1
+      let end = isLast ? segment.size : end(of: at)
+      var scan = SegmentScan(self, segment, header: files[at].header, end: end, isLast: isLast)
+      let result = scan.run()
+      segment.durableSize = result.end
+      segment.isSealed = !isLast && end < segment.size
+      if isLast, result.end < segment.size { try cut(segment, result.end) }
+    }
+    if let last = store.segments.last, !last.isSealed { store.active = last }
+    store.bytesOnDisk = store.segments.reduce(store.unreadableBytes) { $0 + $1.size }
+    if store.salt == 0 { store.salt = UInt32(truncatingIfNeeded: store.host.entropy.next()) | 1 }
+    for stream in store.streams.values { finish(stream) }
+    store.movedFirst = []
+    store.isDirty = false
+  }
+
+  // MARK: Files
+
+  private func findFiles() throws(StoreError) {
+    let disk = store.host.disk
+    let names: [String]
+    do { names = try disk.list(store.directory) } catch { throw .disk(error) }
+    let bases = names.compactMap { Segment.base($0) }.sorted()
+    var found: [(base: UInt64, file: FileHandle, size: Int, header: SegmentHeader?, isBlank: Bool)] = []
+    for base in bases {
+      let path = store.path(Segment.name(base))
+      do throws(DiskError) {
+        let file = try disk.open(path, create: false)
+        let size = try disk.size(file)
+        let block = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentHeader.recordsOffset, alignment: 8)
+        defer { block.deallocate() }
+        let count = try disk.read(file, at: 0, into: block)
+        let read = UnsafeRawBufferPointer(rebasing: block[..<count])
+        let header = SegmentHeader(read)
+        found.append((base, file, size, header, read.allSatisfy { $0 == 0 }))
+        disk.close(file)
+      } catch {
+        if error.kind == .readOnly || error.kind == .permission { throw .readOnly(path: path) }
+        unreadable(base, 0)
+      }
+    }
+    for entry in found {
+      if let header = entry.header, header.version != SegmentHeader.version {
+        throw .incompatible(path: store.path(Segment.name(entry.base)), version: header.version)
+      }
+      if store.salt == 0, let header = entry.header, header.base == entry.base { store.salt = header.salt }
+    }
+    for (at, entry) in found.enumerated() {
+      let path = store.path(Segment.name(entry.base))
+      if entry.size == 0 || (entry.isBlank && at == found.count - 1) {
+        // Created, but its first batch never became durable.
+        do { try disk.remove(path) } catch { throw .disk(error) }
+        report.tornBytes += entry.size
+        continue
+      }
+      let isForeign = entry.header.map { $0.base != entry.base || $0.salt != store.salt } ?? (store.salt == 0)
+      if isForeign || entry.size > LogStore.Limits.segmentFileBytesMax || entry.base > UInt64(1) << 62 {
+        unreadable(entry.base, entry.size)
+        continue
+      }
+      let segment = Segment(base: entry.base, path: path, size: entry.size)
+      files.append(File(segment: segment, header: entry.header, bytes: entry.size))
+      store.segments.append(segment)
+    }
+  }
+
+  private func unreadable(_ base: UInt64, _ size: Int) {
+    report.unreadableFiles.append(Segment.name(base))
+    store.unreadableBytes += size
+    let end = base.addingReportingOverflow(UInt64(size))
+    if !end.overflow, end.partialValue <= UInt64(1) << 62 { store.baseMin = max(store.baseMin, (end.partialValue + 8) & ~7) }
+  }
+
+  /// Where a segment that is not the last one ends, as offset.
+  private func end(of at: Int) -> Int {
+    let segment = files[at].segment
+    if let end = sealed[segment.base], end >= segment.base, end - segment.base <= UInt64(segment.size) { return Int(end - segment.base) }
+    if let next = files[at + 1].header?.previousEnd, next > segment.base, next - segment.base <= UInt64(segment.size) {
+      return Int(next - segment.base)
+    }
+    return segment.size
+  }
+
+  /// Reads a whole segment into memory.
+  private func load(_ file: File) throws(StoreError) {
+    if memory.count < file.bytes {
+      memory.deallocate()
+      memory = .allocate(byteCount: max(file.bytes, store.options.segmentBytes + (64 << 10)), alignment: 16)
+    }
+    let handle = try store.file(of: file.segment)
+    var done = 0
+    while done < file.bytes {
+      // In pieces: one bad block must not hide the rest.
+      let piece = UnsafeMutableRawBufferPointer(rebasing: memory[done..<min(done + (1 << 20), file.bytes)])
+      do {
+        let count = try store.host.disk.read(handle, at: done, into: piece)
+        if count < piece.count { memset(piece.baseAddress! + count, piece.count - count) }
+      } catch { readInBlocks(handle, done, piece) }
+      done += piece.count
+    }
+  }
+
+  private func memset(_ target: UnsafeMutableRawPointer, _ count: Int) {
+    target.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+  }
+
+  /// Reads what can be read around a bad block; the rest is taken as damaged.
+  private func readInBlocks(_ handle: FileHandle, _ offset: Int, _ piece: UnsafeMutableRawBufferPointer) {
+    var done = 0
+    while done < piece.count {
+      let block = UnsafeMutableRawBufferPointer(rebasing: piece[done..<min(done + 4096, piece.count)])
+      let count = (try? store.host.disk.read(handle, at: offset + done, into: block)) ?? 0
+      if count < block.count {
+        block.baseAddress!.advanced(by: count).initializeMemory(as: UInt8.self, repeating: 0xFF, count: block.count - count)
+      }
+      done += block.count
+    }
+  }
+
+  private func cut(_ segment: Segment, _ end: Int) throws(StoreError) {
+    report.tornBytes += segment.size - end
+    do throws(DiskError) {
+      if end <= SegmentHeader.recordsOffset {
+        store.closeFile(segment)
+        try store.host.disk.remove(segment.path)
+        store.segments.removeLast()
+        return
+      }
+      let file: FileHandle
+      do throws(StoreError) { file = try store.file(of: segment) } catch {
+        throw DiskError(.inputOutput, operation: "open", path: segment.path)
+      }
+      try store.host.disk.truncate(file, to: end)
+      try store.host.disk.sync(file)
+      segment.size = end
+    } catch { throw .disk(error) }
+  }
+
+  // MARK: Checkpoint
+
+  /// Takes over the checkpoint at the beginning of a segment, when it is complete and its batch is durable.
+  private func readCheckpoint(_ segment: Segment, isLast: Bool) -> Bool {
+    let base = UnsafeRawPointer(memory.baseAddress!)
+    func record(_ offset: Int) -> Record? {
+      guard offset < segment.size else { return nil }
+      return Record.checked(
+        base + offset, available: segment.size - offset, salt: store.salt, position: segment.base + UInt64(offset))
+    }
+    var offset = SegmentHeader.recordsOffset
+    guard let begin = record(offset), begin.kind == RecordKind.checkpointBegin else { return false }
+    offset += begin.paddedLength
+    let start = offset
+    var count: UInt64 = 0
+    while let next = record(offset), next.kind != RecordKind.checkpointEnd {
+      guard next.kind != RecordKind.message, next.kind != RecordKind.commit else { return false }
+      count += 1
+      offset += next.paddedLength
+    }
+    guard let end = record(offset), end.kind == RecordKind.checkpointEnd, end.sequence == count else { return false }
+    segment.checkpointEnd = offset + end.paddedLength
+    if isLast {
+      var next = offset
+      while let other = record(next), other.kind != RecordKind.commit { next += other.paddedLength }
+      guard record(next) != nil else { return false }
+    }
+    checkpointPosition = segment.base
+    var at = start
+    while at < offset, let next = record(at) {
+      applyState(next)
+      at += next.paddedLength
+    }
+    return true
+  }
+
+  /// A record of a checkpoint.
+  func applyState(_ record: Record) {
+    switch record.kind {
+    case RecordKind.metadata, RecordKind.metadataRemoved: applyMetadata(record)
+    case RecordKind.drop: store.drops[record.stream] = record.sequence
+    case RecordKind.sealed: sealed[record.sequence] = UInt64(bitPattern: record.timestamp_ns)
+    case RecordKind.streamState:
+      guard record.body.count == 8 else { return }
+      let last = UInt64(littleEndian: record.base.loadUnaligned(fromByteOffset: Record.headerBytes, as: UInt64.self))
+      guard last <= StreamLog.sequenceMax, record.sequence <= last + 1, record.sequence > 0 else { return }
+      let stream = store.stream(record.stream)
+      lastKnown[stream.id] = max(lastKnown[stream.id] ?? 0, last)
+      stream.lastTimestamp_ns = max(stream.lastTimestamp_ns, record.timestamp_ns)
+      raiseFirst(stream, record.sequence)
+    default: break
+    }
+  }
+
+  private func applyMetadata(_ record: Record) {
+    let key = ByteString(record.subject)
+    if record.kind == RecordKind.metadata { store.metadata.set(key, record.body.bytes) } else { store.metadata.remove(key) }
+  }
+
+  // MARK: Records
+
+  func apply(_ record: Record, _ segment: Segment, _ position: UInt64) {
+    switch record.kind {
+    case RecordKind.message: applyMessage(record, segment, position)
+    case RecordKind.remove: applyRemoval(record, segment, position)
+    case RecordKind.first:
+      guard position > checkpointPosition, record.sequence <= StreamLog.sequenceMax + 1, record.sequence > 0 else { return }
+      let stream = store.stream(record.stream)
+      raiseFirst(stream, record.sequence)
+      let last = UInt64(bitPattern: record.timestamp_ns)
+      if last <= StreamLog.sequenceMax { lastKnown[stream.id] = max(lastKnown[stream.id] ?? 0, last) }
+    case RecordKind.metadata, RecordKind.metadataRemoved: if position > checkpointPosition { applyMetadata(record) }
+    case RecordKind.drop:
+      guard position > checkpointPosition else { return }
+      store.drops[record.stream] = position
+      lastKnown[record.stream] = nil
+      damageSeen[record.stream] = nil
+      if let stream = store.streams[record.stream] {
+        stream.forgetEverything()
+        store.streams[record.stream] = nil
+      }
+      recent = nil
+    case RecordKind.streamState, RecordKind.sealed: if position > checkpointPosition { applyState(record) }
+    default: break  // commit frames, checkpoint brackets, and kinds that only a newer minor version knows
+    }
+  }
+
+  private func applyMessage(_ record: Record, _ segment: Segment, _ position: UInt64) {
+    let id = record.stream
+    let sequence = record.sequence
+    guard sequence > 0, sequence <= StreamLog.sequenceMax else { return }
+    if !store.drops.isEmpty, let drop = store.drops[id], position < drop { return }
+    let stream: StreamLog
+    if let recent, recent.id == id { stream = recent } else { stream = store.stream(id) }
+    recent = stream
+    guard sequence >= stream.firstSequence else { return }
+    let size = record.messageBytes
+    if sequence > stream.lastSequence {
+      let first = max(stream.lastSequence + 1, stream.firstSequence)
+      if sequence > first {
+        stream.removed.insert(first, sequence - 1)
+        if damage > damageSeen[id] ?? 0 { report.lost.append(LostSequences(stream: id, first: first, last: sequence - 1)) }
+      }
+      if damage > 0 { damageSeen[id] = damage }
+      let mark = stream.firstSequence
+      let count = stream.count
+      stream.lastSequence = sequence - 1
+      stream.indexNewest(sequence, position, bytes: size, segment)
+      if count == 0 { stream.firstSequence = mark }
+      stream.lastTimestamp_ns = max(stream.lastTimestamp_ns, record.timestamp_ns)
+    } else if record.isRelocated, stream.removed.remove(sequence) {
+      stream.place(sequence, position, bytes: size, isIndexed: false)
+      stream.count += 1
+      stream.bytes += size
+      segment.liveMessages += 1
+      segment.liveBytes += size
+    }
+  }
+
+  private func applyRemoval(_ record: Record, _ segment: Segment, _ position: UInt64) {
+    if !store.drops.isEmpty, let drop = store.drops[record.stream], position < drop { return }
+    guard let stream = store.streams[record.stream], record.sequence >= stream.firstSequence else { return }
+    let target = UInt64(bitPattern: record.timestamp_ns)
+    if let other = store.segments.last(where: { $0.base <= target }), other !== segment, target - other.base < UInt64(other.size) {
+      segment.addRemoval(target: other.base)
+    }
+    guard stream.contains(record.sequence) else { return }
+    stream.takeOutRecovered(record.sequence)
+  }
+
+  /// Everything below `first` is removed.
+  private func raiseFirst(_ stream: StreamLog, _ first: UInt64) {
+    guard first > stream.firstSequence else { return }
+    stream.removeThrough(first - 1)
+    // Until the end of the run the mark stays, and what is missing above it counts as removed: copies of it may still come.
+    let lowest = stream.count > 0 ? stream.firstSequence : stream.lastSequence + 1
+    if lowest > first { stream.removed.insert(first, lowest - 1) }
+    stream.firstSequence = first
+    stream.lastSequence = max(stream.lastSequence, first - 1)
+  }
+
+  private func finish(_ stream: StreamLog) {
+    if let last = lastKnown[stream.id], last > stream.lastSequence {
+      let first = stream.lastSequence + 1
+      if damage > damageSeen[stream.id] ?? 0 { report.lost.append(LostSequences(stream: stream.id, first: first, last: last)) }
+      if stream.count > 0 { stream.removed.insert(first, last) }
+      stream.lastSequence = last
+    }
+    if stream.count == 0 {
+      stream.firstSequence = stream.lastSequence + 1
+      stream.removed.removeAll()
+      stream.index.removeAll()
+    } else {
+      stream.firstSequence = stream.nextSequence(atOrAfter: stream.firstSequence)!
+      stream.removed.removeBelow(stream.firstSequence)
+    }
+    stream.firstIsDirty = false
+  }
+}

@@ -1,0 +1,72 @@
+// One file of the log, as the store knows it.
+import Platform
+
+final class Segment {
+  /// Log position of its first byte.
+  let base: UInt64
+  let path: String
+  /// Open while it is written or was read lately.
+  var file: FileHandle?
+  /// With what still waits to be written.
+  var size: Int
+  /// What is on the medium.
+  var durableSize: Int
+  /// What its metadata checkpoint takes, which does not count towards the segment's size limit when it is large.
+  var checkpointEnd = SegmentHeader.recordsOffset
+  /// Live messages, and their bytes as streams account them.
+  var liveMessages = 0
+  var liveBytes = 0
+  /// Removals recorded here of messages in segments that still exist, by the base of that segment.
+  var removals: [UInt64: Int] = [:]
+  var liveRemovals = 0
+  /// Its live records were copied; the file may go when this position is durable.
+  var releasePosition: UInt64 = 0
+  /// A write to it failed: nothing may be written to it any more.
+  var isSealed = false
+  /// It was begun after a write that failed and was never written itself.
+  var isAbandoned = false
+  /// Damaged messages keep it from being copied forward.
+  var isStuck = false
+
+  init(base: UInt64, path: String, size: Int) {
+    self.base = base
+    self.path = path
+    self.size = size
+    durableSize = size
+  }
+
+  var isEmpty: Bool { liveMessages == 0 && liveRemovals == 0 }
+  /// Bytes that compaction would have to copy.
+  var keptBytes: Int { liveBytes + liveRemovals * Record.headerBytes }
+
+  func addRemoval(target: UInt64) {
+    removals[target, default: 0] += 1
+    liveRemovals += 1
+  }
+
+  /// The segment at `target` is gone for good: removals of its messages are of no use any more.
+  func forgetRemovals(target: UInt64) {
+    if let count = removals.removeValue(forKey: target) { liveRemovals -= count }
+  }
+
+  /// `base` as twenty digits: names sort as positions do.
+  static func name(_ base: UInt64) -> String {
+    let digits = String(base)
+    return String(repeating: "0", count: 20 - digits.utf8.count) + digits + ".log"
+  }
+
+  /// The base in a file name, or nil when it is not a segment's.
+  static func base(_ name: String) -> UInt64? {
+    let bytes = [UInt8](name.utf8)
+    guard bytes.count == 24, bytes[20] == 0x2E, bytes[21] == 0x6C, bytes[22] == 0x6F, bytes[23] == 0x67 else { return nil }
+    var value: UInt64 = 0
+    for byte in bytes[..<20] {
+      guard byte >= 0x30, byte <= 0x39 else { return nil }
+      let (product, tooBig) = value.multipliedReportingOverflow(by: 10)
+      let (sum, overflow) = product.addingReportingOverflow(UInt64(byte - 0x30))
+      if tooBig || overflow { return nil }
+      value = sum
+    }
+    return value
+  }
+}

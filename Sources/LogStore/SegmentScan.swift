@@ -1,0 +1,197 @@
+// Reading one segment at recovery: batch by batch, telling torn tails from damage.
+import Bytes
+import Platform
+
+/// Walks over a segment that `Recovery` has in memory and applies the batches that are durable.
+struct SegmentScan {
+  let recovery: Recovery
+  let segment: Segment
+  let header: SegmentHeader?
+  let end: Int
+  /// No later segment shows that this one's last batch was durable.
+  let isLast: Bool
+  private let base: UnsafeRawPointer
+  private let salt: UInt32
+
+  struct Region {
+    let start: Int
+    let end: Int
+  }
+
+  /// Where the batch that is being read began.
+  private var batchStart = SegmentHeader.recordsOffset
+  private var count: UInt32 = 0
+  private var chain: UInt32 = 0
+  /// Damage in the batch that is being read.
+  private var damage: [Region] = []
+  /// A damaged batch with its commit frame, until something valid follows and proves that it was durable.
+  private var held: (start: Int, end: Int, damage: [Region])?
+  /// Checksums a search for the next record may compute, so that a hostile file cannot make it slow.
+  private var searchBytes = 256 << 20
+
+  struct Outcome {
+    /// Where the log ends in this segment.
+    let end: Int
+  }
+
+  init(_ recovery: Recovery, _ segment: Segment, header: SegmentHeader?, end: Int, isLast: Bool) {
+    self.recovery = recovery
+    self.segment = segment
+    self.header = header
+    self.end = end
+    self.isLast = isLast
+    base = UnsafeRawPointer(recovery.memory.baseAddress!)
+    salt = recovery.store.salt
+  }
+
+  private func record(_ offset: Int) -> Record? {
+    Record.checked(base + offset, available: end - offset, salt: salt, position: segment.base + UInt64(offset))
+  }
+
+  mutating func run() -> Outcome {
+    if let header { start(batch: header.batch, chain: header.chain) }
+    chain = recovery.store.chain
+    var offset = SegmentHeader.recordsOffset
+    while offset < end {
+      guard let record = record(offset) else {
+        let next = search(after: offset)
+        damage.append(Region(start: offset, end: next))
+        offset = next
+        continue
+      }
+      if let batch = held { keep(batch) }
+      let after = offset + record.paddedLength
+      if record.kind == RecordKind.commit {
+        committed(record, at: offset, next: after)
+      } else {
+        chain = Record.chain(chain, record.crc)
+        count &+= 1
+      }
+      offset = after
+    }
+    return Outcome(end: finish())
+  }
+
+  private func start(batch: UInt64, chain: UInt32) {
+    recovery.store.nextBatch = batch
+    recovery.store.chain = chain
+  }
+
+  /// A commit frame: the batch before it is complete, or damaged.
+  private mutating func committed(_ frame: Record, at offset: Int, next: Int) {
+    let stated = UInt64(bitPattern: frame.timestamp_ns)
+    let matches =
+      frame.stream == count && frame.sequence == recovery.store.nextBatch && UInt32(truncatingIfNeeded: stated) == chain
+      && Int(stated >> 32) == offset - batchStart - (batchStart == SegmentHeader.recordsOffset ? -SegmentHeader.recordsOffset : 0)
+    if damage.isEmpty {
+      // A frame that does not fit although every record is whole follows damage in an earlier batch.
+      if !matches, recovery.damage == 0 { recovery.damage += 1 }
+      apply(batchStart, offset)
+    } else {
+      held = (batchStart, offset, damage)
+      if !isLast { keep(held!) }
+    }
+    recovery.store.nextBatch = frame.sequence &+ 1
+    chain = UInt32(truncatingIfNeeded: stated)
+    recovery.store.chain = chain
+    batchStart = next
+    count = 0
+    damage = []
+  }
+
+  /// The held batch was durable: its records count, its damage is reported.
+  private mutating func keep(_ batch: (start: Int, end: Int, damage: [Region])) {
+    held = nil
+    applyAround(batch.start, batch.end, batch.damage)
+  }
+
+  private func applyAround(_ start: Int, _ end: Int, _ damage: [Region]) {
+    var offset = start
+    for region in damage {
+      apply(offset, region.start)
+      report(region)
+      offset = region.end
+    }
+    apply(offset, end)
+  }
+
+  private func report(_ region: Region) {
+    recovery.damage += 1
+    recovery.report.damagedRegions += 1
+    recovery.report.damagedBytes += region.end - region.start
+  }
+
+  /// Applies checked records.
+  private func apply(_ start: Int, _ end: Int) {
+    var offset = start
+    while offset < end {
+      guard let record = Record.plausible(base + offset, available: end - offset) else { return }
+      recovery.apply(record, segment, segment.base + UInt64(offset))
+      offset += record.paddedLength
+    }
+  }
+
+  /// What follows the last commit frame.
+  private mutating func finish() -> Int {
+    if let batch = held {
+      held = nil
+      // The very last batch of the log, damaged inside: lost pages read as zeros when power went before it was durable.
+      if batch.damage.contains(where: { hasBlankSector($0) }) { return cutEnd(batch.start) }
+      applyAround(batch.start, batch.end, batch.damage)
+    }
+    guard batchStart < end else { return end }
+    if !isLast {
+      applyAround(batchStart, end, damage)
+      return end
+    }
+    if damage.count == 1, damage[0].end == end, end - damage[0].start == Record.commitBytes, isNearlyCommit(damage[0].start) {
+      applyAround(batchStart, end, damage)
+      recovery.store.nextBatch &+= 1
+      recovery.store.chain = chain
+      return end
+    }
+    return cutEnd(batchStart)
+  }
+
+  /// Nothing of a file whose first batch is torn is worth keeping.
+  private func cutEnd(_ start: Int) -> Int { start == SegmentHeader.recordsOffset ? 0 : start }
+
+  /// Whether the last frame is the one that these records call for, but for a few flipped bits.
+  private func isNearlyCommit(_ offset: Int) -> Bool {
+    let first = batchStart == SegmentHeader.recordsOffset ? 0 : batchStart
+    return withUnsafeTemporaryAllocation(byteCount: Record.commitBytes, alignment: 8) { frame in
+      LogStore.writeCommit(
+        frame.baseAddress!, batch: recovery.store.nextBatch, count: count, chain: chain, bytes: offset - first, salt: salt,
+        position: segment.base + UInt64(offset))
+      var different = 0
+      for at in 0..<Record.commitBytes { different += (frame[at] ^ base.load(fromByteOffset: offset + at, as: UInt8.self)).nonzeroBitCount }
+      return different <= 8
+    }
+  }
+
+  /// Whether a region holds (or ends in) a sector of zeros.
+  private func hasBlankSector(_ region: Region) -> Bool {
+    var sector = region.start & ~511
+    while sector < region.end {
+      let stop = min(sector + 512, end)
+      var at = max(sector, region.start)
+      while at < stop, base.load(fromByteOffset: at, as: UInt8.self) == 0 { at += 1 }
+      if at == stop { return true }
+      sector += 512
+    }
+    return false
+  }
+
+  /// The next offset at which a record begins, or the end.
+  private mutating func search(after offset: Int) -> Int {
+    var next = offset + 8
+    while next < end {
+      if let rough = Record.plausible(base + next, available: end - next), searchBytes > 0 || rough.length <= 4096 {
+        searchBytes -= rough.length
+        if record(next) != nil { return next }
+      }
+      next += 8
+    }
+    return end
+  }
+}

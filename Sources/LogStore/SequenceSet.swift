@@ -1,0 +1,141 @@
+// A set of sequences as sorted ranges: the removed messages between a stream's first and last.
+
+/// Sorted, disjoint ranges in pieces of bounded size, so that a change in the middle of many moves only little.
+struct SequenceSet {
+  struct Span: Equatable {
+    var first: UInt64
+    var last: UInt64
+  }
+
+  /// Spans in a piece; it is split at twice as many.
+  static let pieceSpans = 128
+
+  private var pieces: [[Span]] = []
+  /// Sequences in the set.
+  private(set) var count = 0
+
+  var isEmpty: Bool { count == 0 }
+
+  /// The place of the first span whose last sequence is at or after `sequence`.
+  private func place(_ sequence: UInt64) -> (piece: Int, span: Int)? {
+    var low = 0
+    var high = pieces.count
+    while low < high {
+      let middle = (low + high) / 2
+      if pieces[middle][pieces[middle].count - 1].last < sequence { low = middle + 1 } else { high = middle }
+    }
+    guard low < pieces.count else { return nil }
+    let piece = low
+    low = 0
+    high = pieces[piece].count
+    while low < high {
+      let middle = (low + high) / 2
+      if pieces[piece][middle].last < sequence { low = middle + 1 } else { high = middle }
+    }
+    return (piece, low)
+  }
+
+  /// The first span that ends at or after `sequence`.
+  func span(endingAtOrAfter sequence: UInt64) -> Span? {
+    place(sequence).map { pieces[$0.piece][$0.span] }
+  }
+
+  func contains(_ sequence: UInt64) -> Bool {
+    guard let span = span(endingAtOrAfter: sequence) else { return false }
+    return span.first <= sequence
+  }
+
+  /// The first sequence at or after `sequence` that is not in the set; nil when there is none up to the largest number.
+  func nextAbsent(_ sequence: UInt64) -> UInt64? {
+    guard let span = span(endingAtOrAfter: sequence), span.first <= sequence else { return sequence }
+    return span.last == .max ? nil : span.last + 1
+  }
+
+  private mutating func removeSpan(_ place: (piece: Int, span: Int)) {
+    let span = pieces[place.piece].remove(at: place.span)
+    count -= Int(span.last - span.first) + 1
+    if pieces[place.piece].isEmpty { pieces.remove(at: place.piece) }
+  }
+
+  private mutating func insertSpan(_ span: Span) {
+    count += Int(span.last - span.first) + 1
+    guard let place = place(span.first) else {
+      if pieces.isEmpty || pieces[pieces.count - 1].count >= Self.pieceSpans {
+        pieces.append([span])
+      } else {
+        pieces[pieces.count - 1].append(span)
+      }
+      return
+    }
+    pieces[place.piece].insert(span, at: place.span)
+    if pieces[place.piece].count >= 2 * Self.pieceSpans {
+      let upper = Array(pieces[place.piece][Self.pieceSpans...])
+      pieces[place.piece].removeLast(upper.count)
+      pieces.insert(upper, at: place.piece + 1)
+    }
+  }
+
+  /// Adds `first...last`.
+  mutating func insert(_ first: UInt64, _ last: UInt64) {
+    precondition(first <= last && last - first < UInt64(Int.max), "a range of sequences is empty or endless")
+    var span = Span(first: first, last: last)
+    while let place = place(first == 0 ? 0 : first - 1) {
+      let other = pieces[place.piece][place.span]
+      if last != .max, other.first > last + 1 { break }
+      span.first = min(span.first, other.first)
+      span.last = max(span.last, other.last)
+      removeSpan(place)
+    }
+    insertSpan(span)
+  }
+
+  /// Takes one sequence out; returns whether it was there.
+  @discardableResult
+  mutating func remove(_ sequence: UInt64) -> Bool {
+    guard let place = place(sequence) else { return false }
+    let span = pieces[place.piece][place.span]
+    guard span.first <= sequence else { return false }
+    removeSpan(place)
+    if span.first < sequence { insertSpan(Span(first: span.first, last: sequence - 1)) }
+    if sequence < span.last { insertSpan(Span(first: sequence + 1, last: span.last)) }
+    return true
+  }
+
+  /// Takes everything below `sequence` out.
+  mutating func removeBelow(_ sequence: UInt64) {
+    while let piece = pieces.first, piece[piece.count - 1].last < sequence {
+      for span in piece { count -= Int(span.last - span.first) + 1 }
+      pieces.removeFirst()
+    }
+    while let span = pieces.first?.first, span.first < sequence {
+      removeSpan((0, 0))
+      if span.last >= sequence { insertSpan(Span(first: sequence, last: span.last)) }
+    }
+  }
+
+  mutating func removeAll() {
+    pieces = []
+    count = 0
+  }
+
+  /// How many of `first...last` are in the set.
+  func count(_ first: UInt64, _ last: UInt64) -> Int {
+    guard first <= last, var place = place(first) else { return 0 }
+    var found = 0
+    while place.piece < pieces.count {
+      let span = pieces[place.piece][place.span]
+      if span.first > last { break }
+      found += Int(min(span.last, last) - max(span.first, first)) + 1
+      place.span += 1
+      if place.span == pieces[place.piece].count { place = (place.piece + 1, 0) }
+    }
+    return found
+  }
+
+  /// The spans in order, until `body` returns false.
+  func forEach(_ body: (Span) -> Bool) {
+    for piece in pieces {
+      for span in piece where !body(span) { return }
+    }
+  }
+}

@@ -1,0 +1,156 @@
+// Removing messages of a stream. Bytes stay on disk until their segment holds nothing that lives.
+import Bytes
+import Platform
+
+extension StreamLog {
+  /// Removes one message; false when it was not there. Inside the stream this is logged when `logged` says so (unlogged removals come
+  /// back after a restart); at its front the new first sequence is logged with the next batch.
+  @discardableResult
+  public func remove(_ sequence: UInt64, logged: Bool = true) -> Bool {
+    guard contains(sequence) else { return false }
+    if sequence == firstSequence {
+      takeOut(sequence, position: nil)
+      if count == 0 { firstSequence = lastSequence + 1 } else { firstSequence = removed.nextAbsent(sequence + 1)! }
+      removed.removeBelow(firstSequence)
+      dropEmptyFront()
+      if logged { firstMoved() }
+    } else {
+      var position: UInt64 = 0
+      takeOut(sequence, position: &position)
+      removed.insert(sequence, sequence)
+      if logged { store.logRemoval(self, sequence, target: position) }
+    }
+    store.queueRelease()
+    return true
+  }
+
+  /// Removes everything up to and including `sequence`. Afterwards `firstSequence` is the next live message, or `lastSequence + 1`.
+  public func removeThrough(_ sequence: UInt64) {
+    guard count > 0, sequence >= firstSequence else { return }
+    if sequence >= lastSequence {
+      removeAll()
+      return
+    }
+    // Whole anchors first: their sums are known.
+    while index.count > 1, index[1].sequence - 1 <= sequence {
+      let anchor = index[0]
+      settle(anchor, messages: Int(anchor.count), bytes: anchor.bytes)
+      index.removeFirst(1)
+      firstSequence = index[0].sequence
+    }
+    removed.removeBelow(firstSequence)
+    removePart(sequence)
+    firstSequence = removed.nextAbsent(max(firstSequence, sequence + 1)) ?? lastSequence + 1
+    removed.removeBelow(firstSequence)
+    dropEmptyFront()
+    firstMoved()
+    store.queueRelease()
+  }
+
+  /// Removes the messages through `sequence` behind the first anchor, which reaches beyond it.
+  private func removePart(_ sequence: UInt64) {
+    let anchor = index[0]
+    let first = max(anchor.sequence, firstSequence)
+    guard first <= sequence else { return }
+    let gone = liveCount(first, sequence)
+    guard gone > 0 else { return }
+    var size = 0
+    var seen = 0
+    let buffer = store.takeReadBuffer()
+    defer { store.giveReadBuffer(buffer) }
+    var cursor = Cursor(anchor, store)
+    while seen < gone, let record = try? cursor.next(id, store, buffer, window: ReadBuffer.pointBytes) {
+      guard record.sequence >= first, record.sequence <= sequence, !removed.contains(record.sequence) else { continue }
+      size += record.messageBytes
+      seen += 1
+    }
+    // Of damaged messages only the average size is known.
+    if seen < gone { size += anchor.bytes * (gone - seen) / max(1, Int(anchor.count)) }
+    size = gone == Int(anchor.count) ? anchor.bytes : min(size, anchor.bytes)
+    settle(anchor, messages: gone, bytes: size)
+    index[0].count -= UInt32(gone)
+    index[0].bytes -= size
+    if Int(index[0].count) > 0 { index[0].sequence = sequence + 1 }
+  }
+
+  /// Removes all messages: `firstSequence` becomes `lastSequence + 1`.
+  public func removeAll() {
+    guard count > 0 else { return }
+    for at in 0..<index.count { settle(index[at], messages: Int(index[at].count), bytes: index[at].bytes) }
+    index.removeAll()
+    removed.removeAll()
+    count = 0
+    bytes = 0
+    firstSequence = lastSequence + 1
+    firstMoved()
+    store.queueRelease()
+  }
+
+  /// Removes everything and lets the stream go on at `sequence`, which must be above `lastSequence`.
+  public func reset(next sequence: UInt64) {
+    precondition(sequence > lastSequence && sequence <= Self.sequenceMax, "a stream cannot go on below what it had")
+    removeAll()
+    lastSequence = sequence - 1
+    firstSequence = sequence
+    firstMoved()
+  }
+
+  /// The first sequence changed: logged with the next batch.
+  func firstMoved() {
+    store.appendedPosition += 1
+    if !firstIsDirty {
+      firstIsDirty = true
+      store.movedFirst.append(self)
+    }
+    store.commitLazily()
+  }
+
+  /// Everything goes, without a trace in the log.
+  func forgetEverything() {
+    for at in 0..<index.count { settle(index[at], messages: Int(index[at].count), bytes: index[at].bytes) }
+    index.removeAll()
+    removed.removeAll()
+    count = 0
+    bytes = 0
+    lastSequence = 0
+    firstSequence = 1
+    lastTimestamp_ns = 0
+    firstIsDirty = false
+  }
+
+  /// A removal found in the log: the first sequence stays where it is until recovery ends.
+  func takeOutRecovered(_ sequence: UInt64) {
+    takeOut(sequence, position: nil)
+    removed.insert(sequence, sequence)
+  }
+
+  /// Takes messages behind an anchor out of the sums.
+  private func settle(_ anchor: Anchor, messages: Int, bytes size: Int) {
+    let segment = store.segment(at: anchor.position)
+    segment.liveMessages -= messages
+    segment.liveBytes -= size
+    count -= messages
+    bytes -= size
+  }
+
+  /// Takes one live message out of the sums; tells where its record is.
+  private func takeOut(_ sequence: UInt64, position: UnsafeMutablePointer<UInt64>?) {
+    let at = index.floor(sequence)!
+    let anchor = index[at]
+    var size = anchor.count == 1 ? anchor.bytes : anchor.bytes / Int(anchor.count)
+    let buffer = store.takeReadBuffer()
+    defer { store.giveReadBuffer(buffer) }
+    position?.pointee = anchor.position
+    // The last message behind an anchor takes what is left, so that a damaged one does not spoil the sums for ever.
+    if anchor.count > 1, let record = try? find(sequence, buffer) { size = min(record.messageBytes, anchor.bytes) }
+    settle(anchor, messages: 1, bytes: size)
+    index[at].count -= 1
+    index[at].bytes -= size
+    if index[at].count == 0 { index.remove(at: at) }
+  }
+
+  /// Anchors at the front that stand for nothing any more.
+  private func dropEmptyFront() {
+    while !index.isEmpty, index[0].count == 0 { index.removeFirst(1) }
+  }
+}

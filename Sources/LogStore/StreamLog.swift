@@ -1,0 +1,207 @@
+// One stream in the log: its extent, its index, appending. Reading and removing are in the extensions beside.
+import Bytes
+import Platform
+
+/// The messages of one stream. Belongs to its `LogStore` and must not be used after it is gone.
+public final class StreamLog {
+  /// Above this no sequence is accepted, so that sums and gaps of sequences never overflow.
+  public static let sequenceMax: UInt64 = 1 << 62
+
+  public let id: UInt32
+  unowned(unsafe) let store: LogStore  // safe: the store owns its streams, and users are told not to keep one longer
+
+  /// The first live message; `lastSequence + 1` when there is none, 1 in a new stream.
+  public internal(set) var firstSequence: UInt64 = 1
+  /// The highest sequence ever appended; 0 in a new stream.
+  public internal(set) var lastSequence: UInt64 = 0
+  /// The timestamp of the message with `lastSequence`, also when it was removed.
+  public internal(set) var lastTimestamp_ns: Int64 = 0
+  /// Live messages.
+  public internal(set) var count = 0
+  /// Their sizes as nats-server accounts them: 30 bytes, subject and payload, and 4 bytes and headers where there are headers.
+  public internal(set) var bytes = 0
+
+  /// Sequences between first and last that are not there: removed, lost or never used.
+  var removed = SequenceSet()
+  var index = AnchorIndex()
+  /// The first sequence moved and that is not yet in the log.
+  var firstIsDirty = false
+  var isDropped = false
+
+  /// The anchor that the last moved or recovered out-of-order record joined, and that record.
+  var movedAnchor: UInt64 = 0
+  var movedLast: UInt64 = 0
+
+  init(id: UInt32, store: LogStore) {
+    self.id = id
+    self.store = store
+  }
+
+  /// Appends a message. Its sequence must be above `lastSequence`; a gap counts as removed. Timestamps should not go back.
+  ///
+  /// Returns the position that `durablePosition` has to reach for the message to be safe.
+  public func append(
+    sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
+  ) throws(StoreError) -> UInt64 {
+    precondition(!isDropped, "a dropped stream was used")
+    guard sequence > lastSequence, sequence <= Self.sequenceMax else { throw .outOfOrder(sequence: sequence, last: lastSequence) }
+    let headerBytes = headers.isEmpty ? 0 : headers.count + 4
+    let length = Record.headerBytes + subject.count + headerBytes + payload.count
+    guard subject.count <= 0xFFFF, length <= LogStore.Limits.recordBytesMax else { throw .tooLarge }
+    try store.admit(length + Record.commitBytes)
+    let (target, position) = try store.room(length)
+    Record.writeHeader(
+      target, length: length, tag: headers.isEmpty ? RecordKind.message : RecordKind.message | RecordFlag.headers,
+      subjectLength: subject.count, stream: id, sequence: sequence, timestamp_ns: timestamp_ns)
+    var next = target + Record.headerBytes
+    if subject.count > 0 { next.copyMemory(from: subject.base, byteCount: subject.count) }
+    next += subject.count
+    if headers.count > 0 {
+      next.storeBytes(of: UInt32(truncatingIfNeeded: headers.count).littleEndian, as: UInt32.self)
+      (next + 4).copyMemory(from: headers.base, byteCount: headers.count)
+      next += headerBytes
+    }
+    if payload.count > 0 { next.copyMemory(from: payload.base, byteCount: payload.count) }
+    store.seal(target, length: length, position: position)
+    let segment = store.collecting.unsafelyUnwrapped.segment
+    indexNewest(sequence, position, bytes: length - Record.headerBytes + 30, segment)
+    lastTimestamp_ns = timestamp_ns
+    store.appendedPosition += 1
+    store.commitSoon()
+    return store.appendedPosition
+  }
+
+  /// Takes a message with the highest sequence so far into the index.
+  @inline(__always) func indexNewest(_ sequence: UInt64, _ position: UInt64, bytes size: Int, _ segment: Segment) {
+    if sequence > lastSequence + 1, count > 0 { removed.insert(lastSequence + 1, sequence - 1) }
+    if count == 0 { firstSequence = sequence }
+    lastSequence = sequence
+    let last = index.count - 1
+    if last >= 0, index[last].position >= segment.base, position > index[last].position,
+      position - index[last].position < UInt64(store.options.indexSpacingBytes), index[last].count < .max
+    {
+      index[last].count += 1
+      index[last].bytes += size
+    } else {
+      index.append(Anchor(sequence: sequence, position: position, bytes: size, count: 1))
+    }
+    count += 1
+    bytes += size
+    segment.liveMessages += 1
+    segment.liveBytes += size
+  }
+
+  /// Whether `sequence` is a live message.
+  public func contains(_ sequence: UInt64) -> Bool {
+    count > 0 && sequence >= firstSequence && sequence <= lastSequence && !removed.contains(sequence)
+  }
+
+  /// The first live message at or after `sequence`.
+  public func nextSequence(atOrAfter sequence: UInt64) -> UInt64? {
+    guard count > 0, let next = removed.nextAbsent(max(sequence, firstSequence)), next <= lastSequence else { return nil }
+    return next
+  }
+
+  /// Sequences between first and last that are not there.
+  public var deletedCount: Int { removed.count }
+
+  /// The first `limit` of them, ascending.
+  public func deletedSequences(limit: Int) -> [UInt64] {
+    var sequences: [UInt64] = []
+    removed.forEach { span in
+      var sequence = span.first
+      while sequence <= span.last, sequences.count < limit {
+        sequences.append(sequence)
+        sequence += 1
+      }
+      return sequences.count < limit
+    }
+    return sequences
+  }
+
+  /// The ranges of sequences between first and last that are not there, ascending, until `body` returns false.
+  public func forEachDeletedRange(_ body: (ClosedRange<UInt64>) -> Bool) {
+    removed.forEach { body($0.first...$0.last) }
+  }
+
+  /// The last live sequence in the oldest segment that holds messages of this stream: removing everything through it is the least that
+  /// can free a segment.
+  public var oldestSegmentLastSequence: UInt64? {
+    guard !index.isEmpty else { return nil }
+    let segment = store.segment(at: index[0].position)
+    var next = 1
+    while next < index.count, store.segment(at: index[next].position) === segment { next += 1 }
+    return next < index.count ? index[next].sequence - 1 : lastSequence
+  }
+
+  // MARK: Placing records out of order (compaction, after a disk failure, recovery)
+
+  /// Sets the place of the message `sequence` to `position`. `isIndexed`: it has a place already and leaves it.
+  func place(_ sequence: UInt64, _ position: UInt64, bytes size: Int, isIndexed: Bool) {
+    guard let at = index.floor(sequence) else {
+      precondition(!isIndexed, "an indexed message has no anchor")
+      index.insert(Anchor(sequence: sequence, position: position, bytes: size, count: 1), at: 0)
+      (movedAnchor, movedLast) = (sequence, sequence)
+      return
+    }
+    if isIndexed {
+      index[at].count -= 1
+      index[at].bytes -= size
+    }
+    let old = index[at]
+    let end = at + 1 < index.count ? index[at + 1].sequence : .max
+    let liveAfter = nextSequence(atOrAfter: sequence + 1).map { $0 < end } ?? false
+    let nextLive = nextSequence(atOrAfter: old.sequence)
+    let liveBefore = nextLive.map { $0 < sequence } ?? false
+
+    func joins(_ candidate: Int) -> Bool {
+      let anchor = index[candidate]
+      return anchor.sequence == movedAnchor && movedLast < sequence && position > anchor.position
+        && position - anchor.position < UInt64(store.options.indexSpacingBytes)
+        && store.segment(at: anchor.position) === store.segment(at: position)
+    }
+    if !isIndexed, joins(at) {
+      index[at].count += 1
+      index[at].bytes += size
+    } else if isIndexed, !liveBefore, at > 0, joins(at - 1) {
+      index[at - 1].count += 1
+      index[at - 1].bytes += size
+      if liveAfter { index[at].sequence = sequence + 1 } else { index.remove(at: at) }
+    } else {
+      let new = Anchor(sequence: sequence, position: position, bytes: size, count: 1)
+      movedAnchor = sequence
+      var right: Anchor?
+      if liveAfter {
+        let countAfter = liveCount(sequence + 1, end == .max ? lastSequence : end - 1)
+        let share = old.count == 0 ? 0 : old.bytes * countAfter / Int(old.count)
+        right = Anchor(sequence: sequence + 1, position: old.position, bytes: share, count: UInt32(countAfter))
+        index[at].count -= min(index[at].count, UInt32(countAfter))
+        index[at].bytes -= share
+      }
+      var next = at
+      if liveBefore {
+        next = at + 1
+        index.insert(new, at: next)
+      } else {
+        index[at] = new
+      }
+      if let right { index.insert(right, at: next + 1) }
+    }
+    movedLast = sequence
+  }
+
+  /// Where the anchor of a live message points, when the record at `position` can be that message's.
+  func position(of sequence: UInt64, about position: UInt64) -> UInt64? {
+    guard contains(sequence), let at = index.floor(sequence), index[at].position <= position,
+      position - index[at].position < UInt64(store.options.indexSpacingBytes),
+      store.segment(at: index[at].position) === store.segment(at: position)
+    else { return nil }
+    return position
+  }
+
+  /// Live messages from `first` through `last`, both between the stream's first and last.
+  func liveCount(_ first: UInt64, _ last: UInt64) -> Int {
+    guard first <= last else { return 0 }
+    return Int(last - first) + 1 - removed.count(first, last)
+  }
+}

@@ -1,0 +1,37 @@
+// The set of removed sequences against a plain Set.
+import Testing
+
+@testable import LogStore
+
+@Suite struct SequenceSetTests {
+  @Test("random changes leave the set equal to a plain one") func matchesModel() {
+    var random = SystemRandomNumberGenerator()
+    for _ in 0..<20 {
+      var set = SequenceSet()
+      var model: Set<UInt64> = []
+      for _ in 0..<600 {
+        let first = UInt64.random(in: 1...2000, using: &random)
+        switch Int.random(in: 0..<10, using: &random) {
+        case 0..<5:
+          let last = first + UInt64.random(in: 0...3, using: &random)
+          set.insert(first, last)
+          model.formUnion(first...last)
+        case 5..<9:
+          #expect(set.remove(first) == (model.remove(first) != nil))
+        default:
+          let below = UInt64.random(in: 0...100, using: &random)
+          set.removeBelow(below)
+          model = model.filter { $0 >= below }
+        }
+      }
+      #expect(set.count == model.count)
+      for sequence in UInt64(0)...2010 {
+        #expect(set.contains(sequence) == model.contains(sequence))
+      }
+      var next: UInt64 = 500
+      while model.contains(next) { next += 1 }
+      #expect(set.nextAbsent(500) == next)
+      #expect(set.count(300, 900) == model.count { $0 >= 300 && $0 <= 900 })
+    }
+  }
+}
