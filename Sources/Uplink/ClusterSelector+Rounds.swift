@@ -30,7 +30,7 @@ extension ClusterSelector {
     }
     roundNumber += 1
     let deadline = now_ms + parameters.probe_deadline_ms
-    round = Round(kind: kind, deadline_ms: deadline, graceUntil_ms: nil)
+    round = Round(kind: kind, began_ms: now_ms, deadline_ms: deadline, graceUntil_ms: nil)
     for cluster in participants {
       candidates[cluster.index].pending = true
       candidates[cluster.index].charged_bytes = ClusterSelector.sample_bytes * Int64(samples)
@@ -168,7 +168,7 @@ extension ClusterSelector {
     }
     for candidate in candidates where candidate.pending { return false }
     round = nil
-    if case .linked(let current) = phase { judge(ending.kind, current) }
+    if case .linked(let current) = phase { judge(ending, current) }
     return true
   }
 }
