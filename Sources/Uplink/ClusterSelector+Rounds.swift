@@ -73,15 +73,15 @@ extension ClusterSelector {
     return false
   }
 
-  /// Everybody; on a metered uplink the current cluster, the three that rank best, and one of the others in turn of chance.
+  /// Everybody; on a metered uplink the current cluster, the two others that rank best, and one of the rest by chance.
   private mutating func regularParticipants(_ current: ClusterID) -> [ClusterID] {
     let all = candidates.indices.map { ClusterID($0) }
-    guard parameters.metered, all.count > 5 else { return all }
+    guard parameters.metered, all.count > 4 else { return all }
     var chosen = [current]
     var others = all.filter { $0 != current }
     others.sort { ranksBefore($0, $1) }
-    chosen += others.prefix(3)
-    others.removeFirst(3)
+    chosen += others.prefix(2)
+    others.removeFirst(2)
     chosen.append(others[Int(jitter.between(0, Int64(others.count - 1)))])
     return chosen
   }

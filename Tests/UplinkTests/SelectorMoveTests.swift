@@ -197,7 +197,7 @@ struct SelectorHysteresisTests {
     #expect(world.selector.spent_bytes > 90_000 && world.selector.spent_bytes < 110_000)
   }
 
-  @Test("a metered round asks the current cluster, three near ones and one other")
+  @Test("a metered round asks the current cluster, the two best others and one more")
   func metered() {
     let world = World((0..<12).map { World.Hub(rtt_us: Int64($0 + 1) * 20_000) }) {
       $0 = .onMeteredUplink
@@ -207,6 +207,18 @@ struct SelectorHysteresisTests {
     world.run(2 * minute_ms)
     let before = world.probes
     world.run(80 * minute_ms)
-    #expect(world.probes - before == 5)
+    #expect(world.probes - before == 4)
+  }
+
+  @Test("thirty days of probes of five clusters cost less than 15 MB, and 3 MB on a metered uplink", arguments: [false, true])
+  func cost(metered: Bool) {
+    let world = World((0..<5).map { World.Hub(rtt_us: Int64($0 + 1) * 20_000, noise_us: 5_000) }) {
+      $0 = metered ? .onMeteredUplink : .init()
+    }
+    world.start()
+    world.run(30 * 24 * 60 * minute_ms)
+    #expect(world.selector.spent_bytes < (metered ? 3_000_000 : 15_000_000))
+    #expect(world.selector.spent_bytes > (metered ? 2_000_000 : 10_000_000))
+    #expect(world.history.count == 1)
   }
 }

@@ -57,6 +57,9 @@ final class World {
     // Equal distances are rare in these tests; where the band matters, the test sets it.
     parameters.band_us = 0
     parameters.failback_spread_ms = 0
+    // More rounds in less simulated time.
+    parameters.probe_interval_ms = 300_000
+    parameters.recovery_interval_max_ms = 300_000
     adjust(&parameters)
     let named = clusters ?? hubs.indices.map { ClusterDescription(name: ByteString("c\($0)")) }
     selector = ClusterSelector(clusters: named, parameters: parameters, identity: identity, seed: seed)
