@@ -117,6 +117,26 @@ struct SelectorHysteresisTests {
     #expect(world.history.count == 1)
   }
 
+  @Test("a round in which everybody is far above the floor judges nobody; one in which only the current is, does")
+  func commonBloat() {
+    let world = World(threeHubs)
+    world.start()
+    world.run(20 * minute_ms)
+    world.bloat_us = 500_000
+    world.run(6 * minute_ms + 5_000)
+    #expect(world.reason == .bloated(live_us: 510_000, floor_us: 10_000))
+    world.bloat_us = 0
+    world.run(30 * minute_ms)
+    #expect(world.reason == .keptBest(ClusterID(0), rtt_us: 10_000))
+    world.hubs[0].rtt_us = 510_000
+    for _ in 0..<400 where world.reason == .keptBest(ClusterID(0), rtt_us: 10_000) { world.run(1_000) }
+    guard case .confirming(let challenger, _, _) = world.reason else {
+      Issue.record("\(world.sentence)")
+      return
+    }
+    #expect(challenger.index == 1)
+  }
+
   @Test("a live link that stays long is no queue: it is measured after two postponements")
   func longForGood() {
     let world = World(threeHubs)
