@@ -13,6 +13,8 @@ extension ClusterSelector {
     /// Without a link, the nearest of those that answered.
     case nearest(ClusterID, rtt_us: Int64, answers: Int)
     case failover(from: ClusterID, failure: LinkFailure, to: ClusterID, rtt_us: Int64?)
+    /// After a dial that failed.
+    case next(after: ClusterID, failure: LinkFailure, to: ClusterID, rtt_us: Int64?)
     /// Dialled without a measurement.
     case inTurn(ClusterID)
     case lost(ClusterID, failure: LinkFailure)
@@ -54,8 +56,12 @@ extension ClusterSelector {
     case .failover(let from, let failure, let to, let rtt_us):
       let distance = rtt_us.map { " " + ClusterSelector.milliseconds($0) } ?? ""
       return "failover: link to \(name(from)) lost (\(failure.text)); next in rank \(name(to))\(distance)"
-    case .inTurn(let cluster): return "no probe answered; trying \(name(cluster)) in turn"
-    case .lost(let cluster, let failure): return "link to \(name(cluster)) lost (\(failure.text)); measuring all clusters"
+    case .next(let after, let failure, let to, let rtt_us):
+      let distance = rtt_us.map { " " + ClusterSelector.milliseconds($0) } ?? ""
+      return "no link to \(name(after)) (\(failure.text)); next in rank \(name(to))\(distance)"
+    case .inTurn(let cluster):
+      return candidates.count == 1 ? "\(name(cluster)) is the only cluster" : "without a measurement: trying \(name(cluster)) in turn"
+    case .lost(let cluster, let failure): return "no link to \(name(cluster)) (\(failure.text)); measuring all clusters"
     case .offline(let wait_ms, let attempts):
       return "offline: no cluster can be reached; next attempt (number \(attempts + 1)) in \(seconds(wait_ms))"
     case .nearer(let from, let to, let from_us, let to_us, let rounds):

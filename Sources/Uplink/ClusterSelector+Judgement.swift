@@ -66,13 +66,13 @@ extension ClusterSelector {
   }
 
   /// A round has ended while linked to `current`.
-  mutating func judge(_ kind: RoundKind, _ current: ClusterID) {
+  mutating func judge(_ round: Round, _ current: ClusterID) {
     let others = candidates.indices.filter { $0 != current.index && candidates[$0].sample_us != nil }.map { ClusterID($0) }
-    if kind == .recovery {
+    if round.kind == .recovery {
       // The current cluster was not asked, so nothing can be compared; who has come back is asked again beside it, now.
       guard let back = best(others) else { return }
       if let challenge, !ranksBefore(back, challenge.cluster) { return }
-      challenge = Challenge(cluster: back, rounds: 0, next_ms: now_ms, confirmed_ms: nil)
+      challenge = Challenge(cluster: back, rounds: 0, next_ms: now_ms, counted_ms: round.began_ms, confirmed_ms: nil)
       decide(.recovered(back))
       return
     }
@@ -92,17 +92,20 @@ extension ClusterSelector {
       if let best = winner, !ranksBefore(cluster, best) { continue }
       winner = cluster
     }
-    advanceChallenge(current, current_us: current_us, winner: winner)
+    advanceChallenge(round, current, current_us: current_us, winner: winner)
   }
 
-  private mutating func advanceChallenge(_ current: ClusterID, current_us: Int64?, winner: ClusterID?) {
+  private mutating func advanceChallenge(_ round: Round, _ current: ClusterID, current_us: Int64?, winner: ClusterID?) {
     if let running = challenge {
       if beats(running.cluster, current, current_us: current_us) {
         if let winner, winner != running.cluster, clearlyBetter(winner, running.cluster) {
-          begin(challenge: winner)
+          begin(challenge: winner, round)
         } else {
-          challenge?.rounds += 1
-          challenge?.next_ms = now_ms + parameters.confirm_interval_ms
+          if running.rounds == 0 || round.began_ms - running.counted_ms >= parameters.confirm_interval_ms {
+            challenge?.rounds += 1
+            challenge?.counted_ms = round.began_ms
+            challenge?.next_ms = round.began_ms + parameters.confirm_interval_ms
+          }
           challenge?.confirmed_ms = now_ms
         }
       } else if current_us == nil, candidates[running.cluster.index].sample_us != nil {
@@ -111,10 +114,10 @@ extension ClusterSelector {
         return
       } else {
         challenge = nil
-        if let winner { begin(challenge: winner) }
+        if let winner { begin(challenge: winner, round) }
       }
     } else if let winner {
-      begin(challenge: winner)
+      begin(challenge: winner, round)
     }
 
     if let challenge {
@@ -124,8 +127,10 @@ extension ClusterSelector {
     }
   }
 
-  private mutating func begin(challenge cluster: ClusterID) {
-    challenge = Challenge(cluster: cluster, rounds: 1, next_ms: now_ms + parameters.confirm_interval_ms, confirmed_ms: now_ms)
+  private mutating func begin(challenge cluster: ClusterID, _ round: Round) {
+    challenge = Challenge(
+      cluster: cluster, rounds: 1, next_ms: round.began_ms + parameters.confirm_interval_ms, counted_ms: round.began_ms,
+      confirmed_ms: now_ms)
   }
 
   /// Better by more than noise: reason enough to prove another challenger from the beginning.

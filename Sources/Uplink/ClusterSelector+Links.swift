@@ -60,7 +60,12 @@ extension ClusterSelector {
     if let next = best(direct) {
       let rtt_us = candidates[next.index].estimator.value_us
       if let lost, let failure {
-        connect(next, .failover(from: lost, failure: failure, to: next, rtt_us: rtt_us), &actions)
+        let neverUp = departed != lost
+        connect(
+          next,
+          neverUp
+            ? .next(after: lost, failure: failure, to: next, rtt_us: rtt_us)
+            : .failover(from: lost, failure: failure, to: next, rtt_us: rtt_us), &actions)
       } else {
         connect(next, .inTurn(next), &actions)
       }

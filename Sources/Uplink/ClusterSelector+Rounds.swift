@@ -30,7 +30,7 @@ extension ClusterSelector {
     }
     roundNumber += 1
     let deadline = now_ms + parameters.probe_deadline_ms
-    round = Round(kind: kind, deadline_ms: deadline, graceUntil_ms: nil)
+    round = Round(kind: kind, began_ms: now_ms, deadline_ms: deadline, graceUntil_ms: nil)
     for cluster in participants {
       candidates[cluster.index].pending = true
       candidates[cluster.index].charged_bytes = ClusterSelector.sample_bytes * Int64(samples)
@@ -73,15 +73,15 @@ extension ClusterSelector {
     return false
   }
 
-  /// Everybody; on a metered uplink the current cluster, the three that rank best, and one of the others in turn of chance.
+  /// Everybody; on a metered uplink the current cluster, the two others that rank best, and one of the rest by chance.
   private mutating func regularParticipants(_ current: ClusterID) -> [ClusterID] {
     let all = candidates.indices.map { ClusterID($0) }
-    guard parameters.metered, all.count > 5 else { return all }
+    guard parameters.metered, all.count > 4 else { return all }
     var chosen = [current]
     var others = all.filter { $0 != current }
     others.sort { ranksBefore($0, $1) }
-    chosen += others.prefix(3)
-    others.removeFirst(3)
+    chosen += others.prefix(2)
+    others.removeFirst(2)
     chosen.append(others[Int(jitter.between(0, Int64(others.count - 1)))])
     return chosen
   }
@@ -168,7 +168,7 @@ extension ClusterSelector {
     }
     for candidate in candidates where candidate.pending { return false }
     round = nil
-    if case .linked(let current) = phase { judge(ending.kind, current) }
+    if case .linked(let current) = phase { judge(ending, current) }
     return true
   }
 }

@@ -79,6 +79,7 @@ public struct ClusterSelector: ~Copyable {
 
   struct Round {
     let kind: RoundKind
+    let began_ms: Int64
     let deadline_ms: Int64
     /// Set by the first answer of a hunt: nobody else is waited for longer.
     var graceUntil_ms: Int64?
@@ -90,6 +91,8 @@ public struct ClusterSelector: ~Copyable {
     var rounds: Int
     /// When it is asked again, beside the current cluster.
     var next_ms: Int64
+    /// When the last round that counted began: rounds close together see one moment, and count once.
+    var counted_ms: Int64
     /// When a round last confirmed it.
     var confirmed_ms: Int64?
   }
@@ -146,7 +149,7 @@ public struct ClusterSelector: ~Copyable {
     precondition(!clusters.isEmpty && clusters.count <= ClusterSelector.clusters_max, "the selector needs 1 to 64 clusters")
     precondition(parameters.fault == nil, "selector parameters must be within their limits")
     self.parameters = parameters
-    jitter = Jitter(seed: seed ^ identity)
+    jitter = Jitter(seed: seed ^ Jitter.mix(identity))
     backoff = ReconnectBackoff(
       base_ms: parameters.reconnect_base_ms, cap_ms: parameters.reconnect_cap_ms, patience_ms: parameters.reconnect_patience_ms,
       lateCap_ms: parameters.reconnect_late_cap_ms)
