@@ -187,11 +187,12 @@ public final class UplinkSupervisor: LeafLinkOwner {
     guard let attempt else { return }
     if attempt.dials < min(clusters[attempt.cluster.index].endpoints.count, Self.dialsMax) { return dialNext() }
     self.attempt = nil
-    perform(selector.linkFailedToConnect(attempt.cluster, failure: failure, now_ms: now_ms))
     if let departed {
+      // The old link went for this one: without either, the selector begins anew.
       self.departed = nil
       perform(selector.linkDown(departed, failure: .closedHere, now_ms: now_ms))
     }
+    perform(selector.linkFailedToConnect(attempt.cluster, failure: failure, now_ms: now_ms))
   }
 
   // MARK: LeafLinkOwner

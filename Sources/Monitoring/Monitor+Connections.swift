@@ -1,0 +1,174 @@
+// /connz, /subsz, /leafz, and the constant /routez and /gatewayz (monitoring.md sections 3 to 5).
+import Broker
+import Bytes
+import JSON
+import Leaf
+import Platform
+
+/// A query that cannot be answered, as nats-server words it.
+struct QueryError: Error {
+  let text: String
+}
+
+extension Monitor {
+  private static let limitDefault = 1024
+
+  private func number(_ request: HTTPRequest, _ name: StaticString, _ fallback: Int) throws(QueryError) -> Int {
+    guard let text = request[name], !text.isEmpty else { return fallback }
+    guard let value = text.withView({ $0.decimalInt() }) else {
+      let label = ByteView(name).string
+      throw QueryError(
+        text: "Error decoding int for '\(label)': strconv.Atoi: parsing \"\(text.string)\": invalid syntax")
+    }
+    return value
+  }
+
+  func connz(_ request: HTTPRequest) -> Result<[UInt8], QueryError> {
+    do throws(QueryError) {
+      let offset = try number(request, "offset", 0)
+      let limit = try number(request, "limit", Self.limitDefault)
+      let cid = try number(request, "cid", 0)
+      let sort = request["sort"]?.string ?? "cid"
+      let closed = request["state"].map { $0 == "closed" } ?? false
+      var clients = closed ? [] : Array(source.broker.clients.values)
+      if cid > 0 { clients = clients.filter { $0.id == UInt64(cid) } }
+      guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort)") }
+      return .success(write(clients, offset: offset, limit: limit, subscriptions: request["subs"].map { $0 != "0" && $0 != "false" } ?? false))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  private func order(_ clients: inout [ClientConnection], _ sort: String) -> Bool {
+    switch sort {
+    case "", "cid", "start": clients.sort { $0.id < $1.id }
+    case "subs": clients.sort { $0.subscriptionCount > $1.subscriptionCount }
+    case "pending": clients.sort { $0.stream.output.count > $1.stream.output.count }
+    case "msgs_to": clients.sort { $0.sent.messages > $1.sent.messages }
+    case "msgs_from": clients.sort { $0.received.messages > $1.received.messages }
+    case "bytes_to": clients.sort { $0.sent.bytes > $1.sent.bytes }
+    case "bytes_from": clients.sort { $0.received.bytes > $1.received.bytes }
+    case "last": clients.sort { $0.lastActivity_ns > $1.lastActivity_ns }
+    case "idle": clients.sort { $0.lastActivity_ns < $1.lastActivity_ns }
+    case "uptime": clients.sort { $0.started_ns < $1.started_ns }
+    case "rtt": clients.sort { ($0.rtt_ns ?? 0) > ($1.rtt_ns ?? 0) }
+    default: return false
+    }
+    return true
+  }
+
+  private func write(_ clients: [ClientConnection], offset: Int, limit: Int, subscriptions: Bool) -> [UInt8] {
+    let start = min(offset, clients.count)
+    let page = clients[start..<min(start + max(limit, 0), clients.count)]
+    var json = begin()
+    json.field("now", time: now_ns)
+    json.field("num_connections", page.count)
+    json.field("total", clients.count)
+    json.field("offset", offset)
+    json.field("limit", limit)
+    json.beginArray("connections")
+    for client in page {
+      json.beginObject()
+      json.field("cid", client.id)
+      json.field("kind", literal: "Client")
+      json.field("type", literal: "nats")
+      json.field("ip", client.stream.remote.hostText)
+      json.field("port", Int(client.stream.remote.port))
+      json.field("start", time: client.started_ns)
+      json.field("last_activity", time: client.lastActivity_ns)
+      if let rtt = client.rtt_ns { json.field("rtt", GoDuration.format(rtt)) }
+      json.field("uptime", Self.uptime(now_ns - client.started_ns))
+      json.field("idle", Self.uptime(now_ns - client.lastActivity_ns))
+      json.field("pending_bytes", client.stream.output.count)
+      json.field("in_msgs", client.received.messages)
+      json.field("out_msgs", client.sent.messages)
+      json.field("in_bytes", client.received.bytes)
+      json.field("out_bytes", client.sent.bytes)
+      json.field("subscriptions", client.subscriptionCount)
+      json.fieldUnlessEmpty("name", client.name)
+      json.fieldUnlessEmpty("lang", client.lang)
+      json.fieldUnlessEmpty("version", client.version)
+      if subscriptions, client.subscriptionCount > 0 {
+        json.beginArray("subscriptions_list")
+        client.forEachSubscription { json.string($0.subject) }
+        json.endArray()
+      }
+      json.endObject()
+    }
+    json.endArray()
+    json.endObject()
+    return json.finish()
+  }
+
+  func subsz() -> [UInt8] {
+    let interest = source.broker.globalAccount.interest
+    var json = begin()
+    json.field("now", time: now_ns)
+    json.field("num_subscriptions", interest.count)
+    json.field("num_cache", interest.cacheCount)
+    json.field("num_inserts", interest.inserts)
+    json.field("num_removes", interest.removes)
+    json.field("num_matches", interest.matches)
+    json.field("cache_hit_rate", interest.matches == 0 ? 0 : Double(interest.cacheHits) / Double(interest.matches))
+    json.field("max_fanout", 0)
+    json.field("avg_fanout", 0)
+    json.field("total", 0)
+    json.field("offset", 0)
+    json.field("limit", Self.limitDefault)
+    json.endObject()
+    return json.finish()
+  }
+
+  func leafz() -> [UInt8] {
+    var json = begin()
+    json.field("now", time: now_ns)
+    json.field("leafnodes", source.links.count)
+    json.beginArray("leafs")
+    for link in source.links {
+      json.beginObject()
+      json.field("id", link.id)
+      json.field("name", link.info.serverName)
+      json.field("is_spoke", true)
+      json.field("account", link.account.name)
+      json.field("ip", link.remote.hostText)
+      json.field("port", Int(link.remote.port))
+      if let rtt = link.rtt_ns { json.field("rtt", GoDuration.format(rtt)) }
+      json.field("in_msgs", link.receivedTraffic.messages)
+      json.field("out_msgs", link.sentTraffic.messages)
+      json.field("in_bytes", link.receivedTraffic.bytes)
+      json.field("out_bytes", link.sentTraffic.bytes)
+      json.field("subscriptions", link.remoteInterestCount)
+      json.field("compression", literal: link.compressionName)
+      // Ours: what the link really costs.
+      json.field("wire_in_bytes", link.bytesRead)
+      json.field("wire_out_bytes", link.bytesWritten)
+      json.field("dropped", link.dropped)
+      json.endObject()
+    }
+    json.endArray()
+    json.endObject()
+    return json.finish()
+  }
+
+  func routez() -> [UInt8] {
+    var json = begin()
+    json.field("server_name", source.broker.identity.name)
+    json.field("now", time: now_ns)
+    json.field("num_routes", 0)
+    json.beginArray("routes")
+    json.endArray()
+    json.endObject()
+    return json.finish()
+  }
+
+  func gatewayz() -> [UInt8] {
+    var json = begin()
+    json.field("now", time: now_ns)
+    json.beginObject("outbound_gateways")
+    json.endObject()
+    json.beginObject("inbound_gateways")
+    json.endObject()
+    json.endObject()
+    return json.finish()
+  }
+}

@@ -1,0 +1,128 @@
+// /varz: the server in numbers (monitoring.md section 2).
+import Broker
+import Bytes
+import JSON
+import Platform
+
+extension Monitor {
+  func varz() -> [UInt8] {
+    let broker = source.broker
+    let limits = broker.limits
+    var leafsIn = Traffic()
+    var leafsOut = Traffic()
+    for link in source.links {
+      leafsIn.add(link.receivedTraffic)
+      leafsOut.add(link.sentTraffic)
+    }
+    var json = begin()
+    json.field("server_name", broker.identity.name)
+    json.field("version", ServerIdentity.protocolVersion)
+    json.field("proto", 1)
+    json.field("go", ServerIdentity.compiler)
+    json.field("host", broker.address?.hostText ?? "")
+    json.field("port", Int(broker.address?.port ?? 0))
+    json.field("max_connections", limits.connectionsMax)
+    json.fieldUnlessZero("max_subscriptions", limits.subscriptionsMax)
+    json.field("ping_interval", limits.pingInterval_ns)
+    json.field("ping_max", limits.pingsMax)
+    json.field("http_host", address?.hostText ?? "")
+    json.field("http_port", Int(address?.port ?? 0))
+    json.field("http_base_path", literal: "")
+    json.field("https_port", 0)
+    json.field("auth_timeout", 2)
+    json.field("max_control_line", limits.controlLineMax)
+    json.field("max_payload", limits.payloadMax)
+    json.field("max_pending", limits.pendingMax)
+    for name: StaticString in ["cluster", "gateway"] {
+      json.beginObject(name)
+      json.endObject()
+    }
+    json.beginObject("leaf")
+    json.endObject()
+    json.beginObject("mqtt")
+    json.endObject()
+    json.beginObject("websocket")
+    json.endObject()
+    writeJetStream(&json)
+    json.field("tls_timeout", 2)
+    json.field("write_deadline", 10 * second_ns)
+    json.field("start", time: source.startedWall_ns)
+    json.field("now", time: now_ns)
+    json.field("uptime", Self.uptime(host.clock.monotonic_ns - source.startedMonotonic_ns))
+    json.field("mem", ProcessStatus.residentMemory_bytes)
+    json.field("cores", ProcessStatus.processors)
+    json.field("gomaxprocs", 1)
+    json.field("cpu", cpuShare)
+    json.field("connections", broker.clients.count)
+    json.field("total_connections", broker.connectionsTotal)
+    json.field("routes", 0)
+    json.field("remotes", 0)
+    json.field("leafnodes", source.links.count)
+    json.field("in_msgs", broker.received.messages + leafsIn.messages)
+    json.field("in_bytes", broker.received.bytes + leafsIn.bytes)
+    json.field("in_client_msgs", broker.received.messages)
+    json.field("in_client_bytes", broker.received.bytes)
+    json.field("out_msgs", broker.sent.messages + leafsOut.messages)
+    json.field("out_bytes", broker.sent.bytes + leafsOut.bytes)
+    json.field("out_client_msgs", broker.sent.messages)
+    json.field("out_client_bytes", broker.sent.bytes)
+    json.field("slow_consumers", broker.slowConsumers)
+    json.field("stale_connections", broker.staleConnections)
+    json.field("stalled_clients", broker.stalledClients)
+    json.field("subscriptions", broker.globalAccount.interest.count)
+    json.beginObject("http_req_stats")
+    for request in requests {
+      json.key(request.path)
+      json.number(request.count)
+    }
+    json.endObject()
+    json.field("config_load_time", time: source.startedWall_ns)
+    json.field("config_digest", literal: "")
+    json.field("system_account", literal: "$SYS")
+    json.beginObject("slow_consumer_stats")
+    for (name, count) in [("clients", broker.slowConsumers), ("routes", 0), ("gateways", 0), ("leafs", 0)] {
+      json.key(ByteString(name))
+      json.number(count)
+    }
+    json.endObject()
+    json.beginObject("stale_connection_stats")
+    for (name, count) in [("clients", broker.staleConnections), ("routes", 0), ("gateways", 0), ("leafs", 0)] {
+      json.key(ByteString(name))
+      json.number(count)
+    }
+    json.endObject()
+    json.beginObject("petiole")
+    json.field("version", broker.identity.release)
+    json.field("cpu_ns", ProcessStatus.cpu_ns)
+    json.endObject()
+    json.endObject()
+    return json.finish()
+  }
+
+  /// Per cent of one processor since the start.
+  private var cpuShare: Double {
+    let elapsed = host.clock.monotonic_ns - source.startedMonotonic_ns
+    guard elapsed > 0 else { return 0 }
+    return Double(ProcessStatus.cpu_ns * 1000 / elapsed) / 10
+  }
+
+  private func writeJetStream(_ json: inout JSONWriter) {
+    json.beginObject("jetstream")
+    if source.jetStream != nil {
+      writeJetStreamConfig(&json)
+      json.beginObject("stats")
+      writeJetStreamStats(&json)
+      json.endObject()
+      json.beginObject("limits")
+      json.endObject()
+    }
+    json.endObject()
+  }
+}
+
+extension Traffic {
+  mutating func add(_ other: Traffic) {
+    messages += other.messages
+    bytes += other.bytes
+  }
+}

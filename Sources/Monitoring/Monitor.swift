@@ -1,0 +1,102 @@
+// The monitoring port: its listener, its connections, and which path is answered by what.
+import Bytes
+import JSON
+import Platform
+
+/// Serves monitoring over HTTP in nats-server's form (monitoring.md), and what is ours (`/uplinkz`).
+public final class Monitor {
+  /// More connections than any poller needs.
+  private static let connectionsMax = 64
+
+  unowned(unsafe) let source: any MonitorSource  // safe: the agent owns its monitor
+  let host: Host
+  private var listener: (any Listener)?
+  private var connections: [HTTPConnection] = []
+  /// Requests by path, shown in /varz.
+  private(set) var requests: [(path: ByteString, count: Int)] = []
+
+  public init(source: any MonitorSource) {
+    self.source = source
+    host = source.host
+  }
+
+  public var address: SocketAddress? { listener?.local }
+
+  public func listen(_ address: SocketAddress) throws(NetworkError) {
+    listener = try host.network.listen(address) { [unowned(unsafe) self] stream in  // safe: the listener is closed before the monitor goes
+      guard self.connections.count < Self.connectionsMax else { return stream.close() }
+      self.connections.append(HTTPConnection(monitor: self, stream: stream))
+    }
+  }
+
+  public func close() {
+    listener?.close()
+    listener = nil
+    for connection in connections { connection.close() }
+  }
+
+  func forget(_ connection: HTTPConnection) { connections.removeAll { $0 === connection } }
+
+  private func count(_ path: ByteString) {
+    if let index = requests.firstIndex(where: { $0.path == path }) {
+      requests[index].count += 1
+    } else {
+      requests.append((path, 1))
+    }
+  }
+
+  func answer(_ request: HTTPRequest) -> HTTPResponse {
+    let body: [UInt8]
+    switch request.path.string {
+    case "/": body = index()
+    case "/varz": body = varz()
+    case "/connz":
+      switch connz(request) {
+      case .success(let bytes): body = bytes
+      case .failure(let error): return .text("400 Bad Request", error.text)
+      }
+    case "/subsz", "/subscriptionsz": body = subsz()
+    case "/jsz": body = jsz(request)
+    case "/leafz": body = leafz()
+    case "/routez": body = routez()
+    case "/gatewayz": body = gatewayz()
+    case "/uplinkz": body = uplinkz()
+    case "/healthz":
+      count(request.path)
+      return healthz(request)
+    default: return .text("404 Not Found", "404 page not found\n")
+    }
+    count(request.path)
+    var response = HTTPResponse(body: body)
+    if request.path == "/" { response.contentType = "text/html; charset=utf-8" }
+    return response
+  }
+
+  private func index() -> [UInt8] {
+    var page = "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>petiole</title>"
+    page += "<h1>petiole</h1><ul>"
+    for path in ["varz", "connz", "subsz", "jsz", "leafz", "uplinkz", "healthz"] { page += "<li><a href=\"\(path)\">/\(path)</a>" }
+    return [UInt8]((page + "</ul>\n").utf8)
+  }
+
+  /// Begins an answer that names the server and the time.
+  func begin() -> JSONWriter {
+    var json = JSONWriter(indent: true)
+    json.beginObject()
+    json.field("server_id", source.broker.identity.id)
+    return json
+  }
+
+  var now_ns: Int64 { host.clock.wall_ns }
+
+  /// A duration as nats-server's monitoring shows it: `8s`, `1h2m3s`, `1d2h3m4s`.
+  static func uptime(_ duration_ns: Int64) -> String {
+    let seconds = max(duration_ns, 0) / second_ns
+    let (days, hours, minutes, rest) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
+    if days >= 365 { return "\(days / 365)y\(days % 365)d\(hours)h\(minutes)m\(rest)s" }
+    if days > 0 { return "\(days)d\(hours)h\(minutes)m\(rest)s" }
+    if hours > 0 { return "\(hours)h\(minutes)m\(rest)s" }
+    if minutes > 0 { return "\(minutes)m\(rest)s" }
+    return "\(rest)s"
+  }
+}

@@ -1,0 +1,22 @@
+// What monitoring looks at.
+import Broker
+import Bytes
+import JetStream
+import Leaf
+import LogStore
+import Platform
+import Uplink
+
+/// The agent, as monitoring sees it.
+public protocol MonitorSource: AnyObject {
+  var host: Host { get }
+  var broker: Broker { get }
+  var jetStream: JetStream? { get }
+  var store: LogStore? { get }
+  var uplink: UplinkSupervisor? { get }
+  /// The leaf links that work.
+  var links: [LeafLink] { get }
+  var forwarders: [Forwarder] { get }
+  var startedWall_ns: Int64 { get }
+  var startedMonotonic_ns: Int64 { get }
+}
