@@ -7,7 +7,7 @@ struct Option<Target> {
   let name: StaticString
   let aliases: [StaticString]
   let kind: OptionKind<Target>
-  /// The value when the option is not there, as one would write it; empty when there is none.
+  /// The value when the option is not there, as one would write it, or in several words; empty when there is none.
   let standard: StaticString
   let doc: StaticString
 

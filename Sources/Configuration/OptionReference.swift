@@ -25,10 +25,12 @@ enum OptionReference {
       case .absent: break
       default:
         let aliases = option.aliases.map { "`\(ByteView($0).string)`" }
-        let standard = ByteView(option.standard).string
+        // A default that cannot be written into the file is told in words, which have blanks between them.
+        let isLiteral = option.standard.utf8CodeUnitCount > 0 && ByteView(option.standard).firstIndex(of: ASCII.space) == nil
+        let standard = isLiteral ? "`\(ByteView(option.standard).string)`" : ByteView(option.standard).string
         output += "| \(name)"
         if !aliases.isEmpty { output += " (\(aliases.joined(separator: ", ")))" }
-        output += " | \(option.kind.typeName) | \(standard.isEmpty ? "" : "`\(standard)`") | \(ByteView(option.doc).string) |\n"
+        output += " | \(option.kind.typeName) | \(standard) | \(ByteView(option.doc).string) |\n"
       }
     }
     output += "\n"

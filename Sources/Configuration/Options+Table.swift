@@ -88,7 +88,7 @@ extension Options {
         "max_pending", kind: .size(1...(1 << 40)) { $0.pending_bytes = Int(clamping: $1) }, standard: "64MB",
         doc: "Bytes that may wait for one connection before it is closed as a slow consumer."),
       Option(
-        "ping_interval", kind: .duration(1_000_000...(24 * hour_ns)) { $0.pingInterval_ns = $1 }, standard: "2m",
+        "ping_interval", kind: .duration(1_000_000...(24 * hour_ns)) { $0.pingInterval_ns = $1 }, standard: "\"2m\"",
         doc: "How often idle connections are pinged."),
       Option(
         "ping_max", kind: .integer(0...1000) { $0.pingsOutMax = Int($1) }, standard: "2",
@@ -107,7 +107,7 @@ extension Options {
               at: entry.value.location, "invalid \(field) of \(GoDuration.format(length_ns).string), minimum is 30 seconds")
           }
           options.lameDuckDuration_ns = length_ns
-        }, standard: "2m", doc: "How long clients are given to leave in lame duck mode; at least 30s."),
+        }, standard: "\"2m\"", doc: "How long clients are given to leave in lame duck mode; at least 30s."),
       Option(
         "lame_duck_grace_period", kind: .duration(0...(24 * hour_ns)) { $0.lameDuckGracePeriod_ns = $1 }, standard: "10s",
         doc: "The wait before the first client is closed in lame duck mode; shorter than `lame_duck_duration`."),

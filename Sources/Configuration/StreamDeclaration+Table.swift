@@ -32,7 +32,7 @@ extension StreamDeclaration {
         doc: "The largest message, header and body."),
       Option("max_age", kind: .duration(age) { $0.maxAge_ns = $1 }, standard: "0s", doc: "How long messages are kept; 0 is for ever."),
       Option(
-        "duplicate_window", kind: .duration(age) { $0.duplicateWindow_ns = $1 }, standard: "2m",
+        "duplicate_window", kind: .duration(age) { $0.duplicateWindow_ns = $1 }, standard: "\"2m\"",
         doc: "How long a `Nats-Msg-Id` is remembered."),
       Option("num_replicas", "replicas", kind: .integer(1...1) { $0.numReplicas = $1 }, standard: "1", doc: "Copies: always 1 here."),
       Option("first_seq", kind: .integer(.notNegative) { $0.firstSeq = $1 }, standard: "0", doc: "The sequence of the first message."),

@@ -21,10 +21,10 @@ extension UplinkOptions {
         "metered", kind: .boolean { $0.isMetered = $1 }, standard: "false",
         doc: "Says that bytes on the link cost money: probing is rarer, fewer attempts run at once."),
       Option(
-        "probe_budget", kind: .size(0...Int64.max) { $0.probeBudget_bytes = $1 }, standard: "unlimited",
+        "probe_budget", kind: .size(0...Int64.max) { $0.probeBudget_bytes = $1 }, standard: "no limit",
         doc: "Bytes a day that measuring may cost."),
       Option(
-        "probe_interval", kind: .duration(1_000_000_000...day_ns) { $0.probeInterval_ns = $1 }, standard: "30m, metered 1h",
+        "probe_interval", kind: .duration(1_000_000_000...day_ns) { $0.probeInterval_ns = $1 }, standard: "\"30m\"; metered 1h",
         doc: "The time between rounds of measuring."),
       .compression { $0.compression = $1 },
       Option(
