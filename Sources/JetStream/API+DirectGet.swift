@@ -63,7 +63,7 @@ extension JetStream {
         headers.add("Nats-Num-Pending", decimal: pending)
         headers.add("Nats-Last-Sequence", decimal: last)
       }
-      headers.block.withView { account.publish(Message(subject: reply, headers: $0, payload: message.payload)) }
+      _ = headers.block.withView { account.publish(Message(subject: reply, headers: $0, payload: message.payload)) }
     }
   }
 

@@ -1,4 +1,5 @@
 // $JS.API.STREAM.MSG.GET and DELETE (sections 10.1 and 10.3).
+import Broker
 import Bytes
 import JSON
 

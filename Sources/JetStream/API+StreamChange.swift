@@ -9,7 +9,7 @@ extension JetStream {
     do throws(APIError) {
       guard request.isEmptyRequest else { throw .emptyRequestExpected }
       guard let stream = table[name] else { throw .streamNotFound }
-      try delete(stream)
+      delete(stream)
       var response = APIResponse(type)
       response.json.field("success", true)
       answerWhenDurable(request, response.finish())

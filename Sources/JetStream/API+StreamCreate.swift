@@ -76,7 +76,7 @@ extension JetStream {
     try checkAccountLimits(config, replacing: stream.config)
     if overlaps(config.subjects, except: stream.name) { throw .subjectsOverlap }
     config.stampMetadata()
-    if config != stream.config { try update(stream, config) }
+    if config != stream.config { update(stream, config) }
   }
 
   /// Creates the declared streams that are not there, and updates those that are different. Streams are never deleted. Returns what

@@ -3,6 +3,7 @@ import Broker
 import Bytes
 import Interest
 import JSON
+import Wire
 
 /// A request to `$JS.API.…`. Its views end with the call that hands it over; whoever answers later keeps a `replySubject`.
 public struct APIRequest {

@@ -4,12 +4,8 @@ import LogStore
 
 final class FileLog: MessageLog {
   let log: StreamLog
-  private let store: LogStore
 
-  init(_ log: StreamLog, store: LogStore) {
-    self.log = log
-    self.store = store
-  }
+  init(_ log: StreamLog) { self.log = log }
 
   var firstSequence: UInt64 { log.firstSequence }
   var lastSequence: UInt64 { log.lastSequence }
@@ -25,15 +21,15 @@ final class FileLog: MessageLog {
     try log.append(sequence: sequence, timestamp_ns: timestamp_ns, subject: subject, headers: headers, payload: payload)
   }
 
-  func remove(_ sequence: UInt64) throws(StoreError) -> Bool { try log.remove(sequence) }
-  func removeThrough(_ sequence: UInt64) throws(StoreError) { try log.removeThrough(sequence) }
-  func begin(at sequence: UInt64) throws(StoreError) { if sequence > 1 { try log.removeThrough(sequence - 1) } }
+  func remove(_ sequence: UInt64) -> Bool { log.remove(sequence) }
+  func removeThrough(_ sequence: UInt64) { log.removeThrough(sequence) }
+  func begin(at sequence: UInt64) { if sequence > 1 { log.reset(next: sequence) } }
   func contains(_ sequence: UInt64) -> Bool { log.contains(sequence) }
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64? { log.nextSequence(atOrAfter: sequence) }
 
   func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool {
     do throws(StoreError) {
-      return try log.read(sequence) { message in body(FileLog.view(message)) }
+      return try log.read(sequence) { message in body(FileLog.view(message)) } != nil
     } catch { return false }
   }
 
@@ -43,7 +39,7 @@ final class FileLog: MessageLog {
     } catch {}
   }
 
-  func sequence(atOrAfter time_ns: Int64) -> UInt64? { (try? log.sequence(atOrAfter: time_ns)) ?? nil }
+  func sequence(atOrAfter time_ns: Int64) -> UInt64? { try? log.sequence(atOrAfter: time_ns) }
   func deletedSequences(limit: Int) -> [UInt64] { log.deletedSequences(limit: limit) }
   var oldestPartLastSequence: UInt64? { log.oldestSegmentLastSequence }
 

@@ -3,6 +3,7 @@ import Broker
 import Bytes
 import CLinux
 import LogStore
+import Platform
 
 extension JetStream {
   static let scratchInitialBytes = 4096
@@ -134,10 +135,6 @@ extension JetStream {
     case .tooLarge: APIError(503, 10077, "message too large")
     default: .insufficientResources
     }
-  }
-
-  func storeFailed(_ error: StoreError, removingFrom stream: Stream) {
-    host.log.error("JetStream stream '\(stream.name.string)' could not remove messages: \(JetStream.text(error))")
   }
 
   static func text(_ error: StoreError) -> String {

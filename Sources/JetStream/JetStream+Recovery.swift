@@ -35,7 +35,7 @@ extension JetStream {
       host.log.error("JetStream stream '\(name.string)' has an unreadable configuration and is left alone")
       return
     }
-    let log = FileLog(store.stream(stored.id), store: store)
+    let log = FileLog(store.stream(stored.id))
     let stream = register(stored.config, created_ns: stored.created_ns, logID: stored.id, log: log)
     stream.recover()
     host.log.info("JetStream restored \(stream.count) messages for stream '\(account.name.string) > \(name.string)'")
@@ -52,9 +52,8 @@ extension JetStream {
     // With an unreadable record it is not known which log is whose: nothing is dropped.
     guard isComplete else { return }
     for id in store.streamIDs where !known.contains(id) {
-      do throws(StoreError) { try store.dropStream(id) } catch {
-        host.log.error("JetStream could not drop an unused log: \(JetStream.text(error))")
-      }
+      host.log.warning("JetStream drops log \(id), which belongs to no stream")
+      store.dropStream(id)
     }
   }
 
@@ -72,26 +71,20 @@ extension JetStream {
   /// Makes a stream whose configuration was checked.
   func create(_ config: StreamConfig) throws(APIError) -> Stream {
     let created_ns = host.clock.wall_ns
-    do throws(StoreError) {
-      let log: any MessageLog
-      var id: UInt32 = 0
-      if config.storage == .file {
-        id = try takeLogID()
-        try store.setMetadata(metadataKey(config.name), StoredStream(id: id, created_ns: created_ns, config: config).encoded)
-        log = FileLog(store.stream(id), store: store)
-      } else {
-        log = MemoryLog()
-      }
-      if config.firstSequence > 1 { try log.begin(at: config.firstSequence) }
-      return register(config, created_ns: created_ns, logID: id, log: log)
-    } catch {
-      throw error == .full
-        ? APIError(500, 10047, "insufficient storage resources available")
-        : APIError(500, 10049, text: "error creating store for stream: " + JetStream.text(error))
+    guard config.storage == .file else {
+      let log = MemoryLog()
+      log.begin(at: config.firstSequence)
+      return register(config, created_ns: created_ns, logID: 0, log: log)
     }
+    if case .failed = store.state { throw APIError(500, 10049, "error creating store for stream") }
+    let id = takeLogID()
+    store.setMetadata(metadataKey(config.name), StoredStream(id: id, created_ns: created_ns, config: config).encoded)
+    let log = FileLog(store.stream(id))
+    log.begin(at: config.firstSequence)
+    return register(config, created_ns: created_ns, logID: id, log: log)
   }
 
-  private func takeLogID() throws(StoreError) -> UInt32 {
+  private func takeLogID() -> UInt32 {
     var id: UInt32 = 1
     if let text = store.metadata[JetStream.nextIDKey], let next = text.withView({ $0.decimal() }) {
       id = UInt32(truncatingIfNeeded: next)
@@ -99,17 +92,15 @@ extension JetStream {
     for used in store.streamIDs { id = max(id, used &+ 1) }
     var next: [UInt8] = []
     next.append(decimal: id + 1)
-    try store.setMetadata(JetStream.nextIDKey, next)
+    store.setMetadata(JetStream.nextIDKey, next)
     return id
   }
 
   /// Gives a stream another configuration, which was checked.
-  func update(_ stream: Stream, _ config: StreamConfig) throws(APIError) {
+  func update(_ stream: Stream, _ config: StreamConfig) {
     if stream.isFile {
-      do throws(StoreError) {
-        let record = StoredStream(id: stream.logID, created_ns: stream.created_ns, config: config)
-        try store.setMetadata(metadataKey(stream.name), record.encoded)
-      } catch { throw APIError(500, 10069, text: JetStream.text(error)) }
+      let record = StoredStream(id: stream.logID, created_ns: stream.created_ns, config: config)
+      store.setMetadata(metadataKey(stream.name), record.encoded)
     }
     let subjectsChanged = stream.config.subjects != config.subjects
     stream.config = config
@@ -124,12 +115,10 @@ extension JetStream {
   }
 
   /// Drops a stream with its consumers and messages.
-  func delete(_ stream: Stream) throws(APIError) {
+  func delete(_ stream: Stream) {
     if stream.isFile {
-      do throws(StoreError) {
-        try store.removeMetadata(metadataKey(stream.name))
-        try store.dropStream(stream.logID)
-      } catch { throw APIError(500, 10051, text: JetStream.text(error)) }
+      store.removeMetadata(metadataKey(stream.name))
+      store.dropStream(stream.logID)
     }
     stream.unsubscribe()
     host.timers.cancel(stream.ageTimer)

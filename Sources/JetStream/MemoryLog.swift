@@ -34,7 +34,7 @@ final class MemoryLog: MessageLog {
     return head + Int(sequence - base)
   }
 
-  func begin(at sequence: UInt64) throws(StoreError) {
+  func begin(at sequence: UInt64) {
     precondition(entries.isEmpty, "only an empty log can begin somewhere else")
     base = max(sequence, 1)
   }
@@ -58,7 +58,7 @@ final class MemoryLog: MessageLog {
     return 0
   }
 
-  func remove(_ sequence: UInt64) throws(StoreError) -> Bool {
+  func remove(_ sequence: UInt64) -> Bool {
     guard let index = index(sequence), entries[index].isThere else { return false }
     count -= 1
     bytes -= entries[index].size
@@ -68,7 +68,7 @@ final class MemoryLog: MessageLog {
     return true
   }
 
-  func removeThrough(_ sequence: UInt64) throws(StoreError) {
+  func removeThrough(_ sequence: UInt64) {
     while head < entries.count, base <= sequence {
       if entries[head].isThere {
         count -= 1

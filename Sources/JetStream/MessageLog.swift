@@ -41,11 +41,11 @@ public protocol MessageLog: AnyObject {
     sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
   ) throws(StoreError) -> UInt64
   /// Removes one message; false when it is not there.
-  func remove(_ sequence: UInt64) throws(StoreError) -> Bool
+  func remove(_ sequence: UInt64) -> Bool
   /// Removes all messages up to `sequence`.
-  func removeThrough(_ sequence: UInt64) throws(StoreError)
+  func removeThrough(_ sequence: UInt64)
   /// Sets where an empty log begins.
-  func begin(at sequence: UInt64) throws(StoreError)
+  func begin(at sequence: UInt64)
   func contains(_ sequence: UInt64) -> Bool
   /// The first message at or after `sequence`.
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64?

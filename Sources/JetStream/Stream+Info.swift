@@ -1,6 +1,7 @@
 // A stream as the API shows it: StreamInfo (section 4.3).
 import Bytes
 import JSON
+import Platform
 
 extension Stream {
   /// Which of the varying parts of StreamInfo an answer has.

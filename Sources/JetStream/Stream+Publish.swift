@@ -3,6 +3,7 @@ import Broker
 import Bytes
 import Interest
 import LogStore
+import Platform
 import Wire
 
 /// The headers that matter to publishing, as views into the message.
@@ -89,7 +90,7 @@ extension Stream {
     }
   }
 
-  private func receiveWithHeaders(_ message: borrowing Message) {
+  private func receiveWithHeaders(_ message: Message) {
     let headers = PublishHeaders(message.headers)
     let now_ns = engine.host.clock.wall_ns
     switch check(message, headers, now_ns: now_ns) {

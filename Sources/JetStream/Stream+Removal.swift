@@ -1,7 +1,6 @@
 // What leaves a stream: limits, age, deletes and purges.
 import Bytes
 import Interest
-import LogStore
 import Platform
 
 extension Stream {
@@ -90,12 +89,10 @@ extension Stream {
   /// Removes one message and tells consumers. Returns whether it was there.
   @discardableResult
   public func removeOne(_ sequence: UInt64) -> Bool {
-    var wasThere = false
-    var subjectCopy = ByteString()
-    _ = log.read(sequence) { message in subjectCopy = ByteString(message.subject) }
-    do throws(StoreError) { wasThere = try log.remove(sequence) } catch { engine.storeFailed(error, removingFrom: self) }
-    guard wasThere else { return false }
-    subjectCopy.withView { subject in
+    var subject = ByteString()
+    _ = log.read(sequence) { message in subject = ByteString(message.subject) }
+    guard log.remove(sequence) else { return false }
+    subject.withView { subject in
       subjects.removed(subject, sequence)
       forEachConsumer { $0.messageRemoved(sequence, subject: subject) }
     }
@@ -108,10 +105,7 @@ extension Stream {
     let before = log.count
     guard before > 0, sequence >= log.firstSequence else { return 0 }
     if sequence >= log.lastSequence {
-      do throws(StoreError) { try log.removeThrough(log.lastSequence) } catch {
-        engine.storeFailed(error, removingFrom: self)
-        return 0
-      }
+      log.removeThrough(log.lastSequence)
       subjects.removeAll()
     } else {
       // The subjects are counted down first: afterwards the messages cannot be read any more.
@@ -120,11 +114,7 @@ extension Stream {
         subjects.removed(message.subject, message.sequence)
         return true
       }
-      do throws(StoreError) { try log.removeThrough(sequence) } catch {
-        engine.storeFailed(error, removingFrom: self)
-        indexSubjects()
-        return 0
-      }
+      log.removeThrough(sequence)
     }
     forEachConsumer { $0.messagesRemoved(through: sequence) }
     return before - log.count
