@@ -150,7 +150,7 @@ struct StoredStream {
   }
 
   static func decode(_ record: [UInt8]) -> StoredStream? {
-    guard let value = try? record.withView({ try JSON.parse($0) }), let id = value["id"]?.uint64, let narrow = UInt32(exactly: id),
+    guard let value = try? JSON.parse(ByteString(record)), let id = value["id"]?.uint64, let narrow = UInt32(exactly: id),
       let created_ns = value["created"]?.int64, let members = value["config"]?.object
     else { return nil }
     var config = StreamConfig()
