@@ -1,0 +1,175 @@
+// $JS.API.DIRECT.GET (section 10.2): the message itself as the answer, or a status.
+import Broker
+import Bytes
+import LogStore
+import Wire
+
+extension JetStream {
+  func directGet(_ request: APIRequest) {
+    // Nobody to answer.
+    guard !request.reply.isEmpty else { return }
+    guard let name = request.token(2), let stream = table[name], stream.config.allowDirect else { return noResponders(request) }
+    if let level = request.headers.value("Nats-Required-Api-Level"), !JetStream.isLevelSupported(level) {
+      return status(request, "412 Required Api Level")
+    }
+    var wanted = GetRequest()
+    if let subject = request.rest(from: 3) {
+      if !request.body.isEmpty {
+        guard let decoded = try? GetRequest.decode(request.body, strict: options.strict) else {
+          return status(request, "408 Malformed Request")
+        }
+        guard decoded.isEmpty, decoded.batch == 0 else { return status(request, "408 Bad Request") }
+        wanted.noHeaders = decoded.noHeaders
+      }
+      wanted.lastBySubject = ByteString(subject)
+    } else {
+      if request.isEmptyRequest { return status(request, "408 Empty Request") }
+      guard let decoded = try? GetRequest.decode(request.body, strict: options.strict) else {
+        return status(request, "408 Malformed Request")
+      }
+      wanted = decoded
+      if wanted.isEmpty, wanted.batch == 0 { return status(request, "408 Empty Request") }
+      if wanted.isContradictory { return status(request, "408 Bad Request") }
+    }
+    if !wanted.multiLast.isEmpty {
+      directMultiLast(stream, wanted, request)
+    } else if wanted.batch > 0 {
+      directBatch(stream, wanted, request)
+    } else {
+      guard let sequence = stream.find(wanted), send(stream, sequence, request, wanted) else {
+        return status(request, "404 Message Not Found")
+      }
+    }
+  }
+
+  /// Sends one message; `pending` and `last` are what the messages of a batch say beside it.
+  private func send(
+    _ stream: Stream, _ sequence: UInt64, _ request: APIRequest, _ wanted: GetRequest, pending: Int? = nil, last: UInt64 = 0,
+    size: ((Int) -> Void)? = nil
+  ) -> Bool {
+    let reply = request.reply
+    return stream.read(sequence) { message in
+      size?(message.headers.count + message.payload.count)
+      if wanted.noHeaders, pending == nil {
+        account.publish(Message(subject: reply, payload: message.payload))
+        return
+      }
+      var headers = wanted.noHeaders ? HeaderBuilder() : HeaderBuilder(continuing: message.headers)
+      headers.add("Nats-Stream", stream.name)
+      headers.add("Nats-Subject", message.subject)
+      headers.add("Nats-Sequence", decimal: message.sequence)
+      headers.add("Nats-Time-Stamp", RFC3339.format(message.timestamp_ns))
+      if let pending {
+        headers.add("Nats-Num-Pending", decimal: pending)
+        headers.add("Nats-Last-Sequence", decimal: last)
+      }
+      _ = headers.block.withView { account.publish(Message(subject: reply, headers: $0, payload: message.payload)) }
+    }
+  }
+
+  private func directBatch(_ stream: Stream, _ wanted: GetRequest, _ request: APIRequest) {
+    let filters =
+      wanted.nextBySubject.isEmpty || wanted.nextBySubject.withView { stream.isCovered(by: $0) } ? [] : [wanted.nextBySubject]
+    var next = max(wanted.sequence, stream.firstSequence)
+    if let time_ns = wanted.startTime_ns {
+      guard let first = stream.sequence(atOrAfter: time_ns) else { return status(request, "404 Message Not Found") }
+      next = first
+    }
+    var pending = stream.pending(matching: filters, from: next)
+    guard pending > 0 else { return status(request, "404 Message Not Found") }
+    var left = wanted.batch
+    var bytes = 0
+    var last: UInt64 = 0
+    while left > 0, pending > 0 {
+      var found: UInt64?
+      stream.next(from: next, through: stream.lastSequence, matching: filters) { found = $0.sequence }
+      guard let sequence = found else { break }
+      pending -= 1
+      guard send(stream, sequence, request, wanted, pending: pending, last: last, size: { bytes += $0 }) else { break }
+      last = sequence
+      next = sequence + 1
+      left -= 1
+      if wanted.maxBytes > 0, bytes >= wanted.maxBytes { break }
+    }
+    end(request, pending: pending, last: last, upTo: nil)
+  }
+
+  /// Most subjects that one multi_last request may ask for.
+  private static let multiLastMax = 1024
+
+  private func directMultiLast(_ stream: Stream, _ wanted: GetRequest, _ request: APIRequest) {
+    var upTo = wanted.upToSequence > 0 ? wanted.upToSequence : stream.lastSequence
+    if let time_ns = wanted.upToTime_ns {
+      guard let behind = time_ns < Int64.max ? stream.sequence(atOrAfter: time_ns + 1) : nil else {
+        return multiLast(stream, wanted, request, upTo: stream.lastSequence)
+      }
+      upTo = behind - 1
+    }
+    multiLast(stream, wanted, request, upTo: upTo)
+  }
+
+  private func multiLast(_ stream: Stream, _ wanted: GetRequest, _ request: APIRequest, upTo: UInt64) {
+    let found = stream.lastSequences(matching: wanted.multiLast, upTo: upTo, limit: JetStream.multiLastMax)
+    guard let found else { return status(request, "413 Too Many Results") }
+    let sequences = found.filter { $0 >= wanted.sequence }
+    guard !sequences.isEmpty else { return status(request, "404 No Results") }
+    var pending = sequences.count
+    var bytes = 0
+    var last: UInt64 = 0
+    for sequence in wanted.batch > 0 ? sequences.prefix(wanted.batch) : sequences[...] {
+      pending -= 1
+      guard send(stream, sequence, request, wanted, pending: pending, last: last, size: { bytes += $0 }) else { continue }
+      last = sequence
+      if wanted.maxBytes > 0, bytes >= wanted.maxBytes { break }
+    }
+    end(request, pending: pending, last: last, upTo: upTo)
+  }
+
+  private func end(_ request: APIRequest, pending: Int, last: UInt64, upTo: UInt64?) {
+    var headers = HeaderBuilder(status: "204 EOB")
+    headers.add("Nats-Num-Pending", decimal: pending)
+    headers.add("Nats-Last-Sequence", decimal: last)
+    if let upTo { headers.add("Nats-UpTo-Sequence", decimal: upTo) }
+    account.publish(to: request.replySubject, [], headers: headers.block)
+  }
+
+  /// Answers with nothing but a status line.
+  func status(_ request: APIRequest, _ text: StaticString) {
+    account.publish(to: request.replySubject, [], headers: HeaderBuilder(status: text).block)
+  }
+
+  /// Answers as the router does for a subject that nobody listens to: the request's subject belongs to a stream or consumer that is
+  /// not there (section 1.1).
+  public func noResponders(_ request: APIRequest) {
+    guard !request.reply.isEmpty else { return }
+    var headers = HeaderBuilder(status: "503")
+    headers.add("Nats-Subject", request.message.subject)
+    account.publish(to: request.replySubject, [], headers: headers.block)
+  }
+}
+
+extension Stream {
+  /// The last messages of the subjects that `filters` match, at or before `upTo`, ascending; nil when there are more than `limit`.
+  func lastSequences(matching filters: [ByteString], upTo: UInt64, limit: Int) -> [UInt64]? {
+    var wanted = ByteMap<UInt64>()
+    for filter in filters {
+      filter.withView { filter in
+        subjects.forEach(matching: filter) { subject, state in
+          if state.first <= upTo { wanted.set(subject, 0) }
+        }
+      }
+    }
+    guard wanted.count <= limit else { return nil }
+    if upTo >= lastSequence {
+      return wanted.keys.compactMap { $0.withView { lastSequence(of: $0) } }.sorted()
+    }
+    scan(from: firstSequence) { message in
+      guard message.sequence <= upTo else { return false }
+      wanted.update(message.subject) { $0 = message.sequence }
+      return true
+    }
+    var found: [UInt64] = []
+    wanted.forEach { _, sequence in if sequence > 0 { found.append(sequence) } }
+    return found.sorted()
+  }
+}

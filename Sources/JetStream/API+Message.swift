@@ -1,0 +1,145 @@
+// $JS.API.STREAM.MSG.GET and DELETE (sections 10.1 and 10.3).
+import Broker
+import Bytes
+import JSON
+
+/// What MSG.GET and DIRECT.GET ask for.
+struct GetRequest {
+  var sequence: UInt64 = 0
+  var lastBySubject = ByteString()
+  var nextBySubject = ByteString()
+  var startTime_ns: Int64?
+  var batch = 0
+  var maxBytes = 0
+  var multiLast: [ByteString] = []
+  var upToSequence: UInt64 = 0
+  var upToTime_ns: Int64?
+  var noHeaders = false
+
+  static func decode(_ text: ByteView, strict: Bool) throws(APIError) -> GetRequest {
+    var request = GetRequest()
+    try ObjectDecoder.decode(text, path: "JSApiMsgGetRequest", strict: strict) { field throws(APIError) in
+      if field.named("seq") {
+        try field.read(&request.sequence)
+      } else if field.named("last_by_subj") {
+        try field.read(&request.lastBySubject)
+      } else if field.named("next_by_subj") {
+        try field.read(&request.nextBySubject)
+      } else if field.named("start_time") {
+        try field.read(time: &request.startTime_ns)
+      } else if field.named("batch") {
+        try field.read(&request.batch)
+      } else if field.named("max_bytes") {
+        try field.read(&request.maxBytes)
+      } else if field.named("multi_last") {
+        try field.read(&request.multiLast)
+      } else if field.named("up_to_seq") {
+        try field.read(&request.upToSequence)
+      } else if field.named("up_to_time") {
+        try field.read(time: &request.upToTime_ns)
+      } else if field.named("no_hdr") {
+        try field.read(&request.noHeaders)
+      } else {
+        return false
+      }
+      return true
+    }
+    return request
+  }
+
+  /// Whether nothing is asked for.
+  var isEmpty: Bool {
+    sequence == 0 && lastBySubject.isEmpty && nextBySubject.isEmpty && startTime_ns == nil && multiLast.isEmpty
+  }
+
+  /// Whether what is asked for contradicts itself.
+  var isContradictory: Bool {
+    (sequence > 0 && !lastBySubject.isEmpty) || (sequence > 0 && startTime_ns != nil)
+      || (startTime_ns != nil && !lastBySubject.isEmpty) || (!lastBySubject.isEmpty && !nextBySubject.isEmpty)
+      || (!lastBySubject.isEmpty && batch > 0) || (!multiLast.isEmpty && (!lastBySubject.isEmpty || !nextBySubject.isEmpty))
+      || (upToSequence > 0 && upToTime_ns != nil)
+  }
+}
+
+extension Stream {
+  /// The sequence that a single get means, or nil.
+  func find(_ request: GetRequest) -> UInt64? {
+    if !request.lastBySubject.isEmpty { return request.lastBySubject.withView { lastSequence(matching: $0) } }
+    var start = request.sequence
+    if let time_ns = request.startTime_ns {
+      guard let first = sequence(atOrAfter: time_ns) else { return nil }
+      start = first
+    }
+    if !request.nextBySubject.isEmpty {
+      var found: UInt64?
+      let filters = request.nextBySubject.withView { isCovered(by: $0) } ? [] : [request.nextBySubject]
+      next(from: max(start, firstSequence), through: lastSequence, matching: filters) { found = $0.sequence }
+      return found
+    }
+    if request.startTime_ns != nil { return start }
+    return contains(start) ? start : nil
+  }
+}
+
+extension JetStream {
+  func getMessage(_ request: APIRequest, _ name: ByteView) {
+    let type: StaticString = "stream_msg_get"
+    guard hasLevel(request, type) else { return }
+    do throws(APIError) {
+      guard !request.body.isEmpty else { throw .badRequest }
+      let wanted = try GetRequest.decode(request.body, strict: options.strict)
+      guard let stream = table[name] else { throw .streamNotFound }
+      guard !wanted.isEmpty, !wanted.isContradictory, wanted.batch == 0, wanted.maxBytes == 0, wanted.multiLast.isEmpty else {
+        throw .badRequest
+      }
+      var response = APIResponse(type)
+      guard let sequence = stream.find(wanted),
+        stream.read(
+          sequence,
+          { message in
+            response.json.beginObject("message")
+            response.json.field("subject", message.subject)
+            response.json.field("seq", message.sequence)
+            if !message.headers.isEmpty, !wanted.noHeaders { response.json.field("hdrs", base64: message.headers) }
+            if !message.payload.isEmpty { response.json.field("data", base64: message.payload) }
+            response.json.field("time", time: message.timestamp_ns)
+            response.json.endObject()
+          })
+      else { throw .noMessageFound }
+      // Not counted as an API call (section 3).
+      guard !request.reply.isEmpty else { return }
+      account.publish(to: request.replySubject, response.finish())
+    } catch { fail(request, type, error) }
+  }
+
+  func deleteMessage(_ request: APIRequest, _ name: ByteView) {
+    let type: StaticString = "stream_msg_delete"
+    guard hasLevel(request, type) else { return }
+    var sequence: UInt64 = 0
+    // A log that only appends cannot overwrite: the message leaves the medium with its segment.
+    var noErase = false
+    do throws(APIError) {
+      guard !request.body.isEmpty else { throw .badRequest }
+      try ObjectDecoder.decode(request.body, path: "JSApiMsgDeleteRequest", strict: options.strict) { field throws(APIError) in
+        if field.named("seq") {
+          try field.read(&sequence)
+        } else if field.named("no_erase") {
+          try field.read(&noErase)
+        } else {
+          return false
+        }
+        return true
+      }
+      guard let stream = table[name] else { throw .streamNotFound }
+      if stream.config.sealed { throw .sealed }
+      if stream.config.denyDelete { throw APIError(500, 10057, "message delete not permitted") }
+      guard stream.removeOne(sequence) else {
+        if stream.isFile, sequence > stream.lastSequence { throw APIError(500, 10057, "stream store EOF") }
+        throw .sequenceNotFound(sequence)
+      }
+      var response = APIResponse(type)
+      response.json.field("success", true)
+      answerWhenDurable(request, response.finish())
+    } catch { fail(request, type, error) }
+  }
+}

@@ -1,0 +1,51 @@
+// $JS.API.STREAM.DELETE and PURGE (section 5).
+import Bytes
+import JSON
+
+extension JetStream {
+  func deleteStream(_ request: APIRequest, _ name: ByteView) {
+    let type: StaticString = "stream_delete"
+    guard hasLevel(request, type) else { return }
+    do throws(APIError) {
+      guard request.isEmptyRequest else { throw .emptyRequestExpected }
+      guard let stream = table[name] else { throw .streamNotFound }
+      delete(stream)
+      var response = APIResponse(type)
+      response.json.field("success", true)
+      answerWhenDurable(request, response.finish())
+    } catch { fail(request, type, error) }
+  }
+
+  func purgeStream(_ request: APIRequest, _ name: ByteView) {
+    let type: StaticString = "stream_purge"
+    guard hasLevel(request, type) else { return }
+    var filter = ByteString()
+    var sequence: UInt64 = 0
+    var keep: UInt64 = 0
+    do throws(APIError) {
+      if request.hasJSONBody {
+        try ObjectDecoder.decode(request.body, path: "JSApiStreamPurgeRequest", strict: options.strict) { field throws(APIError) in
+          if field.named("seq") {
+            try field.read(&sequence)
+          } else if field.named("filter") {
+            try field.read(&filter)
+          } else if field.named("keep") {
+            try field.read(&keep)
+          } else {
+            return false
+          }
+          return true
+        }
+        if sequence > 0, keep > 0 { throw .badRequest }
+      }
+      guard let stream = table[name] else { throw .streamNotFound }
+      if stream.config.sealed { throw .sealed }
+      if stream.config.denyPurge { throw APIError(500, 10110, "stream purge not permitted") }
+      let purged = filter.withView { stream.purge(filter: $0, below: sequence, keep: Int(clamping: keep)) }
+      var response = APIResponse(type)
+      response.json.field("success", true)
+      response.json.field("purged", purged)
+      answerWhenDurable(request, response.finish())
+    } catch { fail(request, type, error) { $0.field("purged", 0) } }
+  }
+}

@@ -1,0 +1,51 @@
+// File storage: the stream's part of the process-wide LogStore in the shape that streams share.
+import Bytes
+import LogStore
+
+final class FileLog: MessageLog {
+  let log: StreamLog
+
+  init(_ log: StreamLog) { self.log = log }
+
+  var firstSequence: UInt64 { log.firstSequence }
+  var lastSequence: UInt64 { log.lastSequence }
+  var count: Int { log.count }
+  var bytes: Int { log.bytes }
+  var lastTimestamp_ns: Int64 { log.lastTimestamp_ns }
+  var deletedCount: Int { log.deletedCount }
+  var isDurable: Bool { true }
+
+  func append(
+    sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
+  ) throws(StoreError) -> UInt64 {
+    try log.append(sequence: sequence, timestamp_ns: timestamp_ns, subject: subject, headers: headers, payload: payload)
+  }
+
+  func remove(_ sequence: UInt64) -> Bool { log.remove(sequence) }
+  func removeThrough(_ sequence: UInt64) { log.removeThrough(sequence) }
+  func begin(at sequence: UInt64) { if sequence > 1 { log.reset(next: sequence) } }
+  func contains(_ sequence: UInt64) -> Bool { log.contains(sequence) }
+  func nextSequence(atOrAfter sequence: UInt64) -> UInt64? { log.nextSequence(atOrAfter: sequence) }
+
+  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool {
+    do throws(StoreError) {
+      return try log.read(sequence) { message in body(FileLog.view(message)) } != nil
+    } catch { return false }
+  }
+
+  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) {
+    do throws(StoreError) {
+      try log.scan(from: sequence) { message in body(FileLog.view(message)) }
+    } catch {}
+  }
+
+  func sequence(atOrAfter time_ns: Int64) -> UInt64? { try? log.sequence(atOrAfter: time_ns) }
+  func deletedSequences(limit: Int) -> [UInt64] { log.deletedSequences(limit: limit) }
+  var oldestPartLastSequence: UInt64? { log.oldestSegmentLastSequence }
+
+  @inline(__always) private static func view(_ message: StoredMessage) -> LogMessage {
+    LogMessage(
+      sequence: message.sequence, timestamp_ns: message.timestamp_ns, subject: message.subject, headers: message.headers,
+      payload: message.payload)
+  }
+}

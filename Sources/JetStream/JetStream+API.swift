@@ -1,0 +1,126 @@
+// The JetStream API: where requests come in, which handler gets them, and how answers leave. The handlers are in API+….swift.
+import Broker
+import Bytes
+import Interest
+import JSON
+import LogStore
+import Wire
+
+extension JetStream {
+  func subscribeAPI() {
+    account.subscribe("$JS.API.>") { [unowned(unsafe) self] message, source in
+      dispatch(APIRequest(message: message, source: source))
+    }
+    if !options.domain.isEmpty { mapDomain(options.domain) }
+  }
+
+  /// The subjects under which the API is reached by the domain's name (leafnode-protocol.md section 14.1).
+  private func mapDomain(_ domain: ByteString) {
+    let prefix = ByteString("$JS.") + domain + ByteString(".API.")
+    account.map(SubjectPrefixMapping(source: prefix + ByteString("INFO"), destination: "$JS.API.INFO"))
+    let spaces: [ByteString] = ["STREAM.>", "CONSUMER.>", "DIRECT.>", "META.>", "SERVER.>", "ACCOUNT.>"]
+    for space in spaces { account.map(SubjectPrefixMapping(source: prefix + space, destination: ByteString("$JS.API.") + space)) }
+    account.map(SubjectPrefixMapping(source: prefix + ByteString("$KV.>"), destination: "$KV.>"))
+    account.map(SubjectPrefixMapping(source: prefix + ByteString("$OBJ.>"), destination: "$OBJ.>"))
+  }
+
+  /// Hands a request to its handler. Unknown requests get no answer at all (section 1.1).
+  func dispatch(_ request: APIRequest) {
+    guard let first = request.token(0) else { return }
+    if first.equals("CONSUMER") {
+      consumerAPI?.handleConsumerRequest(request)
+    } else if first.equals("STREAM") {
+      dispatchStream(request)
+    } else if first.equals("DIRECT") {
+      guard let verb = request.token(1), verb.equals("GET"), request.tokenCount > 2 else { return }
+      directGet(request)
+    } else if first.equals("INFO"), request.tokenCount == 1 {
+      accountInfo(request)
+    }
+  }
+
+  private func dispatchStream(_ request: APIRequest) {
+    guard let verb = request.token(1) else { return }
+    let count = request.tokenCount
+    if count == 2 {
+      if verb.equals("NAMES") {
+        streamNames(request)
+      } else if verb.equals("LIST") {
+        streamList(request)
+      }
+    } else if count == 3, let name = request.token(2) {
+      if verb.equals("INFO") {
+        streamInfo(request, name)
+      } else if verb.equals("CREATE") {
+        createStream(request, name)
+      } else if verb.equals("UPDATE") {
+        updateStream(request, name)
+      } else if verb.equals("DELETE") {
+        deleteStream(request, name)
+      } else if verb.equals("PURGE") {
+        purgeStream(request, name)
+      } else if verb.equals("SNAPSHOT") {
+        fail(request, "stream_snapshot", .unsupported("stream snapshots are"))
+      } else if verb.equals("RESTORE") {
+        fail(request, "stream_restore", .unsupported("restoring streams is"), fields: { $0.field("deliver_subject", literal: "") })
+      } else if verb.equals("CANCEL_MOVE") {
+        fail(request, "stream_cancel_move", .clusteringRequired)
+      }
+    } else if count == 4, let inner = request.token(2), let name = request.token(3) {
+      if verb.equals("MSG"), inner.equals("GET") {
+        getMessage(request, name)
+      } else if verb.equals("MSG"), inner.equals("DELETE") {
+        deleteMessage(request, name)
+      } else if verb.equals("LEADER"), inner.equals("STEPDOWN") {
+        fail(request, "stream_leader_stepdown", .clusteringRequired)
+      } else if verb.equals("PEER"), inner.equals("REMOVE") {
+        fail(request, "stream_remove_peer", .clusteringRequired)
+      } else if verb.equals("PEER"), inner.equals("EVACUATE") {
+        fail(request, "stream_evacuate_peer", .clusteringRequired)
+      }
+    }
+  }
+
+  // MARK: Answers
+
+  /// Whether the request's required level is one that is there; if not, it was answered (section 1.5).
+  public func hasLevel(_ request: APIRequest, _ type: StaticString) -> Bool {
+    guard !request.message.headers.isEmpty, let level = request.headers.value("Nats-Required-Api-Level"),
+      !JetStream.isLevelSupported(level)
+    else { return true }
+    fail(request, type, .apiLevel)
+    return false
+  }
+
+  /// Answers with an error. `fields` writes what stays of the response beside it (section 1.6).
+  public func fail(
+    _ request: APIRequest, _ type: StaticString, _ error: APIError, fields: ((inout JSONWriter) -> Void)? = nil
+  ) {
+    var response = APIResponse(type)
+    response.error(error)
+    fields?(&response.json)
+    answer(request, response.finish(), failed: true)
+  }
+
+  /// Answers now and counts the call.
+  public func answer(_ request: APIRequest, _ response: [UInt8], headers: [UInt8] = [], failed: Bool = false) {
+    count(failed: failed)
+    guard !request.reply.isEmpty else { return }
+    account.publish(to: request.replySubject, response, headers: headers)
+  }
+
+  /// Answers when all that was appended so far is on the medium, and counts the call now.
+  public func answerWhenDurable(_ request: APIRequest, _ response: [UInt8], headers: [UInt8] = []) {
+    guard store.durablePosition < store.appendedPosition else { return answer(request, response, headers: headers) }
+    count(failed: false)
+    guard !request.reply.isEmpty else { return }
+    let reply = request.replySubject
+    let account = account
+    store.whenDurable(store.appendedPosition) { account.publish(to: reply, response, headers: headers) }
+  }
+
+  private func count(failed: Bool) {
+    apiTotal += 1
+    if failed { apiErrors += 1 }
+  }
+}

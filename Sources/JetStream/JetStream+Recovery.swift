@@ -1,0 +1,196 @@
+// Streams in the store: what is kept of each, finding them again at the start, creating, changing and dropping them.
+//
+// The store's metadata holds `stream/<account>/<name>` → {"id":…,"created":…,"config":{…}} and `streams/next` → the next id.
+import Broker
+import Bytes
+import JSON
+import LogStore
+import Platform
+import Wire
+
+extension JetStream {
+  private static let nextIDKey: ByteString = "streams/next"
+
+  private var keyPrefix: ByteString { ByteString("stream/") + account.name + ByteString("/") }
+
+  /// The metadata key of a stream.
+  func metadataKey(_ stream: ByteString) -> ByteString { keyPrefix + stream }
+
+  // MARK: Start
+
+  func recoverStreams() {
+    let prefix = keyPrefix
+    for key in store.metadata.keys.sorted() {
+      guard let name = key.withView({ view in prefix.withView { view.hasPrefix($0) ? ByteString(view.dropFirst($0.count)) : nil } }),
+        let record = store.metadata[key]
+      else { continue }
+      recover(name, record)
+    }
+    dropOrphans()
+    for stream in streams { consumerAPI?.streamRecovered(stream) }
+  }
+
+  private func recover(_ name: ByteString, _ record: [UInt8]) {
+    guard let stored = StoredStream.decode(record), stored.config.name == name else {
+      host.log.error("JetStream stream '\(name.string)' has an unreadable configuration and is left alone")
+      return
+    }
+    let log = FileLog(store.stream(stored.id))
+    let stream = register(stored.config, created_ns: stored.created_ns, logID: stored.id, log: log)
+    stream.recover()
+    host.log.info("JetStream restored \(stream.count) messages for stream '\(account.name.string) > \(name.string)'")
+  }
+
+  /// Drops logs that no stream of any account has: what a crash left between creating a log and recording its stream.
+  private func dropOrphans() {
+    var known: Set<UInt32> = []
+    var isComplete = true
+    store.metadata.forEach { key, record in
+      guard key.hasPrefix("stream/") else { return }
+      if let stored = StoredStream.decode(record) { known.insert(stored.id) } else { isComplete = false }
+    }
+    // With an unreadable record it is not known which log is whose: nothing is dropped.
+    guard isComplete else { return }
+    for id in store.streamIDs where !known.contains(id) {
+      host.log.warning("JetStream drops log \(id), which belongs to no stream")
+      store.dropStream(id)
+    }
+  }
+
+  @discardableResult
+  private func register(_ config: StreamConfig, created_ns: Int64, logID: UInt32, log: any MessageLog) -> Stream {
+    let stream = Stream(engine: self, config: config, created_ns: created_ns, logID: logID, slot: takeSlot(), log: log)
+    slots[Int(stream.slot)] = stream
+    table.set(config.name, stream)
+    stream.subscribe()
+    return stream
+  }
+
+  // MARK: Changes
+
+  /// Makes a stream whose configuration was checked.
+  func create(_ config: StreamConfig) throws(APIError) -> Stream {
+    let created_ns = host.clock.wall_ns
+    guard config.storage == .file else {
+      let log = MemoryLog()
+      log.begin(at: config.firstSequence)
+      return register(config, created_ns: created_ns, logID: 0, log: log)
+    }
+    if case .failed = store.state { throw APIError(500, 10049, "error creating store for stream") }
+    let id = takeLogID()
+    store.setMetadata(metadataKey(config.name), StoredStream(id: id, created_ns: created_ns, config: config).encoded)
+    let log = FileLog(store.stream(id))
+    log.begin(at: config.firstSequence)
+    return register(config, created_ns: created_ns, logID: id, log: log)
+  }
+
+  private func takeLogID() -> UInt32 {
+    var id: UInt32 = 1
+    if let text = store.metadata[JetStream.nextIDKey], let next = text.withView({ $0.decimal() }) {
+      id = UInt32(truncatingIfNeeded: next)
+    }
+    for used in store.streamIDs { id = max(id, used &+ 1) }
+    var next: [UInt8] = []
+    next.append(decimal: id + 1)
+    store.setMetadata(JetStream.nextIDKey, next)
+    return id
+  }
+
+  /// Gives a stream another configuration, which was checked.
+  func update(_ stream: Stream, _ config: StreamConfig) {
+    if stream.isFile {
+      let record = StoredStream(id: stream.logID, created_ns: stream.created_ns, config: config)
+      store.setMetadata(metadataKey(stream.name), record.encoded)
+    }
+    let subjectsChanged = stream.config.subjects != config.subjects
+    stream.config = config
+    if subjectsChanged {
+      stream.unsubscribe()
+      stream.subscribe()
+    }
+    if config.duplicateWindow_ns == 0 { stream.dedupe.removeAll() }
+    host.timers.cancel(stream.ageTimer)
+    stream.enforceAllLimits()
+    stream.forEachConsumer { $0.streamUpdated() }
+  }
+
+  /// Drops a stream with its consumers and messages.
+  func delete(_ stream: Stream) {
+    if stream.isFile {
+      store.removeMetadata(metadataKey(stream.name))
+      store.dropStream(stream.logID)
+    }
+    stream.unsubscribe()
+    host.timers.cancel(stream.ageTimer)
+    stream.isDeleted = true
+    table.remove(stream.name)
+    stream.forEachConsumer { $0.streamDeleted() }
+    stream.consumers.removeAll()
+    // The subscriptions' handlers may be on the stack now: the object goes at the end of the turn.
+    host.turn.defer { [self] in if let held = slots[Int(stream.slot)], held === stream { slots[Int(stream.slot)] = nil } }
+  }
+}
+
+/// What the store's metadata holds of a stream.
+struct StoredStream {
+  let id: UInt32
+  let created_ns: Int64
+  let config: StreamConfig
+
+  var encoded: [UInt8] {
+    var json = JSONWriter()
+    json.beginObject()
+    json.field("id", id)
+    json.field("created", created_ns)
+    json.beginObject("config")
+    config.write(to: &json)
+    json.endObject()
+    json.endObject()
+    return json.finish()
+  }
+
+  static func decode(_ record: [UInt8]) -> StoredStream? {
+    guard let value = try? JSON.parse(ByteString(record)), let id = value["id"]?.uint64, let narrow = UInt32(exactly: id),
+      let created_ns = value["created"]?.int64, let members = value["config"]?.object
+    else { return nil }
+    var config = StreamConfig()
+    do throws(APIError) {
+      try ObjectDecoder.decode(members, path: "StreamConfig", strict: false) { field throws(APIError) in
+        try config.read(field, strict: false)
+      }
+    } catch { return nil }
+    return StoredStream(id: narrow, created_ns: created_ns, config: config)
+  }
+}
+
+extension Stream {
+  /// Rebuilds what is kept in memory of the messages in the log.
+  func recover() {
+    lastDeliverable = log.lastSequence
+    indexSubjects()
+    let now_ns = engine.host.clock.wall_ns
+    if config.duplicateWindow_ns > 0, log.count > 0 { recoverIDs(since: now_ns - config.duplicateWindow_ns) }
+    _ = log.read(log.lastSequence) { message in
+      if let id = Headers(message.headers).value("Nats-Msg-Id") { lastMessageID = ByteString(id) }
+    }
+    enforceAllLimits()
+  }
+
+  func indexSubjects() {
+    subjects.removeAll()
+    log.scan(from: log.firstSequence) { message in
+      _ = subjects.added(message.subject, message.sequence)
+      return true
+    }
+  }
+
+  private func recoverIDs(since time_ns: Int64) {
+    guard let first = log.sequence(atOrAfter: time_ns) else { return }
+    log.scan(from: first) { message in
+      if !message.headers.isEmpty, let id = Headers(message.headers).value("Nats-Msg-Id") {
+        dedupe.add(id, sequence: message.sequence, time_ns: message.timestamp_ns)
+      }
+      return true
+    }
+  }
+}

@@ -1,0 +1,146 @@
+// JetStream of one account: its streams, their place in the store, and what monitoring asks. The API's dispatch is in
+// JetStream+API, acks in JetStream+Acks, recovery in JetStream+Recovery.
+import Broker
+import Bytes
+import Interest
+import LogStore
+import Platform
+
+/// JetStream of one account on the process's store.
+public final class JetStream {
+  public struct Options {
+    /// The JetStream domain; empty for none.
+    public var domain = ByteString()
+    /// Shown as the leader of every stream.
+    public var serverName = ByteString()
+    /// What `_nats.ver` says.
+    public var serverVersion: ByteString = "2.15.1"
+    /// Limits of the account in bytes; -1 is none.
+    public var maxMemory: Int64 = -1
+    public var maxStore: Int64 = -1
+    public var maxStreams = -1
+    public var maxConsumers = -1
+    /// Whether an unknown field in a request is an error.
+    public var strict = true
+    public init() {}
+  }
+
+  static let apiPrefix: StaticString = "$JS.API."
+  /// The API level that is announced (section 1.5).
+  public static let apiLevel = 5
+  /// A stream's messages expire at most this much late, and together.
+  static let expiryGranularity_ns: Int64 = 100 * millisecond_ns
+
+  public let host: Host
+  public let account: Account
+  public let store: LogStore
+  public let options: Options
+  /// Answers the consumer part of the API.
+  public var consumerAPI: (any ConsumerAPI)?
+  /// API calls so far (section 3).
+  public internal(set) var apiTotal: UInt64 = 0
+  public internal(set) var apiErrors: UInt64 = 0
+
+  var table = ByteMap<Stream>()
+  /// Streams by slot, for pending acks.
+  var slots: [Stream?] = []
+  let durableAcks = PendingAcks()
+  let promptAcks = PendingAcks()
+  var isPromptScheduled = false
+  var isDraining = false
+  var touched: [Stream] = []
+  /// Where an ack is put together: fixed memory, so that nothing moves while it is routed.
+  var scratch: UnsafeMutableRawPointer
+  var scratchBytes: Int
+  private var isStarted = false
+
+  /// `store` must be open. Nothing is served before `start`.
+  public init(host: Host, account: Account, store: LogStore, options: Options = Options()) {
+    self.host = host
+    self.account = account
+    self.store = store
+    self.options = options
+    scratchBytes = JetStream.scratchInitialBytes
+    scratch = .allocate(byteCount: JetStream.scratchInitialBytes, alignment: 8)
+  }
+
+  deinit { scratch.deallocate() }
+
+  /// Recovers the account's streams and begins to serve.
+  public func start() {
+    precondition(!isStarted, "JetStream is started once")
+    isStarted = true
+    let previous = store.onDurable
+    store.onDurable = { [unowned(unsafe) self] in
+      previous?()
+      drainDurable()
+    }
+    recoverStreams()
+    subscribeAPI()
+  }
+
+  // MARK: Streams
+
+  public func stream(_ name: ByteView) -> Stream? { table[name] }
+  public func stream(_ name: ByteString) -> Stream? { table[name] }
+  public var streamCount: Int { table.count }
+
+  /// All streams by name.
+  public var streams: [Stream] {
+    var all: [Stream] = []
+    all.reserveCapacity(table.count)
+    for name in table.keys.sorted() { if let stream = table[name] { all.append(stream) } }
+    return all
+  }
+
+  /// Bytes of messages in memory and on disk.
+  public var usage: (memory: Int, storage: Int) {
+    var memory = 0
+    var storage = 0
+    table.forEach { _, stream in
+      if stream.isFile { storage += stream.bytes } else { memory += stream.bytes }
+    }
+    return (memory, storage)
+  }
+
+  /// Sums of the streams' max_bytes.
+  public var reserved: (memory: Int64, storage: Int64) {
+    var memory: Int64 = 0
+    var storage: Int64 = 0
+    table.forEach { _, stream in
+      guard stream.config.maxBytes > 0 else { return }
+      if stream.isFile { storage += stream.config.maxBytes } else { memory += stream.config.maxBytes }
+    }
+    return (memory, storage)
+  }
+
+  /// All consumers that count.
+  public var consumerCount: Int {
+    var count = 0
+    table.forEach { _, stream in count += stream.consumerCount }
+    return count
+  }
+
+  /// Whether one of `subjects` overlaps with a stream other than `except`.
+  func overlaps(_ subjects: [ByteString], except: ByteString) -> Bool {
+    var found = false
+    table.forEach { name, stream in
+      guard name != except, !found else { return }
+      for subject in subjects where stream.overlaps(subject) { found = true }
+    }
+    return found
+  }
+
+  /// Takes a slot for a new stream.
+  func takeSlot() -> UInt32 {
+    if let free = slots.firstIndex(where: { $0 == nil }), durableAcks.isEmpty, promptAcks.isEmpty { return UInt32(free) }
+    slots.append(nil)
+    return UInt32(slots.count - 1)
+  }
+
+  /// Whether a required API level is one that is there (section 1.5).
+  static func isLevelSupported(_ text: ByteView) -> Bool {
+    guard let level = text.decimalInt() else { return false }
+    return level <= apiLevel
+  }
+}

@@ -1,0 +1,62 @@
+// Where a stream keeps its messages: the one shape that file and memory storage share. MemoryLog is in its own file.
+import Bytes
+import LogStore
+
+/// A message as a log hands it out. Its views are valid during the call that received it.
+public struct LogMessage {
+  public let sequence: UInt64
+  public let timestamp_ns: Int64
+  public let subject: ByteView
+  /// The header block, empty when there is none.
+  public let headers: ByteView
+  public let payload: ByteView
+
+  @inline(__always) init(sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView) {
+    self.sequence = sequence
+    self.timestamp_ns = timestamp_ns
+    self.subject = subject
+    self.headers = headers
+    self.payload = payload
+  }
+}
+
+/// The messages of one stream in the order of their sequences, with gaps where messages were removed.
+public protocol MessageLog: AnyObject {
+  /// The sequence of the first message; `lastSequence` + 1 when there is none.
+  var firstSequence: UInt64 { get }
+  /// The last sequence that was ever given, also when its message is gone.
+  var lastSequence: UInt64 { get }
+  var count: Int { get }
+  /// As nats-server accounts them for this kind of storage (section 4.3).
+  var bytes: Int { get }
+  /// When the last message came, also when it is gone; 0 when there never was one.
+  var lastTimestamp_ns: Int64 { get }
+  /// Removed messages between the first and the last.
+  var deletedCount: Int { get }
+  /// Whether appending must wait for the disk before it is acknowledged.
+  var isDurable: Bool { get }
+
+  /// Appends; returns the position to wait for (0 in memory).
+  func append(
+    sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
+  ) throws(StoreError) -> UInt64
+  /// Removes one message; false when it is not there.
+  func remove(_ sequence: UInt64) -> Bool
+  /// Removes all messages up to `sequence`.
+  func removeThrough(_ sequence: UInt64)
+  /// Sets where an empty log begins.
+  func begin(at sequence: UInt64)
+  func contains(_ sequence: UInt64) -> Bool
+  /// The first message at or after `sequence`.
+  func nextSequence(atOrAfter sequence: UInt64) -> UInt64?
+  /// Calls `body` with one message; false when it is not there or cannot be read.
+  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool
+  /// Calls `body` with each message from `sequence` on until it returns false.
+  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool)
+  /// The first message that came at or after a time.
+  func sequence(atOrAfter time_ns: Int64) -> UInt64?
+  /// The removed sequences between the first and the last, at most `limit`.
+  func deletedSequences(limit: Int) -> [UInt64]
+  /// When space is short: the last of this stream's sequences in the oldest part that can be given back as a whole.
+  var oldestPartLastSequence: UInt64? { get }
+}

@@ -1,0 +1,280 @@
+// Publishing into a stream: the checks in the order of section 6.1, storing, and the ack.
+import Broker
+import Bytes
+import Interest
+import LogStore
+import Platform
+import Wire
+
+/// The headers that matter to publishing, as views into the message.
+struct PublishHeaders {
+  var messageID: ByteView?
+  var expectedStream: ByteView?
+  var expectedLastSequence: ByteView?
+  var expectedLastSubjectSequence: ByteView?
+  var expectedLastSubject: ByteView?
+  var expectedLastMessageID: ByteView?
+  var rollup: ByteView?
+  var ttl: ByteView?
+  var increment: ByteView?
+  var schedule: ByteView?
+  var scheduler: ByteView?
+  var streamSource: ByteView?
+  var batchID: ByteView?
+  var requiredLevel: ByteView?
+  var hasRequestInfo = false
+
+  /// Reads them in one pass. The first of a name counts.
+  init(_ block: ByteView) {
+    Headers(block).forEach { name, value in
+      if name.count > 6, name.hasPrefix("Nats-") { note(name, value) }
+      return true
+    }
+  }
+
+  private mutating func note(_ name: ByteView, _ value: ByteView) {
+    if name.equals("Nats-Msg-Id") {
+      messageID = messageID ?? value
+    } else if name.equals("Nats-Expected-Stream") {
+      expectedStream = expectedStream ?? value
+    } else if name.equals("Nats-Expected-Last-Sequence") {
+      expectedLastSequence = expectedLastSequence ?? value
+    } else if name.equals("Nats-Expected-Last-Subject-Sequence") {
+      expectedLastSubjectSequence = expectedLastSubjectSequence ?? value
+    } else if name.equals("Nats-Expected-Last-Subject-Sequence-Subject") {
+      expectedLastSubject = expectedLastSubject ?? value
+    } else if name.equals("Nats-Expected-Last-Msg-Id") {
+      expectedLastMessageID = expectedLastMessageID ?? value
+    } else if name.equals("Nats-Rollup") {
+      rollup = rollup ?? value
+    } else if name.equals("Nats-TTL") {
+      ttl = ttl ?? value
+    } else if name.equals("Nats-Incr") {
+      increment = increment ?? value
+    } else if name.equals("Nats-Schedule") {
+      schedule = schedule ?? value
+    } else if name.equals("Nats-Scheduler") {
+      scheduler = scheduler ?? value
+    } else if name.equals("Nats-Stream-Source") {
+      streamSource = streamSource ?? value
+    } else if name.equals("Nats-Batch-Id") {
+      batchID = batchID ?? value
+    } else if name.equals("Nats-Required-Api-Level") {
+      requiredLevel = requiredLevel ?? value
+    } else if name.equals("Nats-Request-Info") {
+      hasRequestInfo = true
+    }
+  }
+}
+
+extension Stream {
+  /// What a message may do beside being stored.
+  private enum Rollup { case none, subject, all }
+
+  /// What the header checks found.
+  private enum Verdict {
+    case store(Rollup, id: ByteView?)
+    case duplicate(of: UInt64)
+    case refuse(APIError)
+  }
+
+  /// Largest header block (section 6.1, 13).
+  static let headerBytesMax = 65_535
+
+  /// Takes a message of one of the stream's subjects.
+  @inline(__always) func receive(_ message: borrowing Message) {
+    if message.headers.isEmpty {
+      store(message, headers: ByteView(), rollup: .none, id: nil)
+    } else {
+      receiveWithHeaders(message)
+    }
+  }
+
+  private func receiveWithHeaders(_ message: Message) {
+    let headers = PublishHeaders(message.headers)
+    let now_ns = engine.host.clock.wall_ns
+    switch check(message, headers, now_ns: now_ns) {
+    case .refuse(let error): refuse(message.reply, error)
+    case .duplicate(let sequence): engine.acknowledgeDuplicate(self, sequence, reply: ackReply(message))
+    case .store(let rollup, let id):
+      if headers.hasRequestInfo || !message.headers.hasPrefix("NATS/1.0\r\n") {
+        Stream.cleaned(message.headers).withView { store(message, headers: $0, rollup: rollup, id: id) }
+      } else {
+        store(message, headers: message.headers, rollup: rollup, id: id)
+      }
+    }
+  }
+
+  /// The header block as it is stored: without a status text and without the request info.
+  private static func cleaned(_ block: ByteView) -> [UInt8] {
+    var builder = HeaderBuilder()
+    Headers(block).forEach { name, value in
+      if !name.equals("Nats-Request-Info") { builder.add(name, value) }
+      return true
+    }
+    return builder.block
+  }
+
+  /// The reply subject when the stream acknowledges.
+  @inline(__always) private func ackReply(_ message: borrowing Message) -> ByteView { config.noAck ? ByteView() : message.reply }
+
+  private func check(_ message: borrowing Message, _ headers: PublishHeaders, now_ns: Int64) -> Verdict {
+    if config.sealed { return .refuse(.sealed) }
+    if let level = headers.requiredLevel, !JetStream.isLevelSupported(level) { return .refuse(.apiLevel) }
+    if let increment = headers.increment {
+      return .refuse(
+        Stream.isIncrement(increment)
+          ? APIError(400, 10168, "message counters is disabled") : APIError(400, 10171, "message counter increment is invalid"))
+    }
+    if let expected = headers.expectedStream, name.withView({ $0 != expected }) {
+      return .refuse(APIError(400, 10060, "expected stream does not match"))
+    }
+    if headers.batchID != nil { return .refuse(APIError(400, 10174, "atomic publish is disabled")) }
+    let ttl = headers.ttl.map { MessageTTL.parse($0) } ?? .none
+    if case .valid = ttl { return .refuse(APIError(400, 10166, "per-message TTL is disabled")) }
+    if let error = checkSequences(message.subject, headers) { return .refuse(error) }
+    if headers.schedule != nil { return .refuse(APIError(400, 10188, "message schedules is disabled")) }
+    if headers.scheduler != nil { return .refuse(APIError(400, 10212, "message schedules invalid scheduler")) }
+    if headers.streamSource != nil { return .refuse(APIError(400, 10227, "message stream source header is not allowed")) }
+    if let id = headers.messageID, config.duplicateWindow_ns > 0 {
+      dedupe.expire(before: now_ns - config.duplicateWindow_ns)
+      if let sequence = dedupe.sequence(of: id) { return .duplicate(of: sequence) }
+    }
+    if let expected = headers.expectedLastMessageID, lastMessageID.withView({ $0 != expected }) {
+      return .refuse(APIError(400, 10070, text: "wrong last msg ID: " + lastMessageID.string))
+    }
+    var rollup = Rollup.none
+    if let value = headers.rollup {
+      guard config.allowRollup, !config.denyPurge else { return .refuse(APIError(500, 10111, "rollup not permitted")) }
+      if value.equalsIgnoringCase("sub") {
+        rollup = .subject
+      } else if value.equalsIgnoringCase("all") {
+        rollup = .all
+      } else {
+        return .refuse(APIError(500, 10111, text: "rollup value invalid: \"" + Stream.lowercased(value) + "\""))
+      }
+    }
+    if message.headers.count > Stream.headerBytesMax {
+      return .refuse(APIError(400, 10097, "header size exceeds maximum allowed of 64k"))
+    }
+    if case .invalid = ttl { return .refuse(APIError(400, 10165, "invalid per-message TTL")) }
+    return .store(rollup, id: headers.messageID)
+  }
+
+  private static func lowercased(_ text: ByteView) -> String {
+    var lower = text.bytes
+    for index in lower.indices { lower[index] = ASCII.lowercased(lower[index]) }
+    return String(decoding: lower, as: UTF8.self)
+  }
+
+  /// Whether a counter's increment is one: a decimal number of any size with an optional sign.
+  private static func isIncrement(_ text: ByteView) -> Bool {
+    let signed = !text.isEmpty && (text[0] == ASCII.plus || text[0] == ASCII.minus)
+    let digits = signed ? text.dropFirst(1) : text
+    return !digits.isEmpty && digits.bytes.allSatisfy { ASCII.isDigit($0) }
+  }
+
+  private func checkSequences(_ subject: ByteView, _ headers: PublishHeaders) -> APIError? {
+    if let expected = headers.expectedLastSubjectSequence {
+      let last = lastSequence(matching: headers.expectedLastSubject ?? subject) ?? 0
+      if expected.decimal() != last { return APIError(400, 10071, text: "wrong last sequence: \(last)") }
+    } else if headers.expectedLastSubject != nil {
+      return APIError(400, 10193, "missing sequence for expected last sequence per subject")
+    }
+    if let expected = headers.expectedLastSequence, expected.decimal() != log.lastSequence {
+      return APIError(400, 10071, text: "wrong last sequence: \(log.lastSequence)")
+    }
+    return nil
+  }
+
+  /// The discard-new limits that a message would break (section 6.1, 17).
+  private func checkDiscardNew(_ message: borrowing Message, size: Int, rollup: Rollup) -> APIError? {
+    if config.maxMessagesPerSubject > 0, rollup == .none, let state = subjects[message.subject],
+      Int64(state.count) >= config.maxMessagesPerSubject
+    {
+      if config.discardNewPerSubject { return APIError(503, 10077, "maximum messages per subject exceeded") }
+      // The oldest message of the subject gives way, so the stream does not grow.
+      return nil
+    }
+    if config.maxMessages > 0, Int64(log.count) >= config.maxMessages { return APIError(503, 10077, "maximum messages exceeded") }
+    if config.maxBytes > 0, Int64(log.bytes + size) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
+    return nil
+  }
+
+  private func store(_ message: borrowing Message, headers: ByteView, rollup: Rollup, id: ByteView?) {
+    if config.sealed { return refuse(message.reply, .sealed) }
+    let contentSize = headers.count + message.payload.count
+    if config.maxMessageSize > 0, contentSize > config.maxMessageSize {
+      return refuse(message.reply, APIError(400, 10054, "message size exceeds maximum allowed"))
+    }
+    if config.discard == .new {
+      let size = contentSize + message.subject.count + (isFile ? (headers.isEmpty ? 30 : 34) : 16)
+      if let error = checkDiscardNew(message, size: size, rollup: rollup) { return refuse(message.reply, error) }
+    }
+    let time_ns = max(engine.host.clock.wall_ns, log.lastTimestamp_ns + 1)
+    let sequence = log.lastSequence + 1
+    guard
+      let position = append(
+        sequence: sequence, time_ns: time_ns, subject: message.subject, headers: headers, payload: message.payload, reply: message.reply)
+    else { return }
+    let wasEmpty = log.count == 1
+    let subjectCount = subjects.added(message.subject, sequence)
+    if let id {
+      lastMessageID = ByteString(id)
+      if config.duplicateWindow_ns > 0 { dedupe.add(id, sequence: sequence, time_ns: time_ns) }
+    } else if !lastMessageID.isEmpty {
+      lastMessageID = ByteString()
+    }
+    engine.acknowledge(self, sequence: sequence, position: position, reply: ackReply(message))
+    switch rollup {
+    case .none: break
+    case .subject: rollUp(message.subject, before: sequence)
+    case .all: if sequence > 1 { removeThrough(sequence - 1) }
+    }
+    enforceLimits(message.subject, subjectCount: subjectCount)
+    if wasEmpty { scheduleExpiry() }
+  }
+
+  /// Appends, making room where the stream may; answers and returns nil when it cannot be stored.
+  private func append(
+    sequence: UInt64, time_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView, reply: ByteView
+  ) -> UInt64? {
+    var failure: StoreError
+    repeat {
+      do throws(StoreError) {
+        return try log.append(sequence: sequence, timestamp_ns: time_ns, subject: subject, headers: headers, payload: payload)
+      } catch { failure = error }
+    } while failure == .full && makeRoom()
+    refuse(reply, engine.apiError(failure))
+    return nil
+  }
+
+  private func rollUp(_ subject: ByteView, before sequence: UInt64) {
+    while let first = firstSequence(of: subject), first < sequence, removeOne(first) {}
+  }
+
+  /// Answers a publish with an error, at the end of the turn.
+  func refuse(_ reply: ByteView, _ error: APIError) {
+    guard !reply.isEmpty, !config.noAck else { return }
+    var body: [UInt8] = []
+    body.append(literal: "{")
+    body.append(contentsOf: error.json)
+    body.append(literal: ",")
+    body.append(contentsOf: ackPrefix.dropFirst())
+    body.append(literal: "0}")
+    engine.answerSoon(reply, body)
+  }
+
+  /// What every ack of the stream begins with.
+  static func ackPrefix(stream: ByteString, domain: ByteString) -> [UInt8] {
+    var prefix: [UInt8] = []
+    prefix.append(literal: "{\"stream\":\"")
+    prefix.append(stream)
+    if !domain.isEmpty {
+      prefix.append(literal: "\",\"domain\":\"")
+      prefix.append(domain)
+    }
+    prefix.append(literal: "\",\"seq\":")
+    return prefix
+  }
+}

@@ -1,0 +1,177 @@
+// Reading a stream: by sequence, subject and time, and counting what a filter has yet to see.
+import Bytes
+import Interest
+
+extension Stream {
+  /// Calls `body` with the message of a sequence; false when it is not there.
+  @discardableResult
+  public func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool { log.read(sequence, body) }
+
+  public func contains(_ sequence: UInt64) -> Bool { log.contains(sequence) }
+
+  /// The first message at or after `sequence`.
+  public func nextSequence(atOrAfter sequence: UInt64) -> UInt64? { log.nextSequence(atOrAfter: sequence) }
+
+  /// The first message that came at or after a time.
+  public func sequence(atOrAfter time_ns: Int64) -> UInt64? { log.sequence(atOrAfter: time_ns) }
+
+  /// Calls `body` with the messages from `sequence` on until it returns false.
+  public func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) { log.scan(from: sequence, body) }
+
+  /// Calls `body` with the first message at or after `sequence` that matches one of `filters` (none: all) and is at or before
+  /// `through`. False when there is none. `filters` must not cover all of the stream when that can be known (`isCovered`).
+  @discardableResult
+  public func next(
+    from sequence: UInt64, through: UInt64, matching filters: [ByteString], _ body: (LogMessage) -> Void
+  ) -> Bool {
+    guard sequence <= through else { return false }
+    if filters.isEmpty {
+      guard let next = log.nextSequence(atOrAfter: sequence), next <= through else { return false }
+      return log.read(next, body)
+    }
+    if filters.count == 1, let only = filters.first, Subject.isLiteral(only) {
+      // A literal filter: most often answered without reading.
+      guard let state = only.withView({ subjects[$0] }), state.last >= sequence || state.lastIsOld else { return false }
+      if state.first > sequence { return next(from: state.first, through: through, among: filters, body) }
+      if state.count == 1, !state.firstIsOld, state.first < sequence { return false }
+    }
+    return next(from: sequence, through: through, among: filters, body)
+  }
+
+  private func next(
+    from sequence: UInt64, through: UInt64, among filters: [ByteString], _ body: (LogMessage) -> Void
+  ) -> Bool {
+    guard sequence <= through else { return false }
+    var found = false
+    log.scan(from: sequence) { message in
+      guard message.sequence <= through else { return false }
+      guard Stream.matches(message.subject, filters) else { return true }
+      found = true
+      body(message)
+      return false
+    }
+    return found
+  }
+
+  static func matches(_ subject: ByteView, _ filters: [ByteString]) -> Bool {
+    for filter in filters where Subject.matches(subject, filter) { return true }
+    return filters.isEmpty
+  }
+
+  /// The last message whose subject matches `filter`.
+  public func lastSequence(matching filter: ByteView) -> UInt64? {
+    if filter.isEmpty || filter.equals(">") { return log.count > 0 ? lastMessageSequence : nil }
+    if Subject.isLiteral(filter) { return lastSequence(of: filter) }
+    var last: UInt64?
+    var old: [ByteString] = []
+    subjects.forEach(matching: filter) { subject, state in
+      if state.lastIsOld { old.append(subject) } else if state.last > last ?? 0 { last = state.last }
+    }
+    for subject in old {
+      if let sequence = subject.withView({ lastSequence(of: $0) }), sequence > last ?? 0 { last = sequence }
+    }
+    return last
+  }
+
+  /// The last message that is still there.
+  private var lastMessageSequence: UInt64? {
+    var sequence = log.lastSequence
+    while sequence >= log.firstSequence {
+      if log.contains(sequence) { return sequence }
+      sequence -= 1
+    }
+    return nil
+  }
+
+  /// The last message of a literal subject.
+  func lastSequence(of subject: ByteView) -> UInt64? {
+    guard let state = subjects[subject] else { return nil }
+    if !state.lastIsOld { return state.last }
+    var last: UInt64 = 0
+    log.scan(from: state.first) { message in
+      if message.subject == subject { last = message.sequence }
+      return message.sequence < state.last
+    }
+    subjects.set(subject) { state in
+      state.last = last
+      state.lastIsOld = false
+    }
+    return last
+  }
+
+  /// The first message of a literal subject.
+  func firstSequence(of subject: ByteView) -> UInt64? {
+    guard let state = subjects[subject] else { return nil }
+    if !state.firstIsOld { return state.first }
+    var first = state.first
+    log.scan(from: state.first) { message in
+      guard message.subject == subject else { return true }
+      first = message.sequence
+      return false
+    }
+    subjects.set(subject) { state in
+      state.first = first
+      state.firstIsOld = false
+    }
+    return first
+  }
+
+  /// How many messages at or after `sequence` match one of `filters` (none: all).
+  public func pending(matching filters: [ByteString], from sequence: UInt64) -> Int {
+    let first = log.firstSequence
+    guard log.count > 0, sequence <= log.lastSequence else { return 0 }
+    if filters.isEmpty {
+      if sequence <= first { return log.count }
+      if log.deletedCount == 0 { return Int(log.lastSequence - sequence) + 1 }
+      return countByWalking(from: sequence)
+    }
+    // Overlapping filters are not allowed on a consumer, so no subject is counted twice.
+    var total = 0
+    var mixed: [ByteString] = []
+    for filter in filters {
+      filter.withView { filter in
+        subjects.forEach(matching: filter) { subject, state in
+          if sequence <= first || state.first >= sequence {
+            total += state.count
+          } else if state.last >= sequence || state.lastIsOld {
+            mixed.append(subject)
+          }
+        }
+      }
+    }
+    if mixed.isEmpty { return total }
+    return total + countMixed(mixed, from: sequence)
+  }
+
+  /// Walks over the sequences, from the nearer end.
+  private func countByWalking(from sequence: UInt64) -> Int {
+    if sequence - log.firstSequence < log.lastSequence - sequence {
+      var before = 0
+      var next = log.firstSequence
+      while next < sequence, let found = log.nextSequence(atOrAfter: next), found < sequence {
+        before += 1
+        next = found + 1
+      }
+      return log.count - before
+    }
+    var after = 0
+    var next = sequence
+    while let found = log.nextSequence(atOrAfter: next) {
+      after += 1
+      next = found + 1
+    }
+    return after
+  }
+
+  /// Counts messages of subjects that begin before `sequence` and go on behind it.
+  private func countMixed(_ subjects: [ByteString], from sequence: UInt64) -> Int {
+    var wanted = ByteMap<Bool>()
+    for subject in subjects { wanted.set(subject, true) }
+    var count = 0
+    log.scan(from: sequence) { message in
+      if wanted[message.subject] != nil { count += 1 }
+      return true
+    }
+    return count
+  }
+}

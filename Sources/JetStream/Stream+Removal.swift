@@ -1,0 +1,150 @@
+// What leaves a stream: limits, age, deletes and purges.
+import Bytes
+import Interest
+import Platform
+
+extension Stream {
+  // MARK: Limits
+
+  /// Applies the limits after a message was stored (section 6.1, end).
+  @inline(__always) func enforceLimits(_ subject: ByteView, subjectCount: Int) {
+    if config.maxMessagesPerSubject > 0, Int64(subjectCount) > config.maxMessagesPerSubject {
+      trim(subject, to: Int(config.maxMessagesPerSubject))
+    }
+    if config.maxMessages > 0, Int64(log.count) > config.maxMessages {
+      while Int64(log.count) > config.maxMessages, dropFirst() {}
+    }
+    if config.maxBytes > 0, Int64(log.bytes) > config.maxBytes {
+      while Int64(log.bytes) > config.maxBytes, log.count > 0, dropFirst() {}
+    }
+  }
+
+  /// Applies all limits, when the configuration changed.
+  func enforceAllLimits() {
+    if config.maxMessagesPerSubject > 0 {
+      var over: [ByteString] = []
+      subjects.states.forEach { subject, state in
+        if Int64(state.count) > config.maxMessagesPerSubject { over.append(subject) }
+      }
+      for subject in over { subject.withView { trim($0, to: Int(config.maxMessagesPerSubject)) } }
+    }
+    while config.maxMessages > 0, Int64(log.count) > config.maxMessages, dropFirst() {}
+    while config.maxBytes > 0, Int64(log.bytes) > config.maxBytes, log.count > 0, dropFirst() {}
+    expire()
+  }
+
+  /// Removes the oldest messages of a subject until `limit` are left.
+  private func trim(_ subject: ByteView, to limit: Int) {
+    while let state = subjects[subject], state.count > limit, let first = firstSequence(of: subject) {
+      guard removeOne(first) else { return }
+    }
+  }
+
+  /// Removes the first message. Returns false when nothing could be removed.
+  private func dropFirst() -> Bool {
+    guard log.count > 0 else { return false }
+    return removeThrough(log.firstSequence) > 0
+  }
+
+  /// Makes room when the store is full: gives up the part of this stream in the oldest segment. Returns whether there was any.
+  func makeRoom() -> Bool {
+    guard config.discard == .old, log.count > 0 else { return false }
+    let last = log.oldestPartLastSequence ?? log.firstSequence
+    return removeThrough(max(last, log.firstSequence)) > 0
+  }
+
+  // MARK: Age
+
+  /// Removes what is too old, and sees to it that the next message is looked at in time.
+  func expire() {
+    guard config.maxAge_ns > 0, !isDeleted else {
+      engine.host.timers.cancel(ageTimer)
+      return
+    }
+    let now_ns = engine.host.clock.wall_ns
+    let limit_ns = now_ns - config.maxAge_ns
+    if log.count > 0 {
+      if let keep = log.sequence(atOrAfter: limit_ns + 1) {
+        if keep > log.firstSequence { removeThrough(keep - 1) }
+      } else {
+        removeThrough(log.lastSequence)
+      }
+    }
+    scheduleExpiry()
+  }
+
+  /// The timer runs while there are messages that can become too old.
+  func scheduleExpiry() {
+    guard config.maxAge_ns > 0, log.count > 0, !isDeleted else { return }
+    guard !ageTimer.isScheduled else { return }
+    var stamp_ns: Int64 = 0
+    _ = log.read(log.firstSequence) { stamp_ns = $0.timestamp_ns }
+    // Not more often than every few milliseconds: expiry takes many at once.
+    let wait_ns = max(stamp_ns + config.maxAge_ns - engine.host.clock.wall_ns, JetStream.expiryGranularity_ns)
+    engine.host.after(wait_ns + millisecond_ns, ageTimer) { [unowned(unsafe) self] in expire() }
+  }
+
+  // MARK: Removing
+
+  /// Removes one message and tells consumers. Returns whether it was there.
+  @discardableResult
+  public func removeOne(_ sequence: UInt64) -> Bool {
+    var subject = ByteString()
+    _ = log.read(sequence) { message in subject = ByteString(message.subject) }
+    guard log.remove(sequence) else { return false }
+    subject.withView { subject in
+      subjects.removed(subject, sequence)
+      forEachConsumer { $0.messageRemoved(sequence, subject: subject) }
+    }
+    return true
+  }
+
+  /// Removes all messages up to `sequence` and tells consumers. Returns how many there were.
+  @discardableResult
+  public func removeThrough(_ sequence: UInt64) -> Int {
+    let before = log.count
+    guard before > 0, sequence >= log.firstSequence else { return 0 }
+    if sequence >= log.lastSequence {
+      log.removeThrough(log.lastSequence)
+      subjects.removeAll()
+    } else {
+      // The subjects are counted down first: afterwards the messages cannot be read any more.
+      log.scan(from: log.firstSequence) { message in
+        guard message.sequence <= sequence else { return false }
+        subjects.removed(message.subject, message.sequence)
+        return true
+      }
+      log.removeThrough(sequence)
+    }
+    forEachConsumer { $0.messagesRemoved(through: sequence) }
+    return before - log.count
+  }
+
+  /// Purges (section 5): everything, or what matches `filter`, below `sequence`, or all but the newest `keep`.
+  func purge(filter: ByteView, below sequence: UInt64, keep: Int) -> Int {
+    let matchesAll = isCovered(by: filter)
+    let total = matchesAll ? log.count : pending(matching: [ByteString(filter)], from: 0)
+    let limit = keep > 0 ? max(0, total - keep) : total
+    guard limit > 0 else { return 0 }
+    var purged = 0
+    if matchesAll {
+      if sequence > 0 {
+        if sequence > 1 { purged = removeThrough(sequence - 1) }
+      } else if keep == 0 {
+        purged = removeThrough(log.lastSequence)
+      } else {
+        while purged < limit, dropFirst() { purged += 1 }
+      }
+    } else {
+      var doomed: [UInt64] = []
+      log.scan(from: log.firstSequence) { message in
+        if sequence > 0, message.sequence >= sequence { return false }
+        if Subject.matches(message.subject, filter) { doomed.append(message.sequence) }
+        return doomed.count < limit
+      }
+      for sequence in doomed where removeOne(sequence) { purged += 1 }
+    }
+    forEachConsumer { $0.streamPurged() }
+    return purged
+  }
+}

@@ -1,0 +1,29 @@
+// What a stream tells its consumers, and whom it asks for the consumer part of the API. Consumers themselves are in Consumer's files.
+import Bytes
+
+/// A consumer as its stream sees it. All calls come from the loop's thread, within a turn.
+public protocol StreamConsumer: AnyObject {
+  var name: ByteString { get }
+  /// Whether it is an internal one that counts nowhere (mirrors and sources of others).
+  var isDirect: Bool { get }
+  /// `stream.lastDeliverable` moved on.
+  func messagesArrived()
+  /// One message is gone (deleted, or replaced by the limit per subject).
+  func messageRemoved(_ sequence: UInt64, subject: ByteView)
+  /// All messages up to `sequence` are gone (limits, age, purge).
+  func messagesRemoved(through sequence: UInt64)
+  /// A purge ended: what is pending has to be counted again.
+  func streamPurged()
+  /// The stream's configuration changed.
+  func streamUpdated()
+  /// The stream is gone: end, and forget what is stored. Not called when the process stops.
+  func streamDeleted()
+}
+
+/// Whoever answers `$JS.API.CONSUMER.>`.
+public protocol ConsumerAPI: AnyObject {
+  /// Handles one request (also MSG.NEXT). It counts itself through `JetStream.answer`.
+  func handleConsumerRequest(_ request: APIRequest)
+  /// A stream was found in the store at the start: its consumers may be looked for.
+  func streamRecovered(_ stream: Stream)
+}
