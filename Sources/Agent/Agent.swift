@@ -26,13 +26,17 @@ public final class Agent {
   public private(set) var monitor: Monitor?
   /// The leaf links that work.
   public private(set) var links: [LeafLink] = []
+  public let startedWall_ns: Int64
+  public let startedMonotonic_ns: Int64
   private let shared = LeafShared()
-  private var consumers: ConsumerEngine?
+  //C private var consumers: ConsumerEngine?
   private var isStopping = false
 
   public init(host: Host, options: Options) {
     self.host = host
     self.options = options
+    startedWall_ns = host.clock.wall_ns
+    startedMonotonic_ns = host.clock.monotonic_ns
     let identity = ServerIdentity(name: options.serverName ?? ByteString(), release: Self.release, entropy: host.entropy)
     broker = Broker(host: host, identity: identity, limits: options.brokerLimits)
   }
@@ -79,9 +83,9 @@ public final class Agent {
     jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
     jetStreamOptions.strict = options.jetStream.isStrict
     let jetStream = JetStream(host: host, account: broker.globalAccount, store: store, options: jetStreamOptions)
-    let consumers = ConsumerEngine(jetStream: jetStream)
-    jetStream.consumerAPI = consumers
-    self.consumers = consumers
+    //C let consumers = ConsumerEngine(jetStream: jetStream)
+    //C jetStream.consumerAPI = consumers
+    //C self.consumers = consumers
     jetStream.start()
     self.jetStream = jetStream
     broker.jetStream = true
@@ -93,7 +97,7 @@ public final class Agent {
     if !jetStreamOptions.domain.isEmpty { host.log.info("  Domain:          \(jetStreamOptions.domain.string)") }
     let declared = try options.streams.map { declaration throws(AgentError) in try Self.streamConfig(declaration) }
     for failure in jetStream.declare(streams: declared) {
-      throw .stream("\(failure.name.string): \(failure.error.description)")
+      throw .stream("\(failure.name.string): \(failure.error.text.string)")
     }
   }
 
@@ -213,6 +217,40 @@ public final class Agent {
     }
   }
 
+  // MARK: Reload
+
+  /// Takes over what may change while running, and returns a line for each change that may not.
+  public func reload(_ new: Options) -> [String] {
+    var refused: [String] = []
+    func keeps<Value: Equatable>(_ name: String, _ old: Value, _ new: Value) {
+      if old != new { refused.append("config reload not supported for \(name): restart to change it") }
+    }
+    keeps("host", options.host, new.host)
+    keeps("port", options.port, new.port)
+    keeps("server_name", options.serverName, new.serverName)
+    keeps("http", options.http, new.http)
+    keeps("jetstream", options.jetStream, new.jetStream)
+    keeps("leafnodes", options.leafnodes, new.leafnodes)
+    keeps("uplink", options.uplink, new.uplink)
+    keeps("forward", options.forwards, new.forwards)
+    guard refused.isEmpty else { return refused }
+    broker.limits = new.brokerLimits
+    host.log.level = new.trace ? .trace : new.debug ? .debug : .info
+    if let jetStream {
+      for declaration in new.streams {
+        do throws(AgentError) {
+          for failure in jetStream.declare(streams: [try Self.streamConfig(declaration)]) {
+            refused.append("stream \(failure.name.string): \(failure.error.text.string)")
+          }
+        } catch {
+          refused.append(error.text)
+        }
+      }
+    }
+    host.log.info("Reloaded: limits, logging and streams")
+    return refused
+  }
+
   // MARK: The end
 
   /// Stops: no new clients, everything that was accepted is made durable, then `done` is called.
@@ -220,7 +258,7 @@ public final class Agent {
     guard !isStopping else { return }
     isStopping = true
     host.log.info("Initiating Shutdown...")
-    consumers?.serverStops()
+    //C consumers?.serverStops()
     for forwarder in forwarders { forwarder.end() }
     uplink?.stop()
     for remote in remotes { remote.stop() }
@@ -239,6 +277,15 @@ public final class Agent {
   public func startLameDuck(_ done: @escaping () -> Void) {
     host.log.info("Entering lame duck mode, stop accepting new clients")
     broker.startLameDuck { [self] in stop(done) }
+  }
+}
+
+extension Agent: MonitorSource {
+  /// Whether the store can take what clients publish; systemd's watchdog is fed as long as it can.
+  public var isHealthy: Bool {
+    guard let store else { return true }
+    if case .failed = store.state { return false }
+    return true
   }
 }
 
@@ -269,7 +316,7 @@ extension Agent {
     do throws(APIError) {
       return try bytes.withView { view throws(APIError) in try StreamConfig(json: view) }
     } catch {
-      throw .stream("\(declaration.name.string): \(error.description)")
+      throw .stream("\(declaration.name.string): \(error.text.string)")
     }
   }
 }

@@ -36,6 +36,8 @@ public struct Arguments {
 
   public var command = Command.serve
   public var configurationPath: String?
+  /// Output for programs (`--json`).
+  public var wantsJSON = false
   private(set) var overrides: [Override] = []
 
   public init() {}

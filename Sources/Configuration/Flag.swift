@@ -68,6 +68,11 @@ struct Flag {
 
   static var table: [Flag] {
     [
+      Flag(names: ["json"], value: "", group: .observing, doc: "with status and probe: print JSON") { arguments, text in
+        guard let flag = truth(text) else { return false }
+        arguments.wantsJSON = flag
+        return true
+      },
       Flag(names: ["c", "config"], value: "file", group: .configuration, doc: "configuration file") { arguments, path in
         if path.isEmpty || path.bytes.contains(0) { return false }
         arguments.configurationPath = path.string

@@ -1,5 +1,6 @@
 // What a stream tells its consumers, and whom it asks for the consumer part of the API. Consumers themselves are in Consumer's files.
 import Bytes
+import JSON
 
 /// A consumer as its stream sees it. All calls come from the loop's thread, within a turn.
 public protocol StreamConsumer: AnyObject {
@@ -18,6 +19,12 @@ public protocol StreamConsumer: AnyObject {
   func streamUpdated()
   /// The stream is gone: end, and forget what is stored. Not called when the process stops.
   func streamDeleted()
+  /// Appends ConsumerInfo as an object; an internal one appends nothing.
+  func appendInfo(to json: inout JSONWriter)
+}
+
+extension StreamConsumer {
+  public func appendInfo(to json: inout JSONWriter) {}
 }
 
 /// Whoever answers `$JS.API.CONSUMER.>`.

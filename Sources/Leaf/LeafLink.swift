@@ -96,6 +96,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public var bytesWritten: Int { stream.bytesWritten }
   /// The kernel's minimum round trip in microseconds.
   public var kernelRTT_us: Int? { stream.kernelRTT_us }
+  /// Entries of the hub's interest.
+  public var remoteInterestCount: Int { remoteInterest.count }
   /// Bytes that wait to be written.
   public var pending: Int { output.pending }
   public var compressionName: StaticString {

@@ -20,8 +20,8 @@ extension Monitor {
   }
 
   func writeJetStreamStats(_ json: inout JSONWriter) {
-    let usage = source.jetStream?.usage ?? (0, 0)
-    let reserved = source.jetStream?.reserved ?? (0, 0)
+    let usage = source.jetStream?.usage ?? (memory: 0, storage: 0)
+    let reserved = source.jetStream?.reserved ?? (memory: 0, storage: 0)
     json.field("memory", usage.memory)
     json.field("storage", usage.storage)
     json.field("reserved_memory", reserved.memory)
@@ -76,14 +76,14 @@ extension Monitor {
       json.endObject()
     }
     let named = request["acc"].map { $0 == source.broker.globalAccount.name } ?? true
-    if accounts, named, let jetStream { writeAccount(&json, jetStream, request, streams: streams, consumers: consumers) }
+    if accounts, named, let jetStream { writeAccount(&json, jetStream, streams: streams, consumers: consumers) }
     json.field("total", jetStream == nil ? 0 : 1)
     json.endObject()
     return json.finish()
   }
 
   private func writeAccount(
-    _ json: inout JSONWriter, _ jetStream: JetStream, _ request: HTTPRequest, streams: Bool, consumers: Bool
+    _ json: inout JSONWriter, _ jetStream: JetStream, streams: Bool, consumers: Bool
   ) {
     json.beginArray("account_details")
     json.beginObject()
@@ -91,20 +91,17 @@ extension Monitor {
     json.field("id", source.broker.globalAccount.name)
     writeJetStreamStats(&json)
     if streams {
-      let config = flag(request, "config")
       json.beginArray("stream_detail")
       for stream in jetStream.streams {
         json.beginObject()
         json.field("name", stream.name)
-        json.field("created", time: stream.created_ns)
         json.beginObject("cluster")
         json.field("leader", source.broker.identity.name)
         json.endObject()
-        if config { stream.appendConfig(to: &json) }
-        stream.appendState(to: &json)
+        stream.appendDetail(to: &json)
         if consumers {
           json.beginArray("consumer_detail")
-          for consumer in stream.consumersByName where !consumer.isDirect { (consumer as AnyObject as? Consumer)?.appendInfo(to: &json) }
+          for consumer in stream.consumersByName where !consumer.isDirect { consumer.appendInfo(to: &json) }
           json.endArray()
         }
         json.endObject()
