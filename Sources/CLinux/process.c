@@ -81,9 +81,7 @@ int linux_stderr_is_journal(void) {
   return device == (unsigned long long)status.st_dev && inode == (unsigned long long)status.st_ino;
 }
 
-int linux_notify(const char *state) {
-  const char *path = getenv("NOTIFY_SOCKET");
-  if (path == NULL || path[0] == 0) return 0;
+int linux_notify(const char *path, const char *state) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   size_t length = strlen(path);
   if ((path[0] != '/' && path[0] != '@') || length >= sizeof address.sun_path) return -1;
@@ -95,5 +93,5 @@ int linux_notify(const char *state) {
   socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
   ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, size);
   close(fd);
-  return sent < 0 ? -1 : 1;
+  return sent < 0 ? -1 : 0;
 }

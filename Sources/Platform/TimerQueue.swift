@@ -62,6 +62,11 @@ public final class TimerQueue {
     }
   }
 
+  /// Cancels every timer.
+  public func removeAll() {
+    while let timer = heap.last { cancel(timer) }
+  }
+
   /// Fires every timer whose deadline is at or before `now_ns`, including those that fired timers add for now.
   /// At most `limit` are fired, so that a timer that always re-arms itself for now cannot hold the loop.
   @discardableResult

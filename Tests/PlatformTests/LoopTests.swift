@@ -251,6 +251,42 @@ struct Pair {
     if case .failure(let error) = outcomes[0] { #expect(error == .refused) } else { Issue.record("connected to a closed port") }
   }
 
+  @Test("a loop that is closed lets go of its connections, and their peers notice")
+  func closedLoop() throws {
+    let outside = LinuxLoop()
+    let side = Recorder()
+    var connected: ByteStream?
+    var address: SocketAddress?
+    func inner() throws -> LinuxLoop {
+      let loop = LinuxLoop()
+      var accepted = 0
+      let inside = Recorder()
+      address = try LinuxNetwork(loop: loop).listen(SocketAddress(literal: "127.0.0.1", port: 0)!) { stream in
+        stream.delegate = inside
+        accepted += 1
+      }.local
+      _ = LinuxNetwork(loop: outside).connect(address!, timeout_ns: 5 * second_ns) { result in
+        if case .success(let stream) = result {
+          stream.delegate = side
+          connected = stream
+        }
+      }
+      #expect(outside.run(timeout_ns: 5 * second_ns) { connected != nil })
+      #expect(loop.run(timeout_ns: 5 * second_ns) { accepted == 1 })
+      loop.timers.schedule(at: 0) { accepted = 99 }
+      loop.close()
+      loop.runTurn(wait: false)
+      #expect(accepted == 1)
+      return loop
+    }
+    _ = try inner()
+    #expect(outside.run(timeout_ns: 5 * second_ns) { !side.reasons.isEmpty })
+    var outcome: Result<ByteStream, NetworkError>?
+    _ = LinuxNetwork(loop: outside).connect(address!, timeout_ns: second_ns) { outcome = $0 }
+    #expect(outside.run(timeout_ns: 5 * second_ns) { outcome != nil })
+    if case .success? = outcome { Issue.record("a closed loop still listens") }
+  }
+
   @Test("a port that is taken cannot be listened on")
   func taken() throws {
     let loop = LinuxLoop()

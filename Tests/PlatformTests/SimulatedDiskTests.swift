@@ -147,6 +147,14 @@ import Testing
     #expect(try disk.freeSpace("/data") == 4096)
   }
 
+  @Test("a path means the same with doubled slashes and with one at its end")
+  func paths() throws {
+    try disk.makeDirectory("/var//lib/petiole/")
+    _ = try disk.open("/var/lib/petiole//meta", create: true)
+    #expect(disk.paths == ["/var/lib/petiole/meta"])
+    #expect(try disk.list("/var/lib/petiole/") == ["meta"])
+  }
+
   @Test("flipped bits stay, and a damaged sector cannot be read")
   func damage() throws {
     let file = try disk.open("/data/log/a", create: true)

@@ -123,5 +123,5 @@ int linux_signalfd(const int *signals, int count);
 int linux_signal_next(int fd);
 /// Whether descriptor 2 is the stream that systemd says goes to the journal (JOURNAL_STREAM).
 int linux_stderr_is_journal(void);
-/// Sends one datagram to the socket that `NOTIFY_SOCKET` names. 1 when sent, 0 when there is no such variable, -1 on failure.
-int linux_notify(const char *state);
+/// Sends one datagram to the socket at `path`, where a leading "@" stands for the abstract name space. 0, or -1 on failure.
+int linux_notify(const char *path, const char *state);

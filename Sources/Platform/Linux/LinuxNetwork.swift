@@ -64,6 +64,10 @@ final class LinuxListener: Listener, EventSource {
     self.accepted = accepted
   }
 
+  deinit {
+    if isOpen { _ = CLinux.close(fd) }
+  }
+
   func ready(_ events: UInt32) {
     for _ in 0..<Self.acceptBudget where isOpen {
       var raw = linux_address()
@@ -122,6 +126,10 @@ final class LinuxConnectAttempt: ConnectAttempt, EventSource {
     self.loop = loop
     self.remote = remote
     self.done = done
+  }
+
+  deinit {
+    if fd >= 0 { _ = CLinux.close(fd) }
   }
 
   func start(timeout_ns: Int64) {

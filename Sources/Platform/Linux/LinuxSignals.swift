@@ -22,6 +22,10 @@ public final class LinuxSignals: EventSource {
     guard fd >= 0, loop.watch(fd, Epoll.input, self) else { return nil }
   }
 
+  deinit {
+    if fd >= 0 { _ = CLinux.close(fd) }
+  }
+
   func ready(_ events: UInt32) {
     while true {
       switch linux_signal_next(fd) {

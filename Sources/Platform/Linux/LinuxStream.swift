@@ -74,7 +74,7 @@ final class LinuxStream: ByteStream, EventSource {
         target = loop.readBuffer + leftoverCount
         room = LinuxLoop.readSize
       } else {
-        reserveLeftover(max(readMinimum, leftoverCount + LinuxLoop.readSize))
+        reserveLeftover(leftoverCount < readMinimum ? readMinimum : leftoverCount + LinuxLoop.readSize)
         target = leftover! + leftoverCount
         room = leftoverCapacity - leftoverCount
       }

@@ -21,9 +21,15 @@ public enum ServiceNotify {
     return limit_us * 500
   }
 
-  /// Sends `state` as it is. Returns whether a service manager took it.
+  private static func send(_ state: String) {
+    if let path = ProcessStatus.environment("NOTIFY_SOCKET") { send(state, to: path) }
+  }
+
+  /// Sends `state` as it is. Returns whether the service manager's socket took it.
   @discardableResult
-  static func send(_ state: String) -> Bool { state.withCString { linux_notify($0) } == 1 }
+  static func send(_ state: String, to path: String) -> Bool {
+    path.withCString { path in state.withCString { state in linux_notify(path, state) } } == 0
+  }
 
   /// A line feed would begin another assignment.
   private static func singleLine(_ text: String) -> String {

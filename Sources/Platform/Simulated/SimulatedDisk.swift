@@ -181,6 +181,7 @@ public final class SimulatedDisk: Disk {
   }
 
   public func makeDirectory(_ path: String) throws(DiskError) {
+    let path = DiskState.normal(path)
     if state.directories.contains(path) { return }
     if state.names[path] != nil { throw DiskError(.exists, operation: "mkdir", path: path) }
     let parent = DiskState.parent(of: path)
@@ -189,6 +190,7 @@ public final class SimulatedDisk: Disk {
   }
 
   public func list(_ path: String) throws(DiskError) -> [String] {
+    let path = DiskState.normal(path)
     guard state.directories.contains(path) else { throw DiskError(.notFound, operation: "list", path: path) }
     var names: [String] = []
     let prefix = path.utf8.count + (path == "/" || path.isEmpty ? 0 : 1)
@@ -202,6 +204,7 @@ public final class SimulatedDisk: Disk {
   }
 
   public func lock(_ path: String) throws(DiskError) -> FileHandle {
+    let path = DiskState.normal(path)
     if locks.contains(path) { throw DiskError(.locked, operation: "lock", path: path) }
     let file = try state.names[path] == nil ? create(path, operation: "lock", isLock: true) : open(path, operation: "lock", isLock: true)
     locks.insert(path)
@@ -209,7 +212,8 @@ public final class SimulatedDisk: Disk {
   }
 
   public func open(_ path: String, create: Bool) throws(DiskError) -> FileHandle {
-    create ? try self.create(path, operation: "create", isLock: false) : try open(path, operation: "open", isLock: false)
+    let path = DiskState.normal(path)
+    return create ? try self.create(path, operation: "create", isLock: false) : try open(path, operation: "open", isLock: false)
   }
 
   private func create(_ path: String, operation: StaticString, isLock: Bool) throws(DiskError) -> FileHandle {
@@ -299,6 +303,7 @@ public final class SimulatedDisk: Disk {
   }
 
   public func syncDirectory(_ path: String) throws(DiskError) {
+    let path = DiskState.normal(path)
     guard state.directories.contains(path) else { throw DiskError(.notFound, operation: "sync", path: path) }
     syncs += 1
     if faults.failingSyncs.contains(syncs) { throw DiskError(.inputOutput, operation: "sync", path: path) }
@@ -306,11 +311,14 @@ public final class SimulatedDisk: Disk {
   }
 
   public func remove(_ path: String) throws(DiskError) {
+    let path = DiskState.normal(path)
     guard state.names[path] != nil else { throw DiskError(.notFound, operation: "remove", path: path) }
     apply(.remove(path))
   }
 
   public func rename(_ from: String, to: String) throws(DiskError) {
+    let from = DiskState.normal(from)
+    let to = DiskState.normal(to)
     guard state.names[from] != nil else { throw DiskError(.notFound, operation: "rename", path: from) }
     guard state.directories.contains(DiskState.parent(of: to)) else { throw DiskError(.notFound, operation: "rename", path: from) }
     apply(.rename(from, to: to))

@@ -68,6 +68,14 @@ public struct DiskState {
   /// Directories are on the medium as soon as they are made.
   var directories: Set<String> = ["", "/"]
 
+  /// `path` without doubled slashes and without one at its end.
+  static func normal(_ path: String) -> String {
+    var bytes: [UInt8] = []
+    for byte in path.utf8 where byte != ASCII.slash || bytes.last != ASCII.slash { bytes.append(byte) }
+    if bytes.count > 1, bytes.last == ASCII.slash { bytes.removeLast() }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
   static func parent(of path: String) -> String {
     let bytes = [UInt8](path.utf8)
     guard let slash = bytes.lastIndex(of: ASCII.slash) else { return "" }
