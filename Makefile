@@ -41,5 +41,5 @@ format-check: ## fail when a Swift source is not in form
 venv:
 	@packaging/setup-python.sh
 
-clean: ## remove what was built (keeps the downloaded sysroots and .venv)
-	rm -rf .build .build-amd64 .build-arm64 .build-armhf .build-deb dist
+clean: ## remove what was built (keeps the downloaded sysroots, Debian roots and .venv)
+	rm -rf .build .build-amd64 .build-arm64 .build-armhf .build-deb .build-bench dist

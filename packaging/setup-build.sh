@@ -11,7 +11,7 @@ declare -A packages=(
   [emulate]="qemu-user-static"
   [deb]="debhelper dpkg-dev fakeroot lintian file"
   [root]="debootstrap systemd"
-  [bench]="gcc libc6-dev"
+  [bench]="gcc libc6-dev strace"
 )
 
 if ! command -v swift >/dev/null; then
