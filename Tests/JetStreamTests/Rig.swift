@@ -195,9 +195,11 @@ final class Rig {
 
   /// Publishes without letting anything settle; returns the inbox for the answer.
   @discardableResult
-  func send(_ subject: String, _ payload: String = "", headers: [(String, String)] = [], reply: Bool = true) -> String {
+  func send(_ subject: String, _ payload: String = "", headers: [(String, String)] = [], reply: Bool = true, replyTo: String? = nil)
+    -> String
+  {
     asked += 1
-    let inboxSubject = "_INBOX.test.\(asked)"
+    let inboxSubject = replyTo ?? "_INBOX.test.\(asked)"
     var block = ""
     if !headers.isEmpty {
       block = "NATS/1.0\r\n" + headers.map { "\($0.0): \($0.1)\r\n" }.joined() + "\r\n"
@@ -223,8 +225,8 @@ final class Rig {
   }
 
   /// Asks and returns all answers.
-  func ask(_ subject: String, _ payload: String = "", headers: [(String, String)] = []) -> [Received] {
-    let inboxSubject = send(subject, payload, headers: headers)
+  func ask(_ subject: String, _ payload: String = "", headers: [(String, String)] = [], replyTo: String? = nil) -> [Received] {
+    let inboxSubject = send(subject, payload, headers: headers, replyTo: replyTo)
     settle()
     return take(inboxSubject)
   }
