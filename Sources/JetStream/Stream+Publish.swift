@@ -236,17 +236,16 @@ extension Stream {
     if wasEmpty { scheduleExpiry() }
   }
 
-  /// Appends, making room where the stream may; answers and returns nil when it cannot be stored.
+  /// Appends; answers and returns nil when it cannot be stored. Room is made ahead of need (`JetStream.isRoomShort`).
   private func append(
     sequence: UInt64, time_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView, reply: ByteView
   ) -> UInt64? {
-    var failure: StoreError
-    repeat {
-      do throws(StoreError) {
-        return try log.append(sequence: sequence, timestamp_ns: time_ns, subject: subject, headers: headers, payload: payload)
-      } catch { failure = error }
-    } while failure == .full && makeRoom()
-    refuse(reply, engine.apiError(failure))
+    do throws(StoreError) {
+      return try log.append(sequence: sequence, timestamp_ns: time_ns, subject: subject, headers: headers, payload: payload)
+    } catch {
+      if error == .full { makeRoom() }
+      refuse(reply, engine.apiError(error))
+    }
     return nil
   }
 
