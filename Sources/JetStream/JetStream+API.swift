@@ -28,6 +28,10 @@ extension JetStream {
   func dispatch(_ request: APIRequest) {
     guard let first = request.token(0) else { return }
     if first.equals("CONSUMER") {
+      if let verb = request.token(1), verb.equals("LEADER") {
+        guard request.tokenCount == 5, let action = request.token(2), action.equals("STEPDOWN") else { return }
+        return fail(request, "consumer_leader_stepdown", .clusteringRequired)
+      }
       consumerAPI?.handleConsumerRequest(request)
     } else if first.equals("STREAM") {
       dispatchStream(request)

@@ -85,10 +85,22 @@ extension JetStream {
     guard !touched.isEmpty else { return }
     let streams = touched
     touched.removeAll(keepingCapacity: true)
+    let isRoomShort = isRoomShort
     for stream in streams {
       stream.isTouched = false
+      stream.madeRoom = false
+      if isRoomShort { stream.makeRoom() }
       if !stream.isDeleted { stream.forEachConsumer { $0.messagesArrived() } }
     }
+  }
+
+  /// Segments that are kept free, so that streams that discard old messages never have to refuse new ones.
+  private static let roomSegments = 4
+
+  /// Whether the store comes near its limit: streams that discard old messages and are being written to give up their oldest part.
+  private var isRoomShort: Bool {
+    let limit = store.options.storeBytesMax - store.options.reserveBytes
+    return store.bytesOnDisk + min(JetStream.roomSegments * store.options.segmentBytes, limit / 4) > limit
   }
 
   /// Copies reply and ack into the scratch, from where they are routed.

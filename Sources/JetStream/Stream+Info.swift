@@ -35,6 +35,20 @@ extension Stream {
     json.field("ts", time: engine.host.clock.wall_ns)
   }
 
+  /// Writes the member `config`, for monitoring.
+  public func appendConfig(to json: inout JSONWriter) {
+    json.beginObject("config")
+    config.write(to: &json)
+    json.endObject()
+  }
+
+  /// Writes the member `state`, for monitoring.
+  public func appendState(to json: inout JSONWriter) {
+    json.beginObject("state")
+    writeState(to: &json, InfoParts())
+    json.endObject()
+  }
+
   private func writeState(to json: inout JSONWriter, _ parts: InfoParts) {
     var first_ns: Int64?
     if log.count > 0 { _ = log.read(log.firstSequence) { first_ns = $0.timestamp_ns } }

@@ -203,6 +203,7 @@ extension Stream {
 
   private func store(_ message: borrowing Message, headers: ByteView, rollup: Rollup, id: ByteView?) {
     if config.sealed { return refuse(message.reply, .sealed) }
+    if Stream.isFastBatch(message.reply) { return refuse(message.reply, APIError(400, 10205, "batch publish is disabled")) }
     let contentSize = headers.count + message.payload.count
     if config.maxMessageSize > 0, contentSize > config.maxMessageSize {
       return refuse(message.reply, APIError(400, 10054, "message size exceeds maximum allowed"))
@@ -235,22 +236,28 @@ extension Stream {
     if wasEmpty { scheduleExpiry() }
   }
 
-  /// Appends, making room where the stream may; answers and returns nil when it cannot be stored.
+  /// Appends; answers and returns nil when it cannot be stored. Room is made ahead of need (`JetStream.isRoomShort`).
   private func append(
     sequence: UInt64, time_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView, reply: ByteView
   ) -> UInt64? {
-    var failure: StoreError
-    repeat {
-      do throws(StoreError) {
-        return try log.append(sequence: sequence, timestamp_ns: time_ns, subject: subject, headers: headers, payload: payload)
-      } catch { failure = error }
-    } while failure == .full && makeRoom()
-    refuse(reply, engine.apiError(failure))
+    do throws(StoreError) {
+      return try log.append(sequence: sequence, timestamp_ns: time_ns, subject: subject, headers: headers, payload: payload)
+    } catch {
+      if error == .full { makeRoom() }
+      refuse(reply, engine.apiError(error))
+    }
     return nil
   }
 
   private func rollUp(_ subject: ByteView, before sequence: UInt64) {
     while let first = firstSequence(of: subject), first < sequence, removeOne(first) {}
+  }
+
+  /// Whether a reply subject is that of a message in a fast-ingest batch (section 8).
+  @inline(__always) private static func isFastBatch(_ reply: ByteView) -> Bool {
+    let count = reply.count
+    return count > 4 && reply.base[count - 1] == UInt8(ascii: "I") && reply.base[count - 2] == UInt8(ascii: "F")
+      && reply.base[count - 3] == UInt8(ascii: "$") && reply.base[count - 4] == ASCII.dot
   }
 
   /// Answers a publish with an error, at the end of the turn.

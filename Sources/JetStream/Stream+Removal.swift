@@ -46,11 +46,12 @@ extension Stream {
     return removeThrough(log.firstSequence) > 0
   }
 
-  /// Makes room when the store is full: gives up the part of this stream in the oldest segment. Returns whether there was any.
-  func makeRoom() -> Bool {
-    guard config.discard == .old, log.count > 0 else { return false }
-    let last = log.oldestPartLastSequence ?? log.firstSequence
-    return removeThrough(max(last, log.firstSequence)) > 0
+  /// Gives up the part of this stream in its oldest segment, once between two commits: space comes back only when the removal and
+  /// what was appended after it are on the medium.
+  func makeRoom() {
+    guard isFile, config.discard == .old, !madeRoom, let last = log.oldestPartLastSequence, last < log.lastSequence else { return }
+    madeRoom = true
+    removeThrough(last)
   }
 
   // MARK: Age

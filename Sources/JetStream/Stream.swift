@@ -34,6 +34,8 @@ public final class Stream {
   let ageTimer = Timer()
   /// Whether the drain of acks has this stream on its list already.
   var isTouched = false
+  /// Whether room was made since the last commit.
+  var madeRoom = false
 
   init(engine: JetStream, config: StreamConfig, created_ns: Int64, logID: UInt32, slot: UInt32, log: any MessageLog) {
     self.engine = engine

@@ -179,6 +179,8 @@ extension StreamConfig {
     if allowSchedules { throw .unsupported("message schedules are") }
     if allowBatched { throw .unsupported("batch publish is") }
     if asyncPersist { throw .unsupported("async persist mode is") }
+    if retention == .interest { throw .unsupported("interest retention is") }
+    if retention == .workqueue { throw .unsupported("workqueue retention is") }
     // In memory there is nothing to compress, as in nats-server.
     if compression, storage == .file { throw .unsupported("stream compression is") }
   }
