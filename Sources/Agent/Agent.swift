@@ -292,7 +292,7 @@ extension Agent: MonitorSource {
 extension Agent: LeafLinkObserver {
   public func leafLinkUp(_ link: LeafLink) {
     links.append(link)
-    link.forwardedSubjects = forwarders.flatMap(\.heldSubjects)
+    link.forwardedSubjects = forwarders.flatMap { $0.heldSubjects }
     // Forwards use one link at a time: the uplink, or the first remote.
     if links.count == 1 { for forwarder in forwarders { forwarder.linkUp(link) } }
   }

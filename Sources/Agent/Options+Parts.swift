@@ -86,7 +86,7 @@ extension Options {
   }
 
   /// The clusters of the uplink, as it dials them.
-  static func clusters(_ uplink: UplinkOptions) -> [Uplink.UplinkCluster] {
+  public static func clusters(_ uplink: UplinkOptions) -> [Uplink.UplinkCluster] {
     uplink.clusters.map { cluster in
       let description = ClusterDescription(
         name: cluster.name, urlCount: cluster.urls.count, tier: cluster.tier, weight: cluster.weight, pinned: cluster.isPinned)

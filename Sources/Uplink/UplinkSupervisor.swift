@@ -64,7 +64,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
     self.shared = shared
     turns = Array(repeating: 0, count: clusters.count)
     selector = ClusterSelector(
-      clusters: clusters.map(\.description), parameters: parameters, identity: identity, seed: broker.host.entropy.next())
+      clusters: clusters.map { $0.description }, parameters: parameters, identity: identity, seed: broker.host.entropy.next())
   }
 
   private var now_ms: Int64 { host.clock.monotonic_ns / millisecond_ns }
