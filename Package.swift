@@ -8,7 +8,8 @@ import PackageDescription
 let embedded = Context.environment["EMBEDDED"] == "1"
 
 let swift: [SwiftSetting] =
-  [.treatAllWarnings(as: .error)]
+  // Embedded mode needs every file to import what it uses; this makes the ordinary build as strict, and much sooner.
+  [.treatAllWarnings(as: .error), .enableUpcomingFeature("MemberImportVisibility")]
   + (embedded
     ? [
       .enableExperimentalFeature("Embedded"),
@@ -65,7 +66,7 @@ let package = Package(
     + present.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: swift) }
     + (!top ? [] : [
       .executableTarget(
-        name: "petiole", dependencies: dependencies(["Agent", "Configuration", "Platform", "JSON", "Bytes", "CLinux"]),
+        name: "petiole", dependencies: dependencies(["Agent"] + floors.map { $0.name }.filter { $0 != "Agent" } + ["CLinux"]),
         swiftSettings: swift, linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
     ])
     + (embedded

@@ -1,6 +1,7 @@
 // /connz, /subsz, /leafz, and the constant /routez and /gatewayz (monitoring.md sections 3 to 5).
 import Broker
 import Bytes
+import Interest
 import JSON
 import Leaf
 import Platform

@@ -1,5 +1,7 @@
 // /jsz and /healthz: JetStream in numbers, and whether all is well (monitoring.md sections 6 and 8).
+import Broker
 import Bytes
+import Interest
 import JSON
 import JetStream
 import LogStore

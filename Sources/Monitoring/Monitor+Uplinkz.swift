@@ -1,4 +1,5 @@
 // /uplinkz: which cluster and why, and how far the forwards are. Ours.
+import Broker
 import Bytes
 import JSON
 import Leaf

@@ -1,8 +1,13 @@
 // /varz: the server in numbers (monitoring.md section 2).
 import Broker
 import Bytes
+import Interest
 import JSON
+import JetStream
+import Leaf
+import LogStore
 import Platform
+import Uplink
 
 extension Monitor {
   func varz() -> [UInt8] {

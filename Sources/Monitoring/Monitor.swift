@@ -1,4 +1,5 @@
 // The monitoring port: its listener, its connections, and which path is answered by what.
+import Broker
 import Bytes
 import JSON
 import Platform

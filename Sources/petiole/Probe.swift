@@ -3,6 +3,7 @@ import Agent
 import Bytes
 import Configuration
 import JSON
+import Leaf
 import Platform
 import Uplink
 

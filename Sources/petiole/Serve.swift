@@ -1,9 +1,12 @@
 // `petiole serve`: the agent as a process. Signals, the pid file, the ports file, systemd.
 import Agent
+import Broker
 import Bytes
 import CLinux
 import Configuration
 import JSON
+import LogStore
+import Monitoring
 import Platform
 
 enum Serve {
