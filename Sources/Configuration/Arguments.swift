@@ -22,7 +22,7 @@ public enum Command: Equatable, Sendable {
 public struct ArgumentProblem: Error, Equatable, Sendable {
   public let what: ByteString
   public var text: String { what.string }
-  init(_ text: String) { what = ByteString(text) }
+  init(_ text: Message) { what = text.text }
 }
 
 /// A parsed command line.
@@ -52,7 +52,7 @@ public struct Arguments {
       let argument = words[index]
       index += 1
       guard isFlags, argument.count > 1, argument.bytes[0] == ASCII.minus else {
-        if word != nil { throw ArgumentProblem("unrecognized argument: \"\(argument.string)\"") }
+        if word != nil { throw ArgumentProblem("unrecognized argument: \"\(argument)\"") }
         word = argument
         continue
       }
@@ -66,18 +66,18 @@ public struct Arguments {
       var value = equals.map { ByteString([UInt8](body[($0 + 1)...])) }
       guard let flag = Flag.table.first(where: { $0.names.contains { name.equals($0) } }) else {
         if Flag.unsupported.contains(where: { name.equals($0) }) {
-          throw ArgumentProblem("not supported by this version of petiole: -\(name.string)")
+          throw ArgumentProblem("not supported by this version of petiole: -\(name)")
         }
-        if name.isEmpty || name.bytes[0] == ASCII.minus { throw ArgumentProblem("bad flag syntax: \(argument.string)") }
-        throw ArgumentProblem("flag provided but not defined: -\(name.string)")
+        if name.isEmpty || name.bytes[0] == ASCII.minus { throw ArgumentProblem("bad flag syntax: \(argument)") }
+        throw ArgumentProblem("flag provided but not defined: -\(name)")
       }
       if value == nil, !flag.isBoolean {
-        guard index < words.count else { throw ArgumentProblem("flag needs an argument: -\(name.string)") }
+        guard index < words.count else { throw ArgumentProblem("flag needs an argument: -\(name)") }
         value = words[index]
         index += 1
       }
       guard flag.set(&self, value ?? "true") else {
-        throw ArgumentProblem("invalid value \"\((value ?? "").string)\" for flag -\(name.string): \(flag.expectation)")
+        throw ArgumentProblem("invalid value \"\((value ?? ""))\" for flag -\(name): \(flag.expectation)")
       }
     }
     if let word { try choose(word) }
@@ -86,7 +86,7 @@ public struct Arguments {
   /// A command given as a word; the flags -h, -v and -t say the same and win.
   private mutating func choose(_ word: ByteString) throws(ArgumentProblem) {
     guard let row = CommandWord.table.first(where: { word.equals($0.name) }) else {
-      throw ArgumentProblem("unrecognized command: \"\(word.string)\"")
+      throw ArgumentProblem("unrecognized command: \"\(word)\"")
     }
     if command == .serve { command = row.command }
   }

@@ -12,13 +12,13 @@ public enum FileReadError: Error, Equatable, Sendable {
   /// Another errno.
   case system(Int32)
 
-  var text: String {
+  var text: Message {
     switch self {
     case .notFound: "no such file or directory"
     case .permission: "permission denied"
     case .isDirectory: "is a directory"
     case .tooLarge: "larger than \(ConfigurationLimits.fileBytesMax) bytes"
-    case .system(let code): "error \(code)"
+    case .system(let code): "error \(Int(code))"
     }
   }
 }

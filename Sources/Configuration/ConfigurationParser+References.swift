@@ -18,7 +18,7 @@ extension ConfigurationParser {
       index -= 1
     }
     guard !name.isEmpty, let text = environment(name) else {
-      throw ConfigurationProblem(at: location, "variable reference for '\(name.string)' on line \(location.line) can not be found")
+      throw ConfigurationProblem(at: location, "variable reference for '\(name)' on line \(location.line) can not be found")
     }
     return try resolve(name, environmentText: text, at: location)
   }
@@ -27,9 +27,9 @@ extension ConfigurationParser {
   private mutating func resolve(
     _ name: ByteString, environmentText text: [UInt8], at location: Location
   ) throws(ConfigurationProblem) -> ConfigurationValue {
-    let reference = "variable reference for '\(name.string)' on line \(location.line)"
+    let reference: Message = "variable reference for '\(name)' on line \(location.line)"
     if openVariables.contains(name) || openVariables.count >= ConfigurationLimits.environmentDepthMax {
-      throw ConfigurationProblem(at: location, "variable reference cycle for '\(name.string)'")
+      throw ConfigurationProblem(at: location, "variable reference cycle for '\(name)'")
     }
     if text.count > ConfigurationLimits.fileBytesMax { throw ConfigurationProblem(at: location, "\(reference) is too long") }
     openVariables.append(name)
@@ -70,8 +70,8 @@ extension ConfigurationParser {
       name = ByteString([UInt8](bytes[start..<position]))
     }
     let path = resolved(name)
-    func failure(_ why: String) -> ConfigurationProblem {
-      ConfigurationProblem(at: location, "error parsing include file '\(name.string)', \(why)")
+    func failure(_ why: Message) -> ConfigurationProblem {
+      ConfigurationProblem(at: location, "error parsing include file '\(name)', \(why)")
     }
     if name.isEmpty || name.bytes.contains(0) { throw failure("the name is empty or has a NUL byte") }
     if openFiles.contains(path) { throw failure("it includes itself") }
@@ -82,7 +82,7 @@ extension ConfigurationParser {
     let text: [UInt8]
     switch read(path.string) {
     case .success(let bytes): text = bytes
-    case .failure(let error): throw failure("open \(path.string): \(error.text)")
+    case .failure(let error): throw failure("open \(path): \(error.text)")
     }
     let outer = enter([], file: file)
     let map = try parseFile(text, name: path)

@@ -135,7 +135,7 @@ extension ConfigurationParser {
     if let boolean = BareToken.boolean(token) { return .boolean(boolean) }
     switch BareToken.integer(token) {
     case .value(let value): return .integer(value)
-    case .outOfRange: throw ConfigurationProblem(at: start, "integer '\(token.string)' is out of the range")
+    case .outOfRange: throw ConfigurationProblem(at: start, "integer '\(token)' is out of the range")
     case .notInteger: break
     }
     if let float = BareToken.float(token) { return .float(float) }

@@ -238,7 +238,7 @@ public struct ConfigurationParser {
     case 0x7D where container == .map: return
     case 0x5D where container == .array: return
     default:
-      let got = "but got '\(character(byte))' instead."
+      let got: Message = "but got '\(character(byte))' instead."
       switch container {
       case .document: throw problem("Expected a top-level value to end with a new line, comment or EOF, \(got)")
       case .map: throw problem("Expected a map value terminator \",\" or a map terminator \"}\", \(got)")
@@ -264,15 +264,18 @@ public struct ConfigurationParser {
 
   var here: Location { Location(file: file, line: line, column: position - lineStart + 1) }
 
-  func text(from start: Int) -> String { String(decoding: bytes[start..<position], as: UTF8.self) }
+  func text(from start: Int) -> ByteString { ByteString([UInt8](bytes[start..<position])) }
 
   /// The character that begins with `byte` at the position, for a message; control characters show as their code.
-  func character(_ byte: UInt8) -> String {
+  func character(_ byte: UInt8) -> ByteString {
     if byte == ASCII.lineFeed { return "\\n" }
-    if byte < 0x20 || byte == 0x7F { return "\\x\(String(byte, radix: 16))" }
+    if byte < 0x20 || byte == 0x7F {
+      let digits = ByteView("0123456789abcdef")
+      return ByteString([ASCII.backslash, 0x78, digits[Int(byte >> 4)], digits[Int(byte & 15)]])
+    }
     var end = position + 1
     while byte >= 0xC0, end < min(bytes.count, position + 4), bytes[end] & 0xC0 == 0x80 { end += 1 }
-    return position < bytes.count ? String(decoding: bytes[position..<end], as: UTF8.self) : ""
+    return position < bytes.count ? ByteString([UInt8](bytes[position..<end])) : ByteString()
   }
 
   /// Spaces, tabs and CR within a line.
@@ -315,5 +318,5 @@ public struct ConfigurationParser {
     if values > ConfigurationLimits.valuesMax { throw problem("more than \(ConfigurationLimits.valuesMax) values") }
   }
 
-  func problem(_ what: String) -> ConfigurationProblem { ConfigurationProblem(at: here, what) }
+  func problem(_ what: Message) -> ConfigurationProblem { ConfigurationProblem(at: here, what) }
 }

@@ -17,10 +17,10 @@ extension LeafnodeOptions {
         "remotes",
         kind: .custom(type: "array of maps") { decoder, options, entry in
           options.remotes = []
-          for (map, location) in decoder.maps(entry.value, field: entry.key.string) ?? [] {
+          for (map, location) in decoder.maps(entry.value, field: entry.key) ?? [] {
             var remote = LeafRemote()
             remote.location = location
-            decoder.decode(map, by: LeafRemote.table, into: &remote)
+            decoder.decode(map, by: LeafRemote.table, refused: LeafRemote.refused, into: &remote)
             if remote.urls.isEmpty, !decoder.hasErrors(from: location) {
               decoder.error(at: location, "a leafnode remote needs a url")
             }
@@ -33,12 +33,18 @@ extension LeafnodeOptions {
       Option(
         "dial_timeout", kind: .duration(1_000_000...(10 * minute_ns)) { $0.dialTimeout_ns = $1 }, standard: "1s",
         doc: "How long one attempt to connect may take."),
-      .compression { $0.compression = $1 },
+      Option(
+        "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
+        doc: "How the link is compressed; `s2_auto` chooses by its latency."),
     ]
-      + Option.unsupported(
-        "listen", "host", "net", "port", "authorization", "tls", "advertise", "no_advertise", "min_version", "isolate",
-        "isolate_leafnode_interest",
-        "write_deadline", "write_timeout")
+  }
+
+  static var refused: RefusedOptions {
+    RefusedOptions(
+      unsupported: """
+        listen host net port authorization tls advertise no_advertise min_version isolate isolate_leafnode_interest \
+        write_deadline write_timeout
+        """)
   }
 }
 
@@ -53,73 +59,31 @@ extension LeafRemote {
         }, doc: "Where the hub accepts leaf connections: `nats://host:port` (port 7422 when left out). One of several is used."),
       Option(
         "account", "local",
-        kind: .custom(type: "string") { decoder, remote, entry in
-          if let name = decoder.account(entry) { remote.account = name }
-        }, standard: "$G", doc: "The local account of the link. This version has only `$G`."),
-      .compression { $0.compression = $1 },
+        kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
+      Option(
+        "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
+        doc: "How the link is compressed; `s2_auto` chooses by its latency."),
       Option("no_randomize", kind: .boolean { $0.noRandomize = $1 }, standard: "false", doc: "Tries the URLs in the order written."),
       Option(
         "ignore_discovered_servers", kind: .boolean { $0.ignoreDiscoveredServers = $1 }, standard: "false",
         doc: "Uses only these URLs, not those that the hub tells of."),
-      .subjects("deny_imports", doc: "Subjects that are not taken from the hub.") { $0.denyImports = $1 },
-      .subjects("deny_exports", doc: "Subjects that are not given to the hub.") { $0.denyExports = $1 },
+      Option("deny_imports", kind: .subjects { $0.denyImports = $1 }, doc: "Subjects that are not taken from the hub."),
+      Option("deny_exports", kind: .subjects { $0.denyExports = $1 }, doc: "Subjects that are not given to the hub."),
       Option(
         "first_info_timeout", kind: .duration(1_000_000...minute_ns) { $0.firstInfoTimeout_ns = $1 }, standard: "1s",
         doc: "How long the hub may take for its first line."),
       Option("disabled", kind: .boolean { $0.isDisabled = $1 }, standard: "false", doc: "Leaves this remote out."),
-      .credentials { $0.credentials = $1 },
+      Option(
+        "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
     ]
-      + Option.unsupported(
-        "nkey", "seed", "tls", "hub", "ws_compression", "websocket_compression", "ws_no_masking", "websocket_no_masking",
-        "jetstream_cluster_migrate", "js_cluster_migrate", "proxy", "request_isolation", "handshake_first")
-  }
-}
-
-extension Option {
-  /// `compression`, as of a link that is dialled.
-  static func compression(_ set: @escaping (inout Target, LeafCompression) -> Void) -> Option<Target> {
-    Option(
-      "compression",
-      kind: .custom(type: "`off`, `accept`, `s2_auto`, `s2_fast`, `s2_better`, `s2_best`, true or false") { decoder, target, entry in
-        switch entry.value.content {
-        case .boolean(let flag): set(&target, flag ? .s2Auto : .off)
-        case .string(let word):
-          let known: LeafCompression? = word.withView { LeafCompression(named: $0) }
-          guard let known else {
-            return decoder.error(at: entry.value.location, "unsupported compression mode \"\(word.string)\"")
-          }
-          set(&target, known)
-        default: decoder.wrongType(entry.value, "string", field: entry.key.string)
-        }
-      }, standard: "s2_auto", doc: "How the link is compressed; `s2_auto` chooses by its latency.")
   }
 
-  /// A list of subjects.
-  static func subjects(
-    _ name: StaticString, standard: StaticString = "", doc: StaticString, _ set: @escaping (inout Target, [ByteString]) -> Void
-  ) -> Option<Target> {
-    Option(
-      name,
-      kind: .custom(type: "string or array of strings") { decoder, target, entry in
-        guard let texts = decoder.strings(entry.value, field: entry.key.string) else { return }
-        for (text, location) in texts where !text.withView({ SubjectSyntax.isValid($0) }) {
-          decoder.error(at: location, "invalid subject \"\(text.string)\"")
-        }
-        set(&target, texts.map { $0.text })
-      }, standard: standard, doc: doc)
-  }
-
-  /// `credentials`: kept, and refused as long as links cannot use them.
-  static func credentials(_ set: @escaping (inout Target, ByteString?) -> Void) -> Option<Target> {
-    Option(
-      "credentials", "creds",
-      kind: .custom(type: "string") { decoder, target, entry in
-        guard let path = decoder.string(entry.value, field: entry.key.string) else { return }
-        set(&target, path)
-        if !LeafAbilities.hasCredentials {
-          decoder.error(at: entry.keyLocation, "not supported by this version of petiole: \(entry.key.string)")
-        }
-      }, doc: "A credentials file for the hub. Not in this version.")
+  static var refused: RefusedOptions {
+    RefusedOptions(
+      unsupported: """
+        nkey seed tls hub ws_compression websocket_compression ws_no_masking websocket_no_masking \
+        jetstream_cluster_migrate js_cluster_migrate proxy request_isolation handshake_first
+        """)
   }
 }
 
@@ -149,15 +113,15 @@ extension OptionDecoder {
   /// The URLs of a leaf link. Those that need what links cannot do yet are kept and refused.
   mutating func urls(_ entry: ConfigurationEntry) -> [ServerURL] {
     var all: [ServerURL] = []
-    for (text, location) in strings(entry.value, field: entry.key.string) ?? [] {
+    for (text, location) in strings(entry.value, field: entry.key) ?? [] {
       do throws(ServerURL.Failure) {
         let url = try text.withView { view throws(ServerURL.Failure) in try ServerURL(parsing: view.trimmed) }
         all.append(url)
         if url.scheme == .tls, !LeafAbilities.hasTLS {
-          error(at: location, "not supported by this version of petiole: tls:// in \"\(url.text)\"")
+          error(at: location, "not supported by this version of petiole: tls:// in \"\(url.description)\"")
         }
         if url.scheme == .webSocket || url.scheme == .webSocketSecure, !LeafAbilities.hasWebSocket {
-          error(at: location, "not supported by this version of petiole: a websocket in \"\(url.text)\"")
+          error(at: location, "not supported by this version of petiole: a websocket in \"\(url.description)\"")
         }
       } catch {
         self.error(at: location, "error parsing leafnode url [\"\(ServerURL.redacted(text))\"]: \(error.text)")
@@ -166,11 +130,36 @@ extension OptionDecoder {
     return all
   }
 
-  mutating func account(_ entry: ConfigurationEntry) -> ByteString? {
-    guard let name = string(entry.value, field: entry.key.string) else { return nil }
+  mutating func account(_ value: ConfigurationValue, field: ByteString) -> ByteString? {
+    guard let name = string(value, field: field) else { return nil }
     if !LeafAbilities.hasAccounts, !name.equals("$G") {
-      error(at: entry.value.location, "not supported by this version of petiole: another account than \"$G\"")
+      error(at: value.location, "not supported by this version of petiole: another account than \"$G\"")
     }
     return name
+  }
+
+  mutating func credentials(_ value: ConfigurationValue, field: ByteString) -> ByteString? {
+    guard let path = string(value, field: field) else { return nil }
+    if !LeafAbilities.hasCredentials { error(at: value.location, "not supported by this version of petiole: \(field)") }
+    return path
+  }
+
+  mutating func compression(_ value: ConfigurationValue, field: ByteString) -> LeafCompression? {
+    switch value.content {
+    case .boolean(let flag): return flag ? .s2Auto : .off
+    case .string(let word):
+      if let known = word.withView({ LeafCompression(named: $0) }) { return known }
+      error(at: value.location, "unsupported compression mode \"\(word)\"")
+    default: wrongType(value, "string", field: field)
+    }
+    return nil
+  }
+
+  mutating func subjects(_ value: ConfigurationValue, field: ByteString) -> [ByteString]? {
+    guard let texts = strings(value, field: field) else { return nil }
+    for (text, location) in texts where !text.withView({ SubjectSyntax.isValid($0) }) {
+      error(at: location, "invalid subject \"\(text)\"")
+    }
+    return texts.map { $0.text }
   }
 }

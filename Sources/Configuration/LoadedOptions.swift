@@ -26,7 +26,7 @@ public struct LoadedOptions: Sendable {
   public static func decode(_ map: ConfigurationMap, _ arguments: Arguments = Arguments()) -> LoadedOptions {
     var options = Options()
     var decoder = OptionDecoder()
-    decoder.decode(map, by: Options.table, into: &options)
+    decoder.decode(map, by: Options.table, refused: Options.refused, into: &options)
     var places = decoder.places
     for change in arguments.overrides {
       change.apply(&options)

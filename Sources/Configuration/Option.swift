@@ -19,11 +19,6 @@ struct Option<Target> {
     self.doc = doc
   }
 
-  /// Options of nats-server that this version refuses by name.
-  static func unsupported(_ names: StaticString...) -> [Option<Target>] {
-    names.map { Option($0, kind: .unsupported, doc: "") }
-  }
-
   func isNamed(_ key: ByteView) -> Bool {
     if key.equalsIgnoringCase(name) { return true }
     return aliases.contains { key.equalsIgnoringCase($0) }
@@ -32,43 +27,115 @@ struct Option<Target> {
 
 /// How the value of an option is read, and where it goes.
 enum OptionKind<Target> {
-  case boolean((inout Target, Bool) -> Void)
-  case integer(ClosedRange<Int64>, (inout Target, Int64) -> Void)
-  /// Bytes: an integer with a unit, or a quoted string of one.
-  case size(ClosedRange<Int64>, (inout Target, Int64) -> Void)
-  /// Nanoseconds, from Go's notation (`1m30s`); an integer is seconds, with a warning.
-  case duration(ClosedRange<Int64>, (inout Target, Int64) -> Void)
-  /// A number, whole or not.
-  case number(ClosedRange<Double>, (inout Target, Double) -> Void)
-  case string((inout Target, ByteString) -> Void)
-  /// A string or an array of strings.
-  case strings((inout Target, [ByteString]) -> Void)
-  /// One of these words, in any case; gives its index.
-  case choice([StaticString], (inout Target, Int) -> Void)
+  /// A value of one of the usual shapes, and what stores it.
+  case plain(OptionShape, (inout Target, OptionValue) -> Void)
   /// Anything else; `type` describes it in the reference.
   case custom(type: StaticString, (inout OptionDecoder, inout Target, ConfigurationEntry) -> Void)
-  /// A nats-server option that this version of the agent does not have.
-  case unsupported
-  /// A nats-server option that the agent will never have, and the reason.
-  case absent(StaticString)
+
+  static func boolean(_ set: @escaping (inout Target, Bool) -> Void) -> OptionKind {
+    .plain(.boolean) { target, value in if case .boolean(let flag) = value { set(&target, flag) } }
+  }
+  static func integer(_ range: ClosedRange<Int64>, _ set: @escaping (inout Target, Int64) -> Void) -> OptionKind {
+    .plain(.integer(range)) { target, value in if case .integer(let number) = value { set(&target, number) } }
+  }
+  static func size(_ range: ClosedRange<Int64>, _ set: @escaping (inout Target, Int64) -> Void) -> OptionKind {
+    .plain(.size(range)) { target, value in if case .integer(let number) = value { set(&target, number) } }
+  }
+  static func duration(_ range: ClosedRange<Int64>, _ set: @escaping (inout Target, Int64) -> Void) -> OptionKind {
+    .plain(.duration(range)) { target, value in if case .integer(let number) = value { set(&target, number) } }
+  }
+  static func number(_ range: ClosedRange<Double>, _ name: StaticString, _ set: @escaping (inout Target, Double) -> Void) -> OptionKind {
+    .plain(.number(range, name)) { target, value in if case .number(let number) = value { set(&target, number) } }
+  }
+  static func string(_ set: @escaping (inout Target, ByteString) -> Void) -> OptionKind {
+    .plain(.string) { target, value in if case .string(let text) = value { set(&target, text) } }
+  }
+  /// Gives the index of the word.
+  static func choice(_ words: [StaticString], _ set: @escaping (inout Target, Int) -> Void) -> OptionKind {
+    .plain(.choice(words)) { target, value in if case .integer(let index) = value { set(&target, Int(index)) } }
+  }
+
+  static func subjects(_ set: @escaping (inout Target, [ByteString]) -> Void) -> OptionKind {
+    .plain(.subjects) { target, value in if case .strings(let texts) = value { set(&target, texts) } }
+  }
+  static func compression(_ set: @escaping (inout Target, LeafCompression) -> Void) -> OptionKind {
+    .plain(.compression) { target, value in if case .compression(let mode) = value { set(&target, mode) } }
+  }
+  static func credentials(_ set: @escaping (inout Target, ByteString) -> Void) -> OptionKind {
+    .plain(.credentials) { target, value in if case .string(let path) = value { set(&target, path) } }
+  }
+  static func account(_ set: @escaping (inout Target, ByteString) -> Void) -> OptionKind {
+    .plain(.account) { target, value in if case .string(let name) = value { set(&target, name) } }
+  }
 
   var typeName: String {
     switch self {
-    case .boolean: return "true or false"
-    case .integer: return "integer"
-    case .size: return "size"
-    case .duration: return "duration"
-    case .number: return "number"
-    case .string: return "string"
-    case .strings: return "string or array of strings"
-    case .choice(let words, _): return words.map { "`\(ByteView($0).string)`" }.joined(separator: ", ")
     case .custom(let type, _): return ByteView(type).string
-    case .unsupported, .absent: return ""
+    case .plain(.boolean, _): return "true or false"
+    case .plain(.integer, _): return "integer"
+    case .plain(.size, _): return "size"
+    case .plain(.duration, _): return "duration"
+    case .plain(.number, _): return "number"
+    case .plain(.string, _), .plain(.credentials, _), .plain(.account, _): return "string"
+    case .plain(.subjects, _): return "string or array of strings"
+    case .plain(.compression, _): return "`off`, `accept`, `s2_auto`, `s2_fast`, `s2_better`, `s2_best`, true or false"
+    case .plain(.choice(let words), _): return words.map { "`\(ByteView($0).string)`" }.joined(separator: ", ")
     }
   }
 }
 
-extension ClosedRange where Bound == Int64 {
-  /// Any number from 0 on.
-  static var notNegative: ClosedRange<Int64> { 0...Int64.max }
+/// The usual shapes of values, apart from where they go: one decoder reads them for all tables.
+enum OptionShape {
+  case boolean
+  case integer(ClosedRange<Int64>)
+  /// Bytes: an integer with a unit, or a quoted string of one.
+  case size(ClosedRange<Int64>)
+  /// Nanoseconds, from Go's notation (`1m30s`); an integer is seconds, with a warning.
+  case duration(ClosedRange<Int64>)
+  /// A number, whole or not, and the range in words.
+  case number(ClosedRange<Double>, StaticString)
+  case string
+  /// One of these words, in any case.
+  case choice([StaticString])
+  /// A subject or an array of subjects.
+  case subjects
+  /// How a leaf link is compressed.
+  case compression
+  /// The path of a credentials file; refused as long as links cannot use one.
+  case credentials
+  /// The account of a leaf link; refused as long as there is only one.
+  case account
+}
+
+/// What a shape gives: bytes, nanoseconds and the index of a choice are integers.
+enum OptionValue {
+  case boolean(Bool)
+  case integer(Int64)
+  case number(Double)
+  case string(ByteString)
+  case strings([ByteString])
+  case compression(LeafCompression)
+}
+
+/// Options of nats-server that are refused by name: separated by spaces in one literal, as there are many.
+struct RefusedOptions {
+  /// Not in this version.
+  var unsupported: StaticString = ""
+  /// Never, for this reason.
+  var absent: StaticString = ""
+  var reason: StaticString = ""
+
+  static func names(_ list: StaticString) -> [ByteView] {
+    let view = ByteView(list)
+    var all: [ByteView] = []
+    var start = 0
+    while start < view.count {
+      let end = view.firstIndex(of: ASCII.space, from: start) ?? view.count
+      all.append(view.slice(start, end))
+      start = end + 1
+    }
+    return all
+  }
+
+  static func contains(_ list: StaticString, _ key: ByteView) -> Bool { names(list).contains { $0.equalsIgnoringCase(key) } }
 }

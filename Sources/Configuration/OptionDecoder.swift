@@ -8,74 +8,85 @@ struct OptionDecoder {
   private var depth = 0
 
   /// Decodes `map`; an entry that no row names is an unknown field, unless a variable refers to it.
-  mutating func decode<Target>(_ map: ConfigurationMap, by table: [Option<Target>], into target: inout Target) {
+  mutating func decode<Target>(
+    _ map: ConfigurationMap, by table: [Option<Target>], refused: RefusedOptions = RefusedOptions(), into target: inout Target
+  ) {
     depth += 1
     for entry in map.entries {
-      if let option = table.first(where: { option in entry.key.withView { option.isNamed($0) } }) {
-        if depth == 1 { places.append(OptionPlace(name: option.name, location: entry.value.location)) }
-        set(option, entry, &target)
-      } else if !entry.isReferenced {
-        error(at: entry.keyLocation, "unknown field \"\(entry.key.string)\"")
+      guard let option = table.first(where: { option in entry.key.withView { option.isNamed($0) } }) else {
+        refuse(entry, refused)
+        continue
+      }
+      if depth == 1 { places.append(OptionPlace(name: option.name, location: entry.value.location)) }
+      switch option.kind {
+      case .plain(let shape, let set):
+        if let value = read(shape, entry.value, field: entry.key) { set(&target, value) }
+      case .custom(_, let decode):
+        decode(&self, &target, entry)
       }
     }
     depth -= 1
   }
 
-  private mutating func set<Target>(_ option: Option<Target>, _ entry: ConfigurationEntry, _ target: inout Target) {
-    let name = entry.key.string
-    let value = entry.value
-    switch option.kind {
-    case .boolean(let set):
-      guard case .boolean(let flag) = value.content else { return wrongType(value, "bool", field: name) }
-      set(&target, flag)
-    case .integer(let range, let set):
-      guard case .integer(let number) = value.content else { return wrongType(value, "int64", field: name) }
-      if inRange(number, range, value, field: name) { set(&target, number) }
-    case .size(let range, let set):
-      if let number = size(value, field: name), inRange(number, range, value, field: name) { set(&target, number) }
-    case .duration(let range, let set):
-      guard let length_ns = duration(value, field: name) else { return }
-      guard range.contains(length_ns) else {
-        return error(
-          at: value.location,
-          "\(name) must be between \(GoDuration.format(range.lowerBound).string) and \(GoDuration.format(range.upperBound).string), not \(GoDuration.format(length_ns).string)"
-        )
+  private mutating func refuse(_ entry: ConfigurationEntry, _ refused: RefusedOptions) {
+    let name = entry.key
+    if entry.key.withView({ RefusedOptions.contains(refused.unsupported, $0) }) {
+      error(at: entry.keyLocation, "not supported by this version of petiole: \(name)")
+    } else if entry.key.withView({ RefusedOptions.contains(refused.absent, $0) }) {
+      error(at: entry.keyLocation, "\(name): \(refused.reason)")
+    } else if !entry.isReferenced {
+      error(at: entry.keyLocation, "unknown field \"\(name)\"")
+    }
+  }
+
+  /// The value if it has the shape; else says what is wrong.
+  private mutating func read(_ shape: OptionShape, _ value: ConfigurationValue, field: ByteString) -> OptionValue? {
+    switch shape {
+    case .boolean:
+      if case .boolean(let flag) = value.content { return .boolean(flag) }
+      wrongType(value, "bool", field: field)
+    case .integer(let range):
+      guard case .integer(let number) = value.content else {
+        wrongType(value, "int64", field: field)
+        return nil
       }
-      set(&target, length_ns)
-    case .number(let range, let set):
+      if inRange(number, range, value, field: field) { return .integer(number) }
+    case .size(let range):
+      if let number = size(value, field: field), inRange(number, range, value, field: field) { return .integer(number) }
+    case .duration(let range):
+      if let length_ns = duration(value, field: field), inRange(duration_ns: length_ns, range, value, field: field) {
+        return .integer(length_ns)
+      }
+    case .number(let range, let words):
       let number: Double
       switch value.content {
       case .integer(let whole): number = Double(whole)
       case .float(let float): number = float
-      default: return wrongType(value, "float64", field: name)
+      default:
+        wrongType(value, "float64", field: field)
+        return nil
       }
-      guard range.contains(number) else {
-        return error(at: value.location, "\(name) must be between \(range.lowerBound) and \(range.upperBound)")
-      }
-      set(&target, number)
-    case .string(let set):
-      if let text = string(value, field: name) { set(&target, text) }
-    case .strings(let set):
-      if let texts = strings(value, field: name) { set(&target, texts.map { $0.text }) }
-    case .choice(let words, let set):
-      guard let text = string(value, field: name) else { return }
-      guard let index = words.firstIndex(where: { word in text.withView { $0.equalsIgnoringCase(word) } }) else {
-        let known = words.map { ByteView($0).string }.joined(separator: ", ")
-        return error(at: value.location, "\(name) must be one of \(known), not \"\(text.string)\"")
-      }
-      set(&target, index)
-    case .custom(_, let decode):
-      decode(&self, &target, entry)
-    case .unsupported:
-      error(at: entry.keyLocation, "not supported by this version of petiole: \(name)")
-    case .absent(let reason):
-      error(at: entry.keyLocation, "\(name): \(ByteView(reason).string)")
+      if range.contains(number) { return .number(number) }
+      error(at: value.location, "\(field) must be between \(words)")
+    case .string:
+      return string(value, field: field).map { .string($0) }
+    case .choice(let words):
+      guard let text = string(value, field: field) else { return nil }
+      if let index = words.firstIndex(where: { word in text.withView { $0.equalsIgnoringCase(word) } }) { return .integer(Int64(index)) }
+      var known: Message = ""
+      for word in words { known = known.text.isEmpty ? "\(word)" : "\(known), \(word)" }
+      error(at: value.location, "\(field) must be one of \(known), not \"\(text)\"")
+    case .subjects: return subjects(value, field: field).map { .strings($0) }
+    case .compression: return compression(value, field: field).map { .compression($0) }
+    case .credentials: return credentials(value, field: field).map { .string($0) }
+    case .account: return account(value, field: field).map { .string($0) }
     }
+    return nil
   }
 
   // MARK: Values
 
-  mutating func string(_ value: ConfigurationValue, field: String) -> ByteString? {
+  mutating func string(_ value: ConfigurationValue, field: ByteString) -> ByteString? {
     guard case .string(let text) = value.content else {
       wrongType(value, "string", field: field)
       return nil
@@ -88,7 +99,7 @@ struct OptionDecoder {
   }
 
   /// A string or an array of strings, each with its place.
-  mutating func strings(_ value: ConfigurationValue, field: String) -> [(text: ByteString, location: Location)]? {
+  mutating func strings(_ value: ConfigurationValue, field: ByteString) -> [(text: ByteString, location: Location)]? {
     guard case .array(let elements) = value.content else { return string(value, field: field).map { [($0, value.location)] } }
     var all: [(text: ByteString, location: Location)] = []
     for element in elements {
@@ -99,7 +110,7 @@ struct OptionDecoder {
   }
 
   /// The maps of an array.
-  mutating func maps(_ value: ConfigurationValue, field: String) -> [(map: ConfigurationMap, location: Location)]? {
+  mutating func maps(_ value: ConfigurationValue, field: ByteString) -> [(map: ConfigurationMap, location: Location)]? {
     guard case .array(let elements) = value.content else {
       error(at: value.location, "Expected \(field) field to be an array, got \(OptionDecoder.typeName(value))")
       return nil
@@ -117,11 +128,11 @@ struct OptionDecoder {
 
   /// Nanoseconds of Go's notation, or of whole seconds with a warning. A bare `2m` is an error here: nats-server warns and takes
   /// it for two million seconds.
-  mutating func duration(_ value: ConfigurationValue, field: String) -> Int64? {
+  mutating func duration(_ value: ConfigurationValue, field: ByteString) -> Int64? {
     switch value.content {
     case .string(let text):
       guard let length_ns = text.withView({ GoDuration.parse($0) }) else {
-        error(at: value.location, "error parsing \(field): time: invalid duration \"\(text.string)\"")
+        error(at: value.location, "error parsing \(field): time: invalid duration \"\(text)\"")
         return nil
       }
       return length_ns
@@ -145,14 +156,14 @@ struct OptionDecoder {
 
   /// Bytes of an integer, or of a string of an integer with a unit. In a string every unit is binary: nats-server reads
   /// `max_file_store: "1G"` as 1 GiB although a bare `1G` is 10^9.
-  private mutating func size(_ value: ConfigurationValue, field: String) -> Int64? {
+  private mutating func size(_ value: ConfigurationValue, field: ByteString) -> Int64? {
     switch value.content {
     case .integer(let number): return number
     case .string(let text):
       var binary = text.bytes
       if let last = binary.last, ASCII.isLetter(last), binary.count > 1, ASCII.isDigit(binary[binary.count - 2]) { binary.append(0x69) }
       if case .value(let number) = binary.withView({ BareToken.integer($0) }) { return number }
-      error(at: value.location, "\(field) must be a size like 64MB, not \"\(text.string)\"")
+      error(at: value.location, "\(field) must be a size like 64MB, not \"\(text)\"")
       return nil
     default:
       wrongType(value, "int64", field: field)
@@ -160,7 +171,7 @@ struct OptionDecoder {
     }
   }
 
-  private mutating func inRange(_ number: Int64, _ range: ClosedRange<Int64>, _ value: ConfigurationValue, field: String) -> Bool {
+  private mutating func inRange(_ number: Int64, _ range: ClosedRange<Int64>, _ value: ConfigurationValue, field: ByteString) -> Bool {
     if range.contains(number) { return true }
     if number > range.upperBound, range.upperBound == Int64(Int32.max) {
       error(at: value.location, "\(field) value is too big")
@@ -172,6 +183,15 @@ struct OptionDecoder {
     return false
   }
 
+  private mutating func inRange(
+    duration_ns: Int64, _ range: ClosedRange<Int64>, _ value: ConfigurationValue, field: ByteString
+  ) -> Bool {
+    if range.contains(duration_ns) { return true }
+    let (low, high) = (GoDuration.format(range.lowerBound), GoDuration.format(range.upperBound))
+    error(at: value.location, "\(field) must be between \(low) and \(high), not \(GoDuration.format(duration_ns))")
+    return false
+  }
+
   // MARK: Problems
 
   /// Whether an error was found at or after `location`.
@@ -179,18 +199,18 @@ struct OptionDecoder {
     problems.contains { $0.severity == .error && $0.location.isAtOrAfter(location) }
   }
 
-  mutating func error(at location: Location, _ text: String) { problems.append(ConfigurationProblem(at: location, text)) }
+  mutating func error(at location: Location, _ text: Message) { problems.append(ConfigurationProblem(at: location, text)) }
 
-  mutating func warning(at location: Location, _ text: String) { problems.append(ConfigurationProblem(.warning, at: location, text)) }
+  mutating func warning(at location: Location, _ text: Message) { problems.append(ConfigurationProblem(.warning, at: location, text)) }
 
   /// nats-server's words for a value of the wrong type, with the field that they lack.
-  mutating func wrongType(_ value: ConfigurationValue, _ expected: StaticString, field: String) {
+  mutating func wrongType(_ value: ConfigurationValue, _ expected: StaticString, field: ByteString) {
     error(
       at: value.location,
-      "interface conversion: interface {} is \(OptionDecoder.typeName(value)), not \(ByteView(expected).string) (field \"\(field)\")")
+      "interface conversion: interface {} is \(OptionDecoder.typeName(value)), not \(expected) (field \"\(field)\")")
   }
 
-  static func typeName(_ value: ConfigurationValue) -> String {
+  static func typeName(_ value: ConfigurationValue) -> StaticString {
     switch value.content {
     case .string: "string"
     case .integer: "int64"

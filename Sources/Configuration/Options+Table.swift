@@ -8,7 +8,7 @@ extension Options {
     "petiole has no routes or gateways, by design: it joins a backbone of nats-servers as a leaf (leafnodes, uplink)"
 
   static var table: [Option<Options>] {
-    listening + observing + limits + blocks + refused
+    listening + observing + limits + blocks
   }
 
   private static var listening: [Option<Options>] {
@@ -27,16 +27,16 @@ extension Options {
       Option(
         "client_advertise",
         kind: .custom(type: "host or host:port") { decoder, options, entry in
-          guard let text = decoder.string(entry.value, field: entry.key.string) else { return }
+          guard let text = decoder.string(entry.value, field: entry.key) else { return }
           guard let address = HostPort.parsed(text, portDefault: 0) else {
-            return decoder.error(at: entry.value.location, "could not parse address string \"\(text.string)\"")
+            return decoder.error(at: entry.value.location, "could not parse address string \"\(text)\"")
           }
           options.clientAdvertise = address
         }, doc: "The address that clients are told to connect to."),
       Option(
         "server_name",
         kind: .custom(type: "string") { decoder, options, entry in
-          guard let name = decoder.string(entry.value, field: entry.key.string) else { return }
+          guard let name = decoder.string(entry.value, field: entry.key) else { return }
           if name.bytes.contains(where: { ASCII.isBlank($0) }) {
             return decoder.error(at: entry.value.location, "server name cannot contain spaces")
           }
@@ -100,11 +100,11 @@ extension Options {
       Option(
         "lame_duck_duration",
         kind: .custom(type: "duration") { decoder, options, entry in
-          let field = entry.key.string
+          let field = entry.key
           guard let length_ns = decoder.duration(entry.value, field: field) else { return }
           guard length_ns >= 30_000_000_000 else {
             return decoder.error(
-              at: entry.value.location, "invalid \(field) of \(GoDuration.format(length_ns).string), minimum is 30 seconds")
+              at: entry.value.location, "invalid \(field) of \(GoDuration.format(length_ns)), minimum is 30 seconds")
           }
           options.lameDuckDuration_ns = length_ns
         }, standard: "\"2m\"", doc: "How long clients are given to leave in lame duck mode; at least 30s."),
@@ -129,24 +129,24 @@ extension Options {
       Option(
         "leafnodes", "leaf",
         kind: .custom(type: "map") { decoder, options, entry in
-          guard let map = decoder.map(entry.value, field: entry.key.string) else { return }
-          decoder.decode(map, by: LeafnodeOptions.table, into: &options.leafnodes)
+          guard let map = decoder.map(entry.value, field: entry.key) else { return }
+          decoder.decode(map, by: LeafnodeOptions.table, refused: LeafnodeOptions.refused, into: &options.leafnodes)
         }, doc: "Leaf links to servers of your choice."),
       Option(
         "streams",
         kind: .custom(type: "array of maps") { decoder, options, entry in
           options.streams = []
-          for (map, location) in decoder.maps(entry.value, field: entry.key.string) ?? [] {
+          for (map, location) in decoder.maps(entry.value, field: entry.key) ?? [] {
             var stream = StreamDeclaration()
             stream.location = location
-            decoder.decode(map, by: StreamDeclaration.table, into: &stream)
+            decoder.decode(map, by: StreamDeclaration.table, refused: StreamDeclaration.refused, into: &stream)
             options.streams.append(stream)
           }
         }, doc: "Streams that are created at start and updated at a reload, never deleted."),
       Option(
         "uplink",
         kind: .custom(type: "map") { decoder, options, entry in
-          guard let map = decoder.map(entry.value, field: entry.key.string) else { return }
+          guard let map = decoder.map(entry.value, field: entry.key) else { return }
           var uplink = UplinkOptions()
           uplink.location = entry.value.location
           decoder.decode(map, by: UplinkOptions.table, into: &uplink)
@@ -156,7 +156,7 @@ extension Options {
         "forward",
         kind: .custom(type: "array of maps") { decoder, options, entry in
           options.forwards = []
-          for (map, location) in decoder.maps(entry.value, field: entry.key.string) ?? [] {
+          for (map, location) in decoder.maps(entry.value, field: entry.key) ?? [] {
             var forward = ForwardDeclaration()
             forward.location = location
             decoder.decode(map, by: ForwardDeclaration.table, into: &forward)
@@ -166,26 +166,19 @@ extension Options {
     ]
   }
 
-  private static var refused: [Option<Options>] {
-    [
-      Option("cluster", kind: .absent(noCluster), doc: ""),
-      Option("gateway", kind: .absent(noCluster), doc: ""),
-      Option("routes", kind: .absent(noCluster), doc: ""),
-    ]
-      + Option.unsupported(
-        "trace_verbose", "trace_headers", "logtime_utc", "log_file", "logfile", "logfile_size_limit", "log_size_limit", "logfile_max_num",
-        "log_max_num", "syslog", "remote_syslog", "max_traced_msg_len")
-      + Option.unsupported("https", "https_port", "http_base_path", "prof_port", "prof_block_rate", "max_closed_clients")
-      + Option.unsupported(
-        "max_sub_tokens", "max_subscription_tokens", "write_timeout", "disable_sublist_cache", "no_sublist_cache",
-        "no_fast_producer_stall", "connect_error_reports", "reconnect_error_reports", "server_tags", "server_metadata", "feature_flags")
-      + Option.unsupported(
-        "authorization", "accounts", "system_account", "system", "no_system_account", "no_system", "no_sys_acc", "no_auth_user",
-        "default_sentinel", "mappings", "maps", "default_js_domain", "proxies", "proxy_protocol")
-      + Option.unsupported(
-        "operator", "operators", "roots", "root", "root_operators", "root_operator", "trusted_keys", "trusted", "resolver",
-        "account_resolver", "accounts_resolver", "resolver_tls", "resolver_preload", "resolver_pinned_accounts")
-      + Option.unsupported("tls", "allow_non_tls", "ocsp", "ocsp_cache", "websocket", "ws", "mqtt")
+  static var refused: RefusedOptions {
+    RefusedOptions(
+      unsupported: """
+        trace_verbose trace_headers logtime_utc log_file logfile logfile_size_limit log_size_limit logfile_max_num \
+        log_max_num syslog remote_syslog max_traced_msg_len https https_port http_base_path prof_port prof_block_rate \
+        max_closed_clients max_sub_tokens max_subscription_tokens write_timeout disable_sublist_cache no_sublist_cache \
+        no_fast_producer_stall connect_error_reports reconnect_error_reports server_tags server_metadata feature_flags \
+        authorization accounts system_account system no_system_account no_system no_sys_acc no_auth_user \
+        default_sentinel mappings maps default_js_domain proxies proxy_protocol operator operators roots root \
+        root_operators root_operator trusted_keys trusted resolver account_resolver accounts_resolver resolver_tls \
+        resolver_preload resolver_pinned_accounts tls allow_non_tls ocsp ocsp_cache websocket ws mqtt
+        """,
+      absent: "cluster gateway routes", reason: noCluster)
   }
 }
 
@@ -197,7 +190,7 @@ extension JetStreamOptions {
       Option(
         "store_dir", "store", "storedir",
         kind: .custom(type: "string") { decoder, options, entry in decoder.storeDirectory(&options, entry) },
-        standard: "$TMPDIR/petiole/jetstream", doc: "Where streams are kept. The default does not outlive a reboot."),
+        standard: "petiole/jetstream in $TMPDIR", doc: "Where streams are kept. The default does not outlive a reboot."),
       Option(
         "max_memory_store", "max_mem_store", "max_mem", kind: .size(-1...Int64.max) { $0.memoryMax_bytes = $1 > 0 ? $1 : nil },
         standard: "from the machine", doc: "What memory streams may hold."),
@@ -207,9 +200,9 @@ extension JetStreamOptions {
       Option(
         "domain",
         kind: .custom(type: "string") { decoder, options, entry in
-          guard let name = decoder.string(entry.value, field: entry.key.string) else { return }
+          guard let name = decoder.string(entry.value, field: entry.key) else { return }
           guard name.isEmpty || name.withView({ SubjectSyntax.isName($0) }) else {
-            return decoder.error(at: entry.value.location, "invalid domain name \"\(name.string)\": it must be one subject token")
+            return decoder.error(at: entry.value.location, "invalid domain name \"\(name)\": it must be one subject token")
           }
           options.domain = name.isEmpty ? nil : name
         }, doc: "The JetStream domain: the hub reaches these streams under `$JS.<domain>.API`. Give each gateway its own."),
@@ -219,12 +212,12 @@ extension JetStreamOptions {
         kind: .custom(type: "`always` or duration") { decoder, options, entry in
           if case .string(let word) = entry.value.content, word.withView({ $0.equalsIgnoringCase("always") }) {
             options.sync = .always
-          } else if let length_ns = decoder.duration(entry.value, field: entry.key.string) {
-            guard length_ns > 0 else { return decoder.error(at: entry.value.location, "\(entry.key.string) must be longer than 0") }
+          } else if let length_ns = decoder.duration(entry.value, field: entry.key) {
+            guard length_ns > 0 else { return decoder.error(at: entry.value.location, "\(entry.key) must be longer than 0") }
             options.sync = .interval_ns(length_ns)
             decoder.warning(
               at: entry.value.location,
-              "\(entry.key.string): this version of petiole syncs before every acknowledgement, as with `always`")
+              "\(entry.key): this version of petiole syncs before every acknowledgement, as with `always`")
           }
         }, standard: "always",
         doc: "Acknowledged means on disk. An interval is read, as configurations of nats-server have one, and warned about."),
@@ -232,10 +225,15 @@ extension JetStreamOptions {
         "segment_size", kind: .size(mebibyte...(8 * mebibyte)) { $0.segment_bytes = Int($1) }, standard: "4MB",
         doc: "The size of the store's files. Petiole's own."),
     ]
-      + Option.unsupported(
-        "key", "ek", "encryption_key", "prev_key", "cipher", "unique_tag", "extension_hint", "max_outstanding_catchup",
-        "max_buffered_msgs", "max_buffered_size", "request_queue_limit", "info_queue_limit", "meta_compact", "meta_compact_size",
-        "meta_compact_sync", "max_concurrent_io", "limits", "tpm")
+  }
+
+  static var refused: RefusedOptions {
+    RefusedOptions(
+      unsupported: """
+        key ek encryption_key prev_key cipher unique_tag extension_hint max_outstanding_catchup max_buffered_msgs \
+        max_buffered_size request_queue_limit info_queue_limit meta_compact meta_compact_size meta_compact_sync \
+        max_concurrent_io limits tpm
+        """)
   }
 
   static func decode(_ decoder: inout OptionDecoder, _ options: inout JetStreamOptions, _ entry: ConfigurationEntry) {
@@ -247,11 +245,11 @@ extension JetStreamOptions {
       } else if word.withView({ $0.equalsIgnoringCase("disabled") || $0.equalsIgnoringCase("disable") }) {
         options.isEnabled = false
       } else {
-        decoder.error(at: entry.value.location, "Expected 'enabled' or 'disabled' for string value, got '\(word.string)'")
+        decoder.error(at: entry.value.location, "Expected 'enabled' or 'disabled' for string value, got '\(word)'")
       }
     case .map(let map):
       options.isEnabled = true
-      decoder.decode(map, by: table, into: &options)
+      decoder.decode(map, by: table, refused: refused, into: &options)
     default:
       decoder.error(
         at: entry.value.location, "Expected map, bool or string to define JetStream, got \(OptionDecoder.typeName(entry.value))")
@@ -265,7 +263,7 @@ extension OptionDecoder {
     switch entry.value.content {
     case .integer(let number):
       guard (-1...65535).contains(number) else {
-        error(at: entry.value.location, "\(entry.key.string) must be between -1 and 65535, not \(number)")
+        error(at: entry.value.location, "\(entry.key) must be between -1 and 65535, not \(number)")
         return nil
       }
       return HostPort(host: "", port: Int(number))
@@ -274,18 +272,18 @@ extension OptionDecoder {
         return try text.withView { view throws(HostPort.Failure) in try HostPort.parse(view, ports: -1...65535) }
       } catch {
         switch error {
-        case .address: self.error(at: entry.value.location, "could not parse address string \"\(text.string)\"")
-        case .port(let port): self.error(at: entry.value.location, "could not parse port \"\(port.string)\"")
+        case .address: self.error(at: entry.value.location, "could not parse address string \"\(text)\"")
+        case .port(let port): self.error(at: entry.value.location, "could not parse port \"\(port)\"")
         }
         return nil
       }
     default:
-      wrongType(entry.value, "string", field: entry.key.string)
+      wrongType(entry.value, "string", field: entry.key)
       return nil
     }
   }
 
-  mutating func map(_ value: ConfigurationValue, field: String) -> ConfigurationMap? {
+  mutating func map(_ value: ConfigurationValue, field: ByteString) -> ConfigurationMap? {
     guard case .map(let map) = value.content else {
       error(at: value.location, "Expected \(field) to be a map, got \(OptionDecoder.typeName(value))")
       return nil
@@ -295,9 +293,9 @@ extension OptionDecoder {
 
   /// `store_dir` may stand at the top or in the `jetstream` block, but not in both.
   mutating func storeDirectory(_ options: inout JetStreamOptions, _ entry: ConfigurationEntry) {
-    guard let path = string(entry.value, field: entry.key.string) else { return }
+    guard let path = string(entry.value, field: entry.key) else { return }
     if options.storeDirectory != nil { return error(at: entry.value.location, "Duplicate 'store_dir' configuration") }
-    if path.isEmpty { return error(at: entry.value.location, "\(entry.key.string) must not be empty") }
+    if path.isEmpty { return error(at: entry.value.location, "\(entry.key) must not be empty") }
     options.storeDirectory = path
   }
 }

@@ -11,7 +11,7 @@ extension Options {
     func place(_ name: StaticString) -> Location {
       places.last { ByteView($0.name) == ByteView(name) }?.location ?? .none
     }
-    func error(_ location: Location, _ text: String) { problems.append(ConfigurationProblem(at: location, text)) }
+    func error(_ location: Location, _ text: Message) { problems.append(ConfigurationProblem(at: location, text)) }
     if payload_bytes > pending_bytes {
       error(
         place("max_payload").orElse(place("max_pending")),
@@ -26,7 +26,7 @@ extension Options {
     if lameDuckGracePeriod_ns >= lameDuckDuration_ns {
       error(
         place("lame_duck_grace_period").orElse(place("lame_duck_duration")),
-        "lame_duck_grace_period (\(GoDuration.format(lameDuckGracePeriod_ns).string)) must be shorter than lame_duck_duration (\(GoDuration.format(lameDuckDuration_ns).string))"
+        "lame_duck_grace_period (\(GoDuration.format(lameDuckGracePeriod_ns))) must be shorter than lame_duck_duration (\(GoDuration.format(lameDuckDuration_ns)))"
       )
     }
     problems += streamProblems() + uplinkProblems() + forwardProblems()
@@ -35,14 +35,14 @@ extension Options {
 
   private func streamProblems() -> [ConfigurationProblem] {
     var problems: [ConfigurationProblem] = []
-    func error(_ stream: StreamDeclaration, _ text: String) { problems.append(ConfigurationProblem(at: stream.location, text)) }
+    func error(_ stream: StreamDeclaration, _ text: Message) { problems.append(ConfigurationProblem(at: stream.location, text)) }
     if !jetStream.isEnabled, let first = streams.first { error(first, "streams need JetStream: add \"jetstream: enabled\"") }
     for (index, stream) in streams.enumerated() {
       guard stream.name.withView({ SubjectSyntax.isName($0) }) else {
         error(stream, "stream name is required and can not contain '.', '*', '>', '\\', '/' or spaces")
         continue
       }
-      let name = stream.name.string
+      let name = stream.name
       if streams[..<index].contains(where: { $0.name == stream.name }) { error(stream, "stream \"\(name)\" is declared twice") }
       if let age_ns = stream.maxAge_ns, age_ns > 0, age_ns < 100_000_000 {
         error(stream, "stream \"\(name)\": max age needs to be >= 100ms")
@@ -69,7 +69,7 @@ extension Options {
   private func uplinkProblems() -> [ConfigurationProblem] {
     guard let uplink else { return [] }
     var problems: [ConfigurationProblem] = []
-    func error(_ location: Location, _ text: String) { problems.append(ConfigurationProblem(at: location, text)) }
+    func error(_ location: Location, _ text: Message) { problems.append(ConfigurationProblem(at: location, text)) }
     if uplink.clusters.isEmpty { error(uplink.location, "uplink needs clusters") }
     if let remote = leafnodes.remotes.first {
       problems.append(
@@ -79,10 +79,10 @@ extension Options {
     }
     for (index, cluster) in uplink.clusters.enumerated() {
       if cluster.name.isEmpty { error(cluster.location, "a cluster of the uplink needs a name") }
-      if cluster.urls.isEmpty { error(cluster.location, "cluster \"\(cluster.name.string)\" needs urls") }
+      if cluster.urls.isEmpty { error(cluster.location, "cluster \"\(cluster.name)\" needs urls") }
       let earlier = uplink.clusters[..<index]
       if !cluster.name.isEmpty, earlier.contains(where: { $0.name == cluster.name }) {
-        error(cluster.location, "cluster \"\(cluster.name.string)\" is there twice")
+        error(cluster.location, "cluster \"\(cluster.name)\" is there twice")
       }
       if cluster.isPinned, earlier.contains(where: { $0.isPinned }) { error(cluster.location, "only one cluster can be pinned") }
     }
@@ -91,7 +91,7 @@ extension Options {
 
   private func forwardProblems() -> [ConfigurationProblem] {
     var problems: [ConfigurationProblem] = []
-    func error(_ forward: ForwardDeclaration, _ text: String) { problems.append(ConfigurationProblem(at: forward.location, text)) }
+    func error(_ forward: ForwardDeclaration, _ text: Message) { problems.append(ConfigurationProblem(at: forward.location, text)) }
     guard let first = forwards.first else { return [] }
     if !jetStream.isEnabled { error(first, "forward needs JetStream: add \"jetstream: enabled\"") }
     if uplink == nil, leafnodes.remotes.isEmpty { error(first, "forward needs an uplink (or leafnodes.remotes) to send through") }
@@ -101,13 +101,13 @@ extension Options {
         continue
       }
       if forwards[..<index].contains(where: { $0.stream == forward.stream && $0.filter == forward.filter }) {
-        error(forward, "stream \"\(forward.stream.string)\" is forwarded twice with the same filter")
+        error(forward, "stream \"\(forward.stream)\" is forwarded twice with the same filter")
       }
       let filterHasTail = forward.filter?.withView { SubjectSyntax.hasWildcardTail($0) } ?? true
       if let to = forward.to, to.withView({ SubjectSyntax.hasWildcardTail($0) }) != filterHasTail {
         error(
           forward,
-          "forward from \"\(forward.filter?.string ?? ">")\" to \"\(to.string)\": '>' must end both or neither")
+          "forward from \"\(forward.filter ?? ">")\" to \"\(to)\": '>' must end both or neither")
       }
     }
     return problems

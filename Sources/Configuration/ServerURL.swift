@@ -28,14 +28,14 @@ public struct ServerURL: Equatable, Sendable {
     /// There is a path, a query or a fragment.
     case trailing(ByteString)
 
-    public var text: String {
+    var text: Message {
       switch self {
       case .tooLong: "it is longer than \(ServerURL.bytesMax) bytes"
-      case .scheme(let scheme): "the scheme \"\(scheme.string)\" is none of nats, nats-leaf, tls, ws, wss"
+      case .scheme(let scheme): "the scheme \"\(scheme)\" is none of nats, nats-leaf, tls, ws, wss"
       case .userinfo: "the user or password has a bad %-escape"
       case .host: "the host is missing or malformed"
-      case .port(let port): "the port \"\(port.string)\" is not a number from 1 to 65535"
-      case .trailing(let rest): "\"\(rest.string)\" follows the host and port"
+      case .port(let port): "the port \"\(port)\" is not a number from 1 to 65535"
+      case .trailing: "something follows the host and port (in a password, '/' is %2F, '?' is %3F, '#' is %23)"
       }
     }
   }
@@ -95,7 +95,9 @@ public struct ServerURL: Equatable, Sendable {
   }
 
   /// The URL without what must not be shown; a parsed one parses again.
-  public var text: String {
+  public var text: String { description.text.string }
+
+  var description: Message {
     let name: StaticString
     switch scheme {
     case .nats: name = "nats"
@@ -104,17 +106,17 @@ public struct ServerURL: Equatable, Sendable {
     case .webSocket: name = "ws"
     case .webSocketSecure: name = "wss"
     }
-    return "\(ByteView(name).string)://\(user == nil ? "" : "[REDACTED]@")\(HostPort(host: host, port: port).text)"
+    return "\(name)://\(user == nil ? "" : "[REDACTED]@")\(HostPort(host: host, port: port).text)"
   }
 
   /// `text` for a message, with the user and password hidden whether or not it is a URL.
-  static func redacted(_ text: ByteString) -> String {
-    guard let at = text.bytes.lastIndex(of: ASCII.at) else { return text.string }
+  static func redacted(_ text: ByteString) -> Message {
+    guard let at = text.bytes.lastIndex(of: ASCII.at) else { return Message(text) }
     let start = text.withView { schemeEnd($0) }.map { $0 + 3 } ?? 0
     guard start <= at else { return "[REDACTED]" }
     let head = ByteString([UInt8](text.bytes[..<start]))
     let tail = ByteString([UInt8](text.bytes[at...]))
-    return "\(head.string)[REDACTED]\(tail.string)"
+    return "\(head)[REDACTED]\(tail)"
   }
 
   /// The index of `://`.

@@ -9,7 +9,7 @@ extension StreamDeclaration {
     return [
       Option("name", kind: .string { $0.name = $1 }, doc: "The stream's name: no blanks, none of `. * > / \\`."),
       Option("description", kind: .string { $0.description = $1 }, doc: "A text for people."),
-      .subjects("subjects", standard: "the name", doc: "What the stream stores.") { $0.subjects = $1 },
+      Option("subjects", kind: .subjects { $0.subjects = $1 }, standard: "the name", doc: "What the stream stores."),
       Option(
         "retention", kind: .choice(["limits", "interest", "workqueue"]) { $0.retention = [.limits, .interest, .workqueue][$1] },
         standard: "limits", doc: "Why messages are kept."),
@@ -35,7 +35,7 @@ extension StreamDeclaration {
         "duplicate_window", kind: .duration(age) { $0.duplicateWindow_ns = $1 }, standard: "\"2m\"",
         doc: "How long a `Nats-Msg-Id` is remembered."),
       Option("num_replicas", "replicas", kind: .integer(1...1) { $0.numReplicas = $1 }, standard: "1", doc: "Copies: always 1 here."),
-      Option("first_seq", kind: .integer(.notNegative) { $0.firstSeq = $1 }, standard: "0", doc: "The sequence of the first message."),
+      Option("first_seq", kind: .integer(0...Int64.max) { $0.firstSeq = $1 }, standard: "0", doc: "The sequence of the first message."),
       Option("no_ack", kind: .boolean { $0.noAck = $1 }, standard: "false", doc: "Publishers get no acknowledgement."),
       Option(
         "discard_new_per_subject", kind: .boolean { $0.discardNewPerSubject = $1 }, standard: "false",
@@ -45,9 +45,14 @@ extension StreamDeclaration {
       Option("deny_delete", kind: .boolean { $0.denyDelete = $1 }, standard: "false", doc: "Refuses to delete messages by the API."),
       Option("deny_purge", kind: .boolean { $0.denyPurge = $1 }, standard: "false", doc: "Refuses to purge by the API."),
     ]
-      + Option.unsupported(
-        "placement", "mirror", "sources", "subject_transform", "republish", "mirror_direct", "sealed", "consumer_limits", "allow_msg_ttl",
-        "subject_delete_marker_ttl", "allow_msg_counter", "allow_atomic", "allow_msg_schedules", "persist_mode", "allow_batched", "metadata"
-      )
+  }
+
+  static var refused: RefusedOptions {
+    RefusedOptions(
+      unsupported: """
+        placement mirror sources subject_transform republish mirror_direct sealed consumer_limits allow_msg_ttl \
+        subject_delete_marker_ttl allow_msg_counter allow_atomic allow_msg_schedules persist_mode allow_batched \
+        metadata
+        """)
   }
 }

@@ -9,14 +9,15 @@ extension UplinkOptions {
         "clusters",
         kind: .custom(type: "array of maps") { decoder, uplink, entry in
           uplink.clusters = []
-          for (map, location) in decoder.maps(entry.value, field: entry.key.string) ?? [] {
+          for (map, location) in decoder.maps(entry.value, field: entry.key) ?? [] {
             var cluster = UplinkCluster()
             cluster.location = location
             decoder.decode(map, by: UplinkCluster.table, into: &cluster)
             uplink.clusters.append(cluster)
           }
         }, doc: "The backbone clusters."),
-      .credentials { $0.credentials = $1 },
+      Option(
+        "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
       Option(
         "metered", kind: .boolean { $0.isMetered = $1 }, standard: "false",
         doc: "Says that bytes on the link cost money: probing is rarer, fewer attempts run at once."),
@@ -26,12 +27,12 @@ extension UplinkOptions {
       Option(
         "probe_interval", kind: .duration(1_000_000_000...day_ns) { $0.probeInterval_ns = $1 }, standard: "\"30m\"; metered 1h",
         doc: "The time between rounds of measuring."),
-      .compression { $0.compression = $1 },
+      Option(
+        "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
+        doc: "How the link is compressed; `s2_auto` chooses by its latency."),
       Option(
         "account",
-        kind: .custom(type: "string") { decoder, uplink, entry in
-          if let name = decoder.account(entry) { uplink.account = name }
-        }, standard: "$G", doc: "The local account of the link. This version has only `$G`."),
+        kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
     ]
   }
 }
@@ -47,7 +48,7 @@ extension UplinkCluster {
         "tier", kind: .integer(0...100) { $0.tier = Int($1) }, standard: "0",
         doc: "A cluster of a lower tier is preferred whatever its latency."),
       Option(
-        "weight", kind: .number(0.01...100) { $0.weight = $1 }, standard: "1",
+        "weight", kind: .number(0.01...100, "0.01 and 100") { $0.weight = $1 }, standard: "1",
         doc: "Multiplies the measured latency: 2 makes the cluster seem twice as far."),
       Option(
         "pin", kind: .boolean { $0.isPinned = $1 }, standard: "false",
@@ -81,9 +82,9 @@ extension ForwardDeclaration {
 
 extension OptionDecoder {
   mutating func subject(_ entry: ConfigurationEntry) -> ByteString? {
-    guard let subject = string(entry.value, field: entry.key.string) else { return nil }
+    guard let subject = string(entry.value, field: entry.key) else { return nil }
     guard subject.withView({ SubjectSyntax.isValid($0) }) else {
-      error(at: entry.value.location, "invalid subject \"\(subject.string)\"")
+      error(at: entry.value.location, "invalid subject \"\(subject)\"")
       return nil
     }
     return subject

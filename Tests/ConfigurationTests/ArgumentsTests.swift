@@ -118,15 +118,17 @@ import Testing
   func unique() {
     let flags = Flag.table.flatMap { $0.names.map { ByteString($0.description) } } + Flag.unsupported.map { ByteString($0.description) }
     #expect(Set(flags).count == flags.count)
-    func check<Target>(_ table: [Option<Target>]) {
-      let names = table.flatMap { [$0.name] + $0.aliases }.map { ByteString($0.description) }
+    func check<Target>(_ table: [Option<Target>], _ refused: RefusedOptions = RefusedOptions()) {
+      let names =
+        table.flatMap { [$0.name] + $0.aliases }.map { ByteString($0.description) }
+        + (RefusedOptions.names(refused.unsupported) + RefusedOptions.names(refused.absent)).map { ByteString($0) }
       #expect(Set(names).count == names.count)
     }
-    check(Options.table)
-    check(JetStreamOptions.table)
-    check(LeafnodeOptions.table)
-    check(LeafRemote.table)
-    check(StreamDeclaration.table)
+    check(Options.table, Options.refused)
+    check(JetStreamOptions.table, JetStreamOptions.refused)
+    check(LeafnodeOptions.table, LeafnodeOptions.refused)
+    check(LeafRemote.table, LeafRemote.refused)
+    check(StreamDeclaration.table, StreamDeclaration.refused)
     check(UplinkOptions.table)
     check(UplinkCluster.table)
     check(ForwardDeclaration.table)

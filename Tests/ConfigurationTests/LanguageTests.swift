@@ -95,7 +95,7 @@ func describe(_ value: ConfigurationValue) -> String {
       ("b: 1\na: \"x", "t.conf:2:4: Unexpected EOF. The string that begins here has no end."),
       ("a: (\nx )\n", "t.conf:1:4: Unexpected EOF processing block. It ends with a ')' alone on its line."),
       ("a: (x)", "t.conf:1:4: Unexpected EOF processing block. It ends with a ')' alone on its line."),
-      ("a: x\u{1}", "t.conf:1:5: Unexpected control character '\\x1' in a value"),
+      ("a: x\u{1}", "t.conf:1:5: Unexpected control character '\\x01' in a value"),
     ])
   func strings(text: String, tree: String) { #expect(problem(text) == tree) }
 

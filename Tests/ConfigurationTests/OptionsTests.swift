@@ -287,7 +287,7 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       ("{url: a, account: A}", "40: not supported by this version of petiole: another account than \"$G\""),
       ("{url: \"tls://a\"}", "28: not supported by this version of petiole: tls:// in \"tls://a:7422\""),
       ("{url: \"wss://a\"}", "28: not supported by this version of petiole: a websocket in \"wss://a:7422\""),
-      ("{url: a, credentials: x}", "31: not supported by this version of petiole: credentials"),
+      ("{url: a, credentials: x}", "44: not supported by this version of petiole: credentials"),
       ("{url: a, hub: true}", "31: not supported by this version of petiole: hub"),
       ("{url: a, deny_imports: \"a..b\"}", "45: invalid subject \"a..b\""),
     ])
@@ -374,7 +374,7 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
     let (read, messages) = load(Self.design)
     #expect(
       messages == [
-        "t.conf:4:3: not supported by this version of petiole: credentials",
+        "t.conf:4:16: not supported by this version of petiole: credentials",
         "t.conf:6:29: not supported by this version of petiole: tls:// in \"tls://a.eu.example:7422\"",
         "t.conf:6:56: not supported by this version of petiole: tls:// in \"tls://b.eu.example:7422\"",
         "t.conf:7:29: not supported by this version of petiole: tls:// in \"tls://us.example:7422\"",
@@ -423,7 +423,7 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       ("uplink {clusters: [{name: a}]}", "20: cluster \"a\" needs urls"),
       ("uplink {clusters: [{name: a, url: a}, {name: a, url: b}]}", "39: cluster \"a\" is there twice"),
       ("uplink {clusters: [{name: a, url: a, pin: on}, {name: b, url: b, pin: on}]}", "48: only one cluster can be pinned"),
-      ("uplink {clusters: [{name: a, url: a, weight: 0}]}", "46: weight must be between 0.01 and 100.0"),
+      ("uplink {clusters: [{name: a, url: a, weight: 0}]}", "46: weight must be between 0.01 and 100"),
       ("uplink {clusters: [{name: a, url: a, tier: -1}]}", "44: tier must be between 0 and 100, not -1"),
       ("uplink {clusters: [{name: a, url: a}], probe_interval: 1ms}", "56: probe_interval must be between 1s and 24h0m0s, not 1ms"),
       ("forward: [{stream: A}]", "11: forward needs an uplink (or leafnodes.remotes) to send through"),

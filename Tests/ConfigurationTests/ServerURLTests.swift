@@ -50,8 +50,8 @@ import Testing
   func text() throws {
     #expect(try parse("nats://u:p@[::1]").get().text == "nats://[REDACTED]@[::1]:7422")
     #expect(try parse("tls://h").get().text == "tls://h:7422")
-    #expect(ServerURL.redacted("nats://u:p@h:x") == "nats://[REDACTED]@h:x")
-    #expect(ServerURL.redacted("u:p@h") == "[REDACTED]@h")
-    #expect(ServerURL.redacted("a@b://c") == "[REDACTED]")
+    #expect(ServerURL.redacted("nats://u:p@h:x").text == "nats://[REDACTED]@h:x")
+    #expect(ServerURL.redacted("u:p@h").text == "[REDACTED]@h")
+    #expect(ServerURL.redacted("a@b://c").text == "[REDACTED]")
   }
 }

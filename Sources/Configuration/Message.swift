@@ -1,0 +1,29 @@
+// The words of problems. Written like string interpolation, but collected as bytes by calls that are never inlined: hundreds
+// of messages through String's own interpolation are a quarter of a megabyte of code.
+import Bytes
+
+/// A text for a person that is made of literals, bytes and numbers.
+public struct Message: ExpressibleByStringInterpolation, Sendable {
+  public struct StringInterpolation: StringInterpolationProtocol {
+    var bytes: [UInt8] = []
+
+    @inline(never) public init(literalCapacity: Int, interpolationCount: Int) {
+      bytes.reserveCapacity(literalCapacity + interpolationCount * 16)
+    }
+
+    @inline(never) public mutating func appendLiteral(_ literal: StaticString) { bytes.append(literal: literal) }
+    @inline(never) public mutating func appendInterpolation(_ text: ByteString) { bytes.append(text) }
+    @inline(never) public mutating func appendInterpolation(_ text: StaticString) { bytes.append(literal: text) }
+    @inline(never) public mutating func appendInterpolation(_ text: ByteView) { bytes.append(text) }
+    @inline(never) public mutating func appendInterpolation(_ text: String) { bytes.append(contentsOf: text.utf8) }
+    @inline(never) public mutating func appendInterpolation(_ message: Message) { bytes.append(message.text) }
+    @inline(never) public mutating func appendInterpolation(_ number: Int64) { bytes.append(decimal: number) }
+    @inline(never) public mutating func appendInterpolation(_ number: Int) { bytes.append(decimal: number) }
+  }
+
+  public let text: ByteString
+
+  @inline(never) public init(stringLiteral literal: StaticString) { text = ByteString(ByteView(literal)) }
+  @inline(never) public init(stringInterpolation: StringInterpolation) { text = ByteString(stringInterpolation.bytes) }
+  init(_ text: ByteString) { self.text = text }
+}
