@@ -7,7 +7,9 @@ extension LogStore {
   @inline(__always) func admit(_ size: Int) throws(StoreError) {
     guard isOpen, !isClosing, !isFailed else { throw .failed }
     guard pendingBytes + size <= options.pendingBytesMax else { throw .busy }
-    if bytesOnDisk + size > options.storeBytesMax - options.reserveBytes {
+    if bytesOnDisk + size > options.storeBytesMax - options.reserveBytes,
+      bytesOnDisk + size - releasableBytes > options.storeBytesMax - options.reserveBytes
+    {
       wantSpace()
       throw .full
     }
@@ -56,7 +58,7 @@ extension LogStore {
 
   /// A batch whose last chunk has room for `padded` bytes.
   private func prepare(_ padded: Int) throws(StoreError) -> Batch {
-    guard !isFailed else { throw .failed }
+    guard !isFailed || isResuming else { throw .failed }
     if active == nil {
       try beginSegment()
     } else if holdTogether {

@@ -59,6 +59,11 @@ extension LogStore {
   /// Closes the collecting batch with a commit frame.
   func closeBatch() {
     guard let batch = collecting else { return }
+    // Its end stands for everything that happened before, so first sequences must be in it.
+    let held = holdTogether
+    holdTogether = true
+    logMovedFirst()
+    holdTogether = held
     let size = batch.end - batch.start
     if batch.chunks[batch.chunks.count - 1].used + Record.commitBytes > batch.chunks[batch.chunks.count - 1].capacity {
       batch.chunks.append(pool.take(Record.commitBytes, offset: batch.end))
@@ -94,16 +99,14 @@ extension LogStore {
   func startCommit() {
     guard isOpen, inFlight == nil, !isFailed else { return }
     if waiting.isEmpty {
-      logMovedFirst()
       isDirty = false
-      if waiting.isEmpty {
-        if collecting == nil {
-          // Everything up to here was a change that needs no record any more.
-          if durablePosition < appendedPosition, movedFirst.isEmpty, owedFrom == nil { madeDurable(appendedPosition) }
-          return
-        }
-        closeBatch()
+      if collecting == nil { logMovedFirst() }
+      if collecting == nil {
+        // Everything up to here was a change that needs no record any more.
+        if durablePosition < appendedPosition, movedFirst.isEmpty, owedFrom == nil { madeDurable(appendedPosition) }
+        return
       }
+      closeBatch()
     }
     let batch = waiting.removeFirst()
     inFlight = batch

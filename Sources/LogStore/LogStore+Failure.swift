@@ -21,6 +21,8 @@ extension LogStore {
   /// Says that nothing can be made durable, and tries to go on in a new segment.
   func failed(_ error: DiskError) {
     let text = "\(error.operation) of \(error.path) failed (\(LogStore.describe(error.kind)))"
+    // An attempt to go on failed: it waits longer before the next one.
+    if isResuming { return }
     let isFirst = !isFailed
     host.log.error("Store \(directory): \(text); nothing is acknowledged until a new segment could be written")
     setState(.failed(text))
@@ -45,6 +47,8 @@ extension LogStore {
     }
   }
 
+  private static var wentOn: StoreState { .degraded("the disk failed; the store went on in a new segment") }
+
   private func retryLater() {
     guard isOpen, !retryTimer.isScheduled else { return }
     host.after(retryDelay_ns, retryTimer) { [self] in resume() }
@@ -65,18 +69,18 @@ extension LogStore {
       failedFrom = .max
     }
     for batch in old { batch.isClosed = false }
-    let previous = state
-    setState(.degraded("the disk failed before"))
+    isResuming = true
+    defer { isResuming = false }
     do throws(StoreError) {
       active = nil
       try beginSegment()
     } catch {
       active = nil
       collecting = nil
-      setState(previous)
       retryLater()
       return
     }
+    setState(Self.wentOn)
     holdTogether = true
     defer { holdTogether = false }
     var moved = 0
@@ -89,7 +93,6 @@ extension LogStore {
     for batch in old { pool.give(batch.chunks) }
     forgetUnwritten(from: failedFrom)
     host.log.error("Store \(directory): goes on in a new segment with \(moved) bytes that were not acknowledged; check the disk")
-    setState(.degraded("the disk failed; the store went on in a new segment"))
     commitSoon()
   }
 
@@ -111,7 +114,10 @@ extension LogStore {
             // Of a message that is not written again the removal need not be written either.
             guard UInt64(bitPattern: record.timestamp_ns) < failedFrom else { continue }
             if streams[record.stream] != nil { try appendRemoval(record) }
-          case RecordKind.drop: _ = try appendCopy(record)
+          case RecordKind.drop:
+            let here = segments[segments.count - 1].base + UInt64(segments[segments.count - 1].size)
+            drops[record.stream] = here
+            _ = try appendPlain(kind: RecordKind.drop, stream: record.stream, sequence: here, timestamp_ns: 0)
           default: break  // metadata and first sequences are in the new segment's checkpoint
           }
         } catch {

@@ -33,13 +33,13 @@ extension LogStore {
     stream.isDropped = true
     streams[id] = nil
     movedFirst.removeAll { $0 === stream }
-    appendedPosition += 1
+    let here = segments.last.map { $0.base + UInt64($0.size) } ?? 0
+    drops[id] = here
     do throws(StoreError) {
-      let here = segments.last.map { $0.base + UInt64($0.size) } ?? 0
-      drops[id] = here
-      let position = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0)
-      drops[id] = max(here, position)
+      _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0)
+      appendedPosition += 1
     } catch {
+      appendedPosition += 1
       checkpointIsOwed()
     }
     commitSoon()
@@ -49,8 +49,14 @@ extension LogStore {
 
   private func changedMetadata(_ log: () throws(StoreError) -> Void) {
     precondition(isOpen, "the store is not open")
-    appendedPosition += 1
-    do throws(StoreError) { try log() } catch { checkpointIsOwed() }
+    // The position comes after the record: a batch that is closed to make room must not count it in.
+    do throws(StoreError) {
+      try log()
+      appendedPosition += 1
+    } catch {
+      appendedPosition += 1
+      checkpointIsOwed()
+    }
     commitSoon()
   }
 }

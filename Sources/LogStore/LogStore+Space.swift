@@ -23,12 +23,13 @@ extension LogStore {
 
   /// Logs that an interior message was removed; `target` is a position in its segment.
   func logRemoval(_ stream: StreamLog, _ sequence: UInt64, target: UInt64) {
-    appendedPosition += 1
     do throws(StoreError) {
       let position = try appendPlain(
         kind: RecordKind.remove, stream: stream.id, sequence: sequence, timestamp_ns: Int64(bitPattern: target))
       noteRemoval(at: position, target: target)
+      appendedPosition += 1
     } catch {
+      appendedPosition += 1
       owedRemovals.append((stream.id, sequence, target))
       checkpointIsOwed()
     }
@@ -93,9 +94,13 @@ extension LogStore {
   func releaseSegments() {
     guard isOpen, !isFailed, let active, active.durableSize > 0, inFlight?.segment.base ?? .max >= active.base else { return }
     for segment in segments where segment !== active && segment.isEmpty {
-      guard segment.base < active.base, segment.releasePosition <= durablePosition, compaction?.segment !== segment else { continue }
+      guard segment.base < active.base, min(segment.releasePosition, appendedPosition) <= durablePosition,
+        compaction?.segment !== segment
+      else { continue }
       release(segment)
     }
+    // Removals of messages in these files keep other segments until the names are surely gone: worth a wait only for space.
+    if !unsyncedRemovals.isEmpty, isSpaceNear, (try? host.disk.syncDirectory(directory)) != nil { directorySynced() }
   }
 
   private func release(_ segment: Segment) {
@@ -122,15 +127,27 @@ extension LogStore {
     queueRelease()
   }
 
+  /// Bytes of dead segments whose files go as soon as the removals that killed them are durable.
+  var releasableBytes: Int {
+    segments.reduce(0) { $0 + ($1.isEmpty && $1 !== active ? $1.size : 0) }
+  }
+
   // MARK: Compaction
 
   /// A new segment began: if the limit comes near, look for one that is mostly dead.
   func considerSpace() {
-    if bytesOnDisk + options.segmentBytes > options.storeBytesMax - options.reserveBytes { wantSpace() }
+    if isSpaceNear { wantSpace() }
+  }
+
+  /// Two segments, or an eighth of the store, are left before messages are refused.
+  private var isSpaceNear: Bool {
+    let limit = options.storeBytesMax - options.reserveBytes
+    return isSpaceLow || bytesOnDisk + max(2 * options.segmentBytes, limit / 8) > limit
   }
 
   /// Space is needed: starts to copy the deadest segment forward.
   func wantSpace() {
+    if isDirty { commitSoon() }
     guard compaction == nil, isOpen, !isFailed, !isClosing else { return }
     guard let segment = compactionCandidate() else { return }
     compaction = Compaction(segment, streams: streamIDs)
@@ -138,15 +155,18 @@ extension LogStore {
   }
 
   /// The segment with the least to copy. Below a quarter always; while messages are refused for lack of space, anything that gives
-  /// back more than a quarter.
+  /// back half of itself.
   private func compactionCandidate() -> Segment? {
     let isFull = bytesOnDisk + options.segmentBytes / 4 > options.storeBytesMax - options.reserveBytes || isSpaceLow
     var best: Segment?
+    var bestPercent = 100
     for segment in segments where segment !== active && segment.durableSize > 0 && !segment.isEmpty && !segment.isStuck {
       guard segment.base < active?.base ?? 0, segment.durableSize == segment.size || segment.isSealed else { continue }
-      let kept = segment.keptBytes
-      guard kept < segment.size / 4 || (isFull && kept < segment.size / 4 * 3) else { continue }
-      if kept * (best?.size ?? 1) < (best?.keptBytes ?? .max / (segment.size + 1)) * segment.size { best = segment }
+      // In what it holds beside its checkpoint, which every segment has.
+      let percent = segment.keptBytes * 100 / max(1, segment.size - segment.checkpointEnd)
+      guard percent < (isFull ? 50 : 25), percent < bestPercent else { continue }
+      best = segment
+      bestPercent = percent
     }
     return best
   }

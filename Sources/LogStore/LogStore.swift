@@ -49,6 +49,8 @@ public final class LogStore {
   var stalled: [Batch] = []
   /// The first change that is only in memory until the next checkpoint, and removals that belong to it.
   var owedFrom: UInt64?
+  /// An attempt to go on after a failure is being made.
+  var isResuming = false
   var owedRemovals: [(stream: UInt32, sequence: UInt64, target: UInt64)] = []
   /// Records now being appended belong into one batch of one segment.
   var holdTogether = false

@@ -15,7 +15,7 @@ final class Recovery {
   var files: [File] = []
   var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   var sealed: [UInt64: UInt64] = [:]
-  /// Where the checkpoint begins that the state was taken from: older marks and metadata are out of date.
+  /// Where the checkpoint ends that the state was taken from: older marks and metadata are out of date.
   var checkpointPosition: UInt64 = 0
   /// First and last sequences as of that checkpoint.
   var lastKnown: [UInt32: UInt64] = [:]
@@ -44,9 +44,13 @@ final class Recovery {
       let result = scan.run()
       segment.durableSize = result.end
       segment.isSealed = !isLast && end < segment.size
-      if isLast, result.end < segment.size { try cut(segment, result.end) }
+      if isLast, result.end < segment.size || result.end <= SegmentHeader.recordsOffset { try cut(segment, result.end) }
     }
-    if let last = store.segments.last, !last.isSealed { store.active = last }
+    if let last = store.segments.last, !last.isSealed, last.size % 8 == 0,
+      files.contains(where: { $0.segment === last && $0.header != nil })
+    {
+      store.active = last
+    }
     store.bytesOnDisk = store.segments.reduce(store.unreadableBytes) { $0 + $1.size }
     if store.salt == 0 { store.salt = UInt32(truncatingIfNeeded: store.host.entropy.next()) | 1 }
     for stream in store.streams.values { finish(stream) }
@@ -85,9 +89,10 @@ final class Recovery {
       }
       if store.salt == 0, let header = entry.header, header.base == entry.base { store.salt = header.salt }
     }
+    let lastUsed = found.lastIndex { $0.size > 0 }
     for (at, entry) in found.enumerated() {
       let path = store.path(Segment.name(entry.base))
-      if entry.size == 0 || (entry.isBlank && at == found.count - 1) {
+      if entry.size == 0 || (entry.isBlank && at == lastUsed) {
         // Created, but its first batch never became durable.
         do { try disk.remove(path) } catch { throw .disk(error) }
         report.tornBytes += entry.size
@@ -99,6 +104,16 @@ final class Recovery {
         continue
       }
       let segment = Segment(base: entry.base, path: path, size: entry.size)
+      if entry.header == nil {
+        // Both copies of the header are damaged: the rest counts if it is ours.
+        try load(File(segment: segment, header: nil, bytes: entry.size))
+        store.closeFile(segment)
+        var scan = SegmentScan(self, segment, header: nil, end: entry.size, isLast: false)
+        guard scan.hasRecords() else {
+          unreadable(entry.base, entry.size)
+          continue
+        }
+      }
       files.append(File(segment: segment, header: entry.header, bytes: entry.size))
       store.segments.append(segment)
     }
@@ -203,7 +218,7 @@ final class Recovery {
       while let other = record(next), other.kind != RecordKind.commit { next += other.paddedLength }
       guard record(next) != nil else { return false }
     }
-    checkpointPosition = segment.base
+    checkpointPosition = segment.base + UInt64(offset)
     var at = start
     while at < offset, let next = record(at) {
       applyState(next)
@@ -249,8 +264,9 @@ final class Recovery {
       if last <= StreamLog.sequenceMax { lastKnown[stream.id] = max(lastKnown[stream.id] ?? 0, last) }
     case RecordKind.metadata, RecordKind.metadataRemoved: if position > checkpointPosition { applyMetadata(record) }
     case RecordKind.drop:
-      guard position > checkpointPosition else { return }
-      store.drops[record.stream] = position
+      // The mark of a later checkpoint says nothing new, unless the drop itself was damaged.
+      guard position > checkpointPosition, record.sequence > store.drops[record.stream] ?? 0 else { return }
+      store.drops[record.stream] = record.sequence
       lastKnown[record.stream] = nil
       damageSeen[record.stream] = nil
       if let stream = store.streams[record.stream] {
@@ -259,6 +275,7 @@ final class Recovery {
       }
       recent = nil
     case RecordKind.streamState, RecordKind.sealed: if position > checkpointPosition { applyState(record) }
+    case RecordKind.checkpointEnd: segment.checkpointEnd = Int(position - segment.base) + record.paddedLength
     default: break  // commit frames, checkpoint brackets, and kinds that only a newer minor version knows
     }
   }

@@ -182,6 +182,12 @@ struct SegmentScan {
     return false
   }
 
+  /// Whether the segment holds any record at all.
+  mutating func hasRecords() -> Bool {
+    let start = SegmentHeader.recordsOffset
+    return start < end && (record(start) != nil || search(after: start) < end)
+  }
+
   /// The next offset at which a record begins, or the end.
   private mutating func search(after offset: Int) -> Int {
     var next = offset + 8

@@ -129,6 +129,8 @@ extension StreamLog {
     let segment = store.segment(at: anchor.position)
     segment.liveMessages -= messages
     segment.liveBytes -= size
+    // The file must not go before the removal is durable: half of a purge would be seen after a power cut.
+    segment.releasePosition = store.appendedPosition + 1
     count -= messages
     bytes -= size
   }

@@ -173,7 +173,7 @@ public final class StreamLog {
       var right: Anchor?
       if liveAfter {
         let countAfter = liveCount(sequence + 1, end == .max ? lastSequence : end - 1)
-        let share = old.count == 0 ? 0 : old.bytes * countAfter / Int(old.count)
+        let share = bytes(of: old, after: sequence, before: end, count: countAfter)
         right = Anchor(sequence: sequence + 1, position: old.position, bytes: share, count: UInt32(countAfter))
         index[at].count -= min(index[at].count, UInt32(countAfter))
         index[at].bytes -= share
@@ -188,6 +188,22 @@ public final class StreamLog {
       if let right { index.insert(right, at: next + 1) }
     }
     movedLast = sequence
+  }
+
+  /// The bytes of the live messages behind `anchor` between two sequences; of damaged ones the average.
+  private func bytes(of anchor: Anchor, after: UInt64, before: UInt64, count: Int) -> Int {
+    let buffer = store.takeReadBuffer()
+    defer { store.giveReadBuffer(buffer) }
+    var size = 0
+    var seen = 0
+    var cursor = Cursor(anchor, store)
+    while seen < count, let record = try? cursor.next(id, store, buffer, window: ReadBuffer.pointBytes) {
+      guard record.sequence > after, record.sequence < before, contains(record.sequence) else { continue }
+      size += record.messageBytes
+      seen += 1
+    }
+    if seen < count, anchor.count > 0 { size += anchor.bytes / Int(anchor.count) * (count - seen) }
+    return min(size, anchor.bytes)
   }
 
   /// Where the anchor of a live message points, when the record at `position` can be that message's.

@@ -1,0 +1,266 @@
+// Disks that fail, fill up, lie or were tampered with.
+import Bytes
+import Platform
+import Testing
+
+@testable import LogStore
+
+@Suite struct FaultTests {
+  @Test("after a failed sync nothing is acknowledged until it was written again, to another file", arguments: [0, 1, 3, 7])
+  func survivesFailedCommit(at commit: Int) throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    bench.disk.failingCommits = [commit: .inputOutput]
+    let stream = bench.store.stream(1)
+    let other = bench.store.stream(2)
+    var states: [StoreState] = []
+    bench.store.onStateChange = { states.append(bench.store.state) }
+    for sequence in UInt64(1)...200 {
+      do throws(StoreError) { try stream.put(sequence) } catch {
+        #expect(error == .failed)
+        bench.settle()
+        try stream.put(sequence)
+      }
+      if sequence % 2 == 0 { _ = try? other.put(sequence, size: 90) }
+      if sequence % 5 == 0, sequence > 5 { stream.remove(sequence - 3) }
+      if sequence % 7 == 0 { bench.store.setMetadata("m", [UInt8(sequence)]) }
+      if sequence % 6 == 0 { bench.turn() }
+      #expect(try stream.scanned() == stream.live)
+    }
+    bench.rest()
+    #expect(states.count == 2)
+    guard case .degraded = bench.store.state else {
+      Issue.record("an operator should hear of it: \(bench.store.state)")
+      return
+    }
+    #expect(bench.logged.contains { $0.contains("input/output error") })
+    #expect(bench.store.durablePosition == bench.store.appendedPosition && bench.store.pendingBytes == 0)
+    let before = try Contents(of: bench.store)
+    #expect(before.metadata["m"] == [196])
+    bench.store.close {}
+    bench.rest()
+    let again = Bench(bench.disk, seed: 4)
+    let report = try again.store.open()
+    #expect(report.damagedRegions == 0 && report.lost.isEmpty)
+    #expect(try Contents(of: again.store) == before)
+  }
+
+  @Test("while no file can be written, the store waits, refuses messages and keeps what it was told") func waitsForDisk() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    for sequence in UInt64(1)...20 { try stream.put(sequence) }
+    bench.settle()
+    bench.disk.failingCommits = [1: .inputOutput]
+    bench.disk.failCreate = .inputOutput
+    let position = try stream.put(21)
+    bench.settle()
+    guard case .failed = bench.store.state else {
+      Issue.record("the store should have failed: \(bench.store.state)")
+      return
+    }
+    #expect(bench.store.durablePosition < position)
+    #expect(throws: StoreError.failed) { try stream.put(22) }
+    #expect(try stream.read(21) { $0.sequence } == 21)
+    bench.store.setMetadata("m", [5])
+    stream.remove(3)
+    stream.removeThrough(1)
+    let wanted = bench.store.appendedPosition
+    var done = false
+    bench.store.whenDurable(wanted) { done = true }
+    bench.rest(60_000_000_000)
+    #expect(!done)
+    bench.disk.failCreate = nil
+    bench.rest(60_000_000_000)
+    #expect(done)
+    try stream.put(22)
+    bench.rest()
+    let before = try Contents(of: bench.store)
+    #expect(before.streams[1]?.live == [2] + Array(4...22))
+    bench.store.close {}
+    bench.rest()
+    let again = Bench(bench.disk, seed: 4)
+    _ = try again.store.open()
+    #expect(try Contents(of: again.store) == before)
+  }
+
+  @Test("a full file system refuses messages and takes removals, metadata and, later, messages") func fullDisk() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    bench.disk.space = 40 << 10
+    var sequence: UInt64 = 0
+    var refused: StoreError?
+    while refused == nil, sequence < 1000 {
+      do throws(StoreError) { try stream.put(sequence + 1) } catch { refused = error }
+      if refused == nil { sequence += 1 }
+      bench.turn()
+      if sequence == 100 { bench.disk.space = 10 << 10 }
+    }
+    #expect(refused == .full && sequence >= 100)
+    stream.remove(50)
+    bench.store.setMetadata("m", [1])
+    bench.rest()
+    #expect(bench.store.durablePosition == bench.store.appendedPosition)
+    bench.disk.space = 1 << 20
+    try stream.put(sequence + 1)
+    bench.rest()
+    #expect(stream.count == Int(sequence))
+  }
+
+  @Test("a commit that finds no space is written again when there is some") func noSpaceInCommit() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    try stream.put(1)
+    bench.settle()
+    bench.disk.failingCommits = [1: .noSpace]
+    bench.disk.failCreate = .noSpace
+    let position = try stream.put(2)
+    bench.rest(5_000_000_000)
+    #expect(bench.store.durablePosition < position)
+    bench.disk.failCreate = nil
+    bench.rest(60_000_000_000)
+    #expect(bench.store.durablePosition == position)
+    #expect(try stream.scanned() == [1, 2])
+  }
+
+  @Test("a directory that cannot be written says so") func readOnly() throws {
+    let bench = Bench()
+    bench.disk.isReadOnly = true
+    #expect(throws: StoreError.readOnly(path: "store")) { try bench.store.open() }
+  }
+
+  @Test("a segment of a newer format stops the start and is left alone") func newerFormat() throws {
+    let bench = try filled()
+    let node = try #require(bench.disk.names.min { $0.key < $1.key })
+    bench.disk.nodes[node.value].data.withUnsafeMutableBytes { block in
+      var header = SegmentHeader(UnsafeRawBufferPointer(block))!
+      header.version = 2
+      header.write(block.baseAddress!)
+      header.write(block.baseAddress! + SegmentHeader.copyOffset)
+    }
+    let before = bench.disk.names
+    let again = Bench(bench.disk)
+    #expect(throws: StoreError.incompatible(path: node.key, version: 2)) { try again.store.open() }
+    #expect(bench.disk.names == before)
+  }
+
+  /// A closed store of three streams in several segments.
+  func filled() throws -> Bench {
+    let bench = Bench()
+    _ = try bench.store.open()
+    for sequence in UInt64(1)...120 {
+      for id in UInt32(1)...3 { try bench.store.stream(id).put(sequence, size: 20 + Int(sequence % 50)) }
+      if sequence % 10 == 0 {
+        bench.store.stream(2).remove(sequence - 4)
+        bench.store.setMetadata("m", [UInt8(sequence)])
+      }
+      if sequence % 4 == 0 { bench.settle() }
+    }
+    bench.store.close {}
+    bench.rest()
+    return bench
+  }
+
+  func copy(_ disk: MemoryDisk) -> MemoryDisk {
+    let copy = MemoryDisk()
+    copy.names = disk.names
+    copy.nodes = disk.nodes.map { MemoryDisk.Node($0.data) }
+    return copy
+  }
+
+  @Test("a flipped bit loses at most the message it hit, and files stay as they are") func bitFlips() throws {
+    let original = try filled()
+    var random = Seeded(77)
+    for round in 0..<400 {
+      let disk = copy(original.disk)
+      let name = disk.names.keys.sorted().randomElement(using: &random)!
+      let node = disk.nodes[disk.names[name]!]
+      let at = Int.random(in: 0..<node.data.count, using: &random)
+      node.data[at] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+      let size = node.data.count
+      let bench = Bench(disk, seed: 5)
+      let report = try bench.store.open()
+      #expect(report.damagedRegions <= 1 && report.tornBytes == 0 && report.unreadableFiles.isEmpty, "\(round) \(name) \(at): \(report)")
+      var missing = 0
+      for id in UInt32(1)...3 {
+        let stream = bench.store.stream(id)
+        let expected = (UInt64(1)...120).count { id != 2 || $0 % 10 != 6 }
+        // A lost removal brings its message back.
+        missing += abs(expected - stream.count)
+        #expect(try stream.scanned() == stream.live)
+      }
+      #expect(missing <= 1, "\(round) \(name) \(at): \(missing) missing")
+      #expect(node.data.count == size)
+    }
+  }
+
+  @Test("a message that is damaged while the store runs is reported when read, left out of scans, and can be removed")
+  func damagedWhileRunning() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    for sequence in UInt64(1)...20 { try stream.put(sequence) }
+    bench.settle()
+    let wanted = StreamLog.payload(10, 40)
+    let node = bench.disk.nodes[0]
+    let at = try #require((0..<node.data.count - 40).first { Array(node.data[$0..<$0 + 40]) == wanted })
+    node.data[at + 5] ^= 0x40
+    #expect(throws: StoreError.damaged(sequence: 10)) { try stream.read(10) { _ in } }
+    #expect(try stream.scanned() == (1...20).filter { $0 != 10 })
+    #expect(stream.remove(10))
+    #expect(try stream.read(10) { _ in } == nil)
+    #expect(stream.count == 19)
+    stream.removeThrough(20)
+    #expect(stream.count == 0 && stream.bytes == 0)
+  }
+
+  @Test("files of random bytes, cut files and scrambled segments never stop the store and are never deleted") func fuzz() throws {
+    let original = try filled()
+    var random = Seeded(4711)
+    for round in 0..<300 {
+      let disk = copy(original.disk)
+      for _ in 0..<Int.random(in: 1...6, using: &random) {
+        let name = disk.names.keys.sorted().randomElement(using: &random)!
+        let node = disk.nodes[disk.names[name]!]
+        guard !node.data.isEmpty else { continue }
+        switch Int.random(in: 0..<6, using: &random) {
+        case 0: node.data.removeLast(Int.random(in: 0..<node.data.count, using: &random))
+        case 1: for at in node.data.indices { node.data[at] = UInt8.random(in: 0...255, using: &random) }
+        case 2:
+          let from = Int.random(in: 0..<node.data.count, using: &random)
+          for at in from..<min(from + 700, node.data.count) { node.data[at] = UInt8.random(in: 0...255, using: &random) }
+        case 3:
+          let from = Int.random(in: 0..<node.data.count, using: &random)
+          for at in from..<min(from + 900, node.data.count) { node.data[at] = 0 }
+        case 4:
+          let other = disk.nodes[disk.names.values.sorted().randomElement(using: &random)!]
+          let from = Int.random(in: 0..<node.data.count, using: &random)
+          for at in from..<max(from, min(from + 1500, node.data.count, other.data.count)) { node.data[at] = other.data[at] }
+        default:
+          disk.names["store/" + Segment.name(random.next() >> UInt64.random(in: 0..<64, using: &random))] = disk.nodes.count
+          disk.nodes.append(MemoryDisk.Node((0..<500).map { _ in UInt8.random(in: 0...255, using: &random) }))
+        }
+      }
+      let bench = Bench(disk, seed: 6)
+      do throws(StoreError) { _ = try bench.store.open() } catch {
+        Issue.record("round \(round): \(error)")
+        continue
+      }
+      for id in bench.store.streamIDs {
+        let stream = bench.store.stream(id)
+        #expect(try stream.scanned() == stream.live)
+        try stream.put(stream.lastSequence + 1)
+        stream.remove(stream.firstSequence)
+      }
+      bench.rest()
+      let before = try Contents(of: bench.store)
+      bench.store.close {}
+      bench.rest()
+      let again = Bench(disk, seed: 7)
+      _ = try again.store.open()
+      #expect(try Contents(of: again.store) == before, "round \(round)")
+    }
+  }
+}
