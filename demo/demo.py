@@ -27,6 +27,8 @@ SAMPLE_SECONDS = 0.25
 LINK_SECONDS_MAX = 20
 MOVE_SECONDS_MAX = 40
 DRAIN_SECONDS_MAX = 30
+LOG_LINES_AGENT = 40
+LOG_LINES_SERVER = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -287,8 +289,8 @@ class Demo:
         await asyncio.gather(self.agent.process.stop(), self.backbone.close(), return_exceptions=True)
 
     def show_logs(self):
-        for process in [self.agent.process, *self.backbone.processes]:
-            lines = process.last_log_lines()
+        for process in [*self.backbone.processes, self.agent.process]:
+            lines = process.last_log_lines(LOG_LINES_AGENT if process is self.agent.process else LOG_LINES_SERVER)
             if lines:
                 print(f"\n---- the end of the log of {process.name}", file=sys.stderr)
                 print("\n".join(lines), file=sys.stderr)

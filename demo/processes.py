@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 
-LOG_LINES_SHOWN = 25
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -100,7 +99,7 @@ class Process:
         """User and system time of this life and those before it."""
         return self.cpu_seconds_of_the_dead + (self.cpu_seconds_now() if self.is_running else 0.0)
 
-    def last_log_lines(self):
+    def last_log_lines(self, count):
         if not self.log_path.exists():
             return []
-        return self.log_path.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        return self.log_path.read_text(errors="replace").splitlines()[-count:]
