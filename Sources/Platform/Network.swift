@@ -62,7 +62,8 @@ extension ByteStreamDelegate {
 open class ByteStream {
   /// What waits to be written.
   public final let output: OutputBuffer
-  public final unowned(unsafe) var delegate: (any ByteStreamDelegate)?  // safe: an owner clears it before it goes (`detach`)
+  /// Held until the stream is closed and told so: its owner may be forgotten by everybody else by then. The owner clears it in `closed`.
+  public final var delegate: (any ByteStreamDelegate)?
   /// `received` is called only when at least this many bytes are there.
   public final var readMinimum = 1
   public final let remote: SocketAddress

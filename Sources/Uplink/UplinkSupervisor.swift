@@ -240,7 +240,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
     } else if link === self.link, let cluster = linkedCluster {
       self.link = nil
       linkedCluster = nil
-      host.log.warning("Uplink: link to \(clusters[cluster.index].description.name.string) lost: \(failure.text)")
+      if !stopped { host.log.warning("Uplink: link to \(clusters[cluster.index].description.name.string) lost: \(failure.text)") }
       observer?.leafLinkDown(link)
       perform(selector.linkDown(cluster, failure: LinkFailure(failure), now_ms: now_ms))
     }
