@@ -1,0 +1,129 @@
+// $JS.API.CONSUMER.DELETE, PAUSE, UNPIN and RESET (section 11.5).
+import Bytes
+import JSON
+import Platform
+
+extension ConsumerEngine {
+  func delete(_ request: APIRequest, _ path: ByteView) {
+    let type: StaticString = "consumer_delete"
+    guard jetStream.hasLevel(request, type) else { return }
+    do throws(APIError) {
+      guard request.isEmptyRequest else { throw .emptyRequestExpected }
+      let consumer = try find(path, request)
+      delete(consumer)
+      var response = APIResponse(type)
+      response.json.field("success", true)
+      if consumer.isPersistent {
+        jetStream.answerWhenDurable(request, response.finish())
+      } else {
+        jetStream.answer(request, response.finish())
+      }
+    } catch { jetStream.fail(request, type, error) }
+  }
+
+  func pause(_ request: APIRequest, _ path: ByteView) {
+    let type: StaticString = "consumer_pause"
+    var until_ns: Int64?
+    do throws(APIError) {
+      if request.hasJSONBody {
+        let strict = jetStream.options.strict
+        try ObjectDecoder.decode(request.body, path: "JSApiConsumerPauseRequest", strict: strict) { field throws(APIError) in
+          guard field.named("pause_until") else { return false }
+          try field.read(optionalTime: &until_ns)
+          return true
+        }
+      }
+      guard jetStream.hasLevel(request, type) else { return }
+      let consumer = try find(path, request)
+      let now_ns = host.clock.wall_ns
+      consumer.pause(until_ns)
+      var response = APIResponse(type)
+      let rest_ns = (until_ns ?? now_ns) - now_ns
+      response.json.field("paused", rest_ns > 0)
+      response.json.field("pause_until", time: until_ns)
+      if rest_ns > 0 { response.json.field("pause_remaining", rest_ns) }
+      jetStream.answerWhenDurable(request, response.finish())
+    } catch {
+      jetStream.fail(request, type, error) { json in
+        json.field("paused", false)
+        json.field("pause_until", time: nil)
+      }
+    }
+  }
+
+  func unpin(_ request: APIRequest, _ path: ByteView) {
+    let type: StaticString = "consumer_unpin"
+    guard jetStream.hasLevel(request, type) else { return }
+    var group = ByteString()
+    do throws(APIError) {
+      if request.body.isEmpty { throw .invalidJSON("unexpected end of JSON input") }
+      let strict = jetStream.options.strict
+      try ObjectDecoder.decode(request.body, path: "JSApiConsumerUnpinRequest", strict: strict) { field throws(APIError) in
+        guard field.named("group") else { return false }
+        try field.read(&group)
+        return true
+      }
+      if group.isEmpty { throw .invalidJSON("consumer group not specified") }
+      _ = try find(path, request)
+      // No consumer has groups.
+      throw APIError(400, 10160, "Provided priority group does not exist for this consumer")
+    } catch { jetStream.fail(request, type, error) }
+  }
+
+  func reset(_ request: APIRequest, _ path: ByteView) {
+    let type: StaticString = "consumer_reset"
+    // A missing consumer is silent (section 1.1).
+    guard let consumer = consumer(path) else { return }
+    guard jetStream.hasLevel(request, type) else { return }
+    var sequence: UInt64 = 0
+    do throws(APIError) {
+      if !request.body.trimmed.isEmpty {
+        let strict = jetStream.options.strict
+        try ObjectDecoder.decode(request.body, path: "JSApiConsumerResetRequest", strict: strict) { field throws(APIError) in
+          guard field.named("seq") else { return false }
+          try field.read(&sequence)
+          return true
+        }
+      }
+      let first = try consumer.reset(to: sequence)
+      var response = APIResponse(type)
+      consumer.writeInfo(to: &response.json, version: true)
+      response.json.field("reset_seq", first)
+      jetStream.answerWhenDurable(request, response.finish())
+    } catch { jetStream.fail(request, type, error) { $0.field("reset_seq", 0) } }
+  }
+}
+
+extension Consumer {
+  /// Delivers nothing until a wall time; nil ends a pause.
+  func pause(_ until_ns: Int64?) {
+    config.pauseUntil_ns = until_ns
+    config.stampMetadata()
+    writeConfig()
+    schedule(at: nextDue_ns)
+    if !isPaused { deliverSoon() }
+  }
+
+  /// Begins again behind the ack floor (0), or at a sequence where the deliver policy allows it. Returns where.
+  func reset(to sequence: UInt64) throws(APIError) -> UInt64 {
+    var first = state.floor.stream + 1
+    if sequence > 0 {
+      switch config.deliverPolicy {
+      case .all: break
+      case .byStartSequence:
+        if sequence < config.startSequence { throw APIError(400, 10204, "invalid reset: below start seq") }
+      case .byStartTime:
+        if sequence < config.firstSequence(in: stream) { throw APIError(400, 10204, "invalid reset: below start time") }
+      default: throw APIError(400, 10204, "invalid reset: not allowed")
+      }
+      first = sequence
+    }
+    state.reset(first: first)
+    if resumeAfter > 0 { select() }
+    isCounted = false
+    ackDue_ns = Int64.max
+    writeState()
+    deliverSoon()
+    return first
+  }
+}

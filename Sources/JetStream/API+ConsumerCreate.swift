@@ -1,0 +1,194 @@
+// $JS.API.CONSUMER.CREATE and DURABLE.CREATE (sections 11.2 to 11.4, 11.7).
+import Bytes
+import Interest
+import JSON
+import Platform
+
+extension ConsumerEngine {
+  /// `CREATE.<stream>[.<consumer>[.<filter…>]]`
+  func create(_ request: APIRequest) {
+    let type: StaticString = "consumer_create"
+    do throws(APIError) {
+      var body = try ConsumerCreateRequest.decode(request.body, strict: jetStream.options.strict)
+      guard jetStream.hasLevel(request, type) else { return }
+      guard let streamName = request.token(2) else { return }
+      guard body.stream == streamName else { throw .nameMismatch }
+      let name = request.token(3).map { ByteString($0) }
+      if let name {
+        try checkSeparators(name)
+        if !body.config.durable.isEmpty, body.config.durable != name { throw .durableMismatch }
+        if let filter = request.rest(from: 4) {
+          if !body.config.filterList.isEmpty { throw .filtersInSubject }
+          guard body.config.filter == filter else { throw .filterMismatch }
+        }
+        body.config.name = name
+      } else {
+        if !body.config.durable.isEmpty { throw .durableUnexpected }
+        try checkSeparators(body.config.name)
+      }
+      try create(body, name, request, streamName)
+    } catch { jetStream.fail(request, type, error) }
+  }
+
+  /// `DURABLE.CREATE.<stream>.<consumer>`
+  func createDurable(_ request: APIRequest) {
+    let type: StaticString = "consumer_create"
+    do throws(APIError) {
+      var body = try ConsumerCreateRequest.decode(request.body, strict: jetStream.options.strict)
+      guard jetStream.hasLevel(request, type) else { return }
+      guard request.tokenCount == 5, let streamName = request.token(3), let token = request.token(4) else { throw .durableSubject }
+      guard body.stream == streamName else { throw .nameMismatch }
+      let name = ByteString(token)
+      try checkSeparators(name)
+      if body.config.durable.isEmpty { throw .durableMissing }
+      if body.config.durable != name { throw .durableMismatch }
+      if !body.config.name.isEmpty, body.config.name != name {
+        throw APIError(400, 10132, "Consumer Durable and Name have to be equal if both are provided")
+      }
+      body.config.name = name
+      try create(body, name, request, streamName)
+    } catch { jetStream.fail(request, type, error) }
+  }
+
+  private func checkSeparators(_ name: ByteString) throws(APIError) {
+    for byte in name.bytes where byte == ASCII.slash || byte == ASCII.backslash { throw .consumerPathSeparator }
+  }
+
+  private func create(
+    _ body: ConsumerCreateRequest, _ name: ByteString?, _ request: APIRequest, _ streamName: ByteView
+  ) throws(APIError) {
+    if body.config.replicas > 1 { throw .replicas }
+    guard let stream = jetStream.stream(streamName) else { throw .streamNotFound }
+    let consumer = try createOrUpdate(
+      stream, name: name ?? body.config.name, body.config, action: body.action, pedantic: body.pedantic)
+    // The answer is a picture from before the first delivery, which comes at the end of the turn.
+    var response = APIResponse("consumer_create")
+    consumer.writeInfo(to: &response.json, version: true)
+    if consumer.isPersistent {
+      jetStream.answerWhenDurable(request, response.finish())
+    } else {
+      jetStream.answer(request, response.finish())
+    }
+  }
+
+  /// Makes a consumer, or brings an existing one up to `requested`. An empty `name` asks for one of the server's choice.
+  func createOrUpdate(
+    _ stream: Stream, name: ByteString, _ requested: ConsumerConfig, action: ConsumerCreateRequest.Action, pedantic: Bool
+  ) throws(APIError) -> Consumer {
+    var config = requested
+    try config.setDefaults(stream: stream.config, pedantic: pedantic)
+    try config.check(name: name, stream: stream.config)
+    config.stampMetadata()
+    if !name.isEmpty, let existing = existing(stream, name) {
+      try update(existing, config, action: action)
+      return existing
+    }
+    if action == .update { throw .consumerMissing }
+    try checkCounts(stream)
+    if stream.config.retention == .workqueue { try checkWorkqueue(stream, config) }
+    let chosen = name.isEmpty ? freeName(stream) : name
+    let first = config.firstSequence(in: stream)
+    let consumer = Consumer(
+      engine: self, stream: stream, name: chosen, config: config, created_ns: host.clock.wall_ns,
+      state: ConsumerState(first: first))
+    if config.deliverPolicy == .lastPerSubject {
+      consumer.resumeAfter = stream.lastSequence
+      consumer.select()
+    }
+    consumer.writeConfig()
+    consumer.writeState()
+    add(consumer)
+    return consumer
+  }
+
+  private func existing(_ stream: Stream, _ name: ByteString) -> Consumer? {
+    ConsumerEngine.key(stream: stream.name, name: name).withView { consumer($0) }
+  }
+
+  private func freeName(_ stream: Stream) -> ByteString {
+    var name = ByteString(host.entropy.name(8))
+    while existing(stream, name) != nil { name = ByteString(host.entropy.name(8)) }
+    return name
+  }
+
+  private func checkCounts(_ stream: Stream) throws(APIError) {
+    let limit = stream.config.maxConsumers > 0 ? stream.config.maxConsumers : jetStream.options.maxConsumers
+    if limit > 0, stream.consumerCount >= limit { throw .consumersMaximum }
+  }
+
+  private func checkWorkqueue(_ stream: Stream, _ config: ConsumerConfig) throws(APIError) {
+    if config.ackPolicy != .explicit { throw APIError(400, 10098, "workqueue stream requires explicit ack") }
+    if config.deliverPolicy != .all { throw APIError(400, 10101, "consumer must be deliver all on workqueue stream") }
+    for other in consumers(of: stream) {
+      if config.filters.isEmpty || other.config.filters.isEmpty {
+        throw APIError(400, 10099, "multiple non-filtered consumers not allowed on workqueue stream")
+      }
+      for mine in config.filters {
+        for theirs in other.config.filters where Subject.overlap(mine, theirs) {
+          throw APIError(400, 10100, "filtered consumer not unique on workqueue stream")
+        }
+      }
+    }
+  }
+
+  private func update(
+    _ consumer: Consumer, _ requested: ConsumerConfig, action: ConsumerCreateRequest.Action
+  ) throws(APIError) {
+    var config = requested
+    // A pause is changed by PAUSE only.
+    config.pauseUntil_ns = consumer.config.pauseUntil_ns
+    config.stampMetadata()
+    guard config != consumer.config else { return }
+    if action == .create { throw .consumerExists }
+    try consumer.config.checkUpdate(to: config)
+    if config.deliverSubject != consumer.config.deliverSubject, consumer.isBound { throw .consumerNameInUse }
+    consumer.change(to: config)
+  }
+}
+
+extension Consumer {
+  /// Takes over a configuration that was checked.
+  func change(to new: ConsumerConfig) {
+    let old = config
+    config = new
+    if new.filters != old.filters {
+      chooseFilters()
+      isCounted = false
+    }
+    writeConfig()
+    lastActivity_ns = host.clock.monotonic_ns
+    if new.deliverSubject != old.deliverSubject || new.deliverGroup != old.deliverGroup { bindingChanged() }
+    // Waits may be shorter now; the timer finds out.
+    schedule(at: host.clock.monotonic_ns)
+    deliverSoon()
+  }
+
+  /// Looks up the last message of every subject, for deliver policy last_per_subject.
+  func select() {
+    let filters = filters.isEmpty ? [ByteString(">")] : filters
+    let found = stream.lastSequences(matching: filters, upTo: resumeAfter, limit: Int.max) ?? []
+    selected = found.filter { $0 >= state.next }
+    selectedNext = 0
+    isCounted = false
+  }
+}
+
+extension ConsumerConfig {
+  /// Where a new consumer of `stream` begins (section 11.7).
+  func firstSequence(in stream: Stream) -> UInt64 {
+    let first = max(stream.firstSequence, 1)
+    let behind = stream.lastSequence + 1
+    switch deliverPolicy {
+    case .all: return first
+    case .new: return behind
+    case .byStartSequence: return max(startSequence, first)
+    case .byStartTime: return stream.sequence(atOrAfter: startTime_ns ?? 0) ?? behind
+    case .lastPerSubject: return first
+    case .last:
+      var last: UInt64 = 0
+      if filters.isEmpty { last = stream.lastSequence(matching: ByteView()) ?? 0 }
+      for filter in filters { last = max(last, filter.withView { stream.lastSequence(matching: $0) } ?? 0) }
+      return last > 0 ? last : behind
+    }
+  }
+}

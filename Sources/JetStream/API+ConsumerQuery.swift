@@ -1,0 +1,84 @@
+// $JS.API.CONSUMER.INFO, NAMES and LIST (sections 11.4 and 11.5).
+import Bytes
+import JSON
+
+extension ConsumerEngine {
+  /// The consumer of a request's `<stream>.<consumer>`, by the field's order of errors.
+  func find(_ path: ByteView, _ request: APIRequest) throws(APIError) -> Consumer {
+    guard let streamName = request.token(2), jetStream.stream(streamName) != nil else { throw .streamNotFound }
+    guard let consumer = consumer(path) else { throw .consumerNotFound }
+    return consumer
+  }
+
+  func info(_ request: APIRequest, _ path: ByteView) {
+    let type: StaticString = "consumer_info"
+    do throws(APIError) {
+      guard request.isEmptyRequest else { throw .emptyRequestExpected }
+      guard jetStream.hasLevel(request, type) else { return }
+      let consumer = try find(path, request)
+      var response = APIResponse(type)
+      consumer.writeInfo(to: &response.json, version: true)
+      jetStream.answer(request, response.finish())
+    } catch { jetStream.fail(request, type, error) }
+  }
+
+  /// Reads the body of NAMES and LIST; the stream's consumers by name, and where the page begins.
+  private func select(
+    _ request: APIRequest, _ streamName: ByteView, path: String
+  ) throws(APIError) -> (consumers: [Consumer], offset: Int) {
+    var offset = 0
+    if request.hasJSONBody {
+      try ObjectDecoder.decode(request.body, path: path, strict: jetStream.options.strict) { field throws(APIError) in
+        guard field.named("offset") else { return false }
+        try field.read(&offset)
+        return true
+      }
+    }
+    guard let stream = jetStream.stream(streamName) else { throw .streamNotFound }
+    let all = consumers(of: stream)
+    return (all, min(max(offset, 0), all.count))
+  }
+
+  func names(_ request: APIRequest, _ streamName: ByteView) {
+    let type: StaticString = "consumer_names"
+    guard jetStream.hasLevel(request, type) else { return }
+    do throws(APIError) {
+      let (all, offset) = try select(request, streamName, path: "JSApiConsumersRequest")
+      var response = APIResponse(type)
+      response.json.field("total", all.count)
+      response.json.field("offset", offset)
+      response.json.field("limit", JetStream.PageLimit.names)
+      response.json.beginArray("consumers")
+      for consumer in all[offset...].prefix(JetStream.PageLimit.names) { response.json.string(consumer.name) }
+      response.json.endArray()
+      jetStream.answer(request, response.finish())
+    } catch { jetStream.fail(request, type, error, fields: ConsumerEngine.emptyPage) }
+  }
+
+  func list(_ request: APIRequest, _ streamName: ByteView) {
+    let type: StaticString = "consumer_list"
+    guard jetStream.hasLevel(request, type) else { return }
+    do throws(APIError) {
+      let (all, offset) = try select(request, streamName, path: "JSApiConsumersRequest")
+      var response = APIResponse(type)
+      response.json.field("total", all.count)
+      response.json.field("offset", offset)
+      response.json.field("limit", JetStream.PageLimit.list)
+      response.json.beginArray("consumers")
+      for consumer in all[offset...].prefix(JetStream.PageLimit.list) {
+        response.json.beginObject()
+        consumer.writeInfo(to: &response.json, version: false)
+        response.json.endObject()
+      }
+      response.json.endArray()
+      jetStream.answer(request, response.finish())
+    } catch { jetStream.fail(request, type, error, fields: ConsumerEngine.emptyPage) }
+  }
+
+  /// What stays of a page beside an error.
+  private static func emptyPage(_ json: inout JSONWriter) {
+    JetStream.emptyPage(&json)
+    json.beginArray("consumers")
+    json.endArray()
+  }
+}

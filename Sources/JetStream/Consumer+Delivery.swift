@@ -1,0 +1,212 @@
+// Messages on their way out: what goes next, to whom, with which ack subject.
+import Broker
+import Bytes
+import Interest
+import Platform
+import Wire
+
+extension Consumer {
+  /// Messages delivered at a stretch before others get their turn.
+  private static let burstMax = 256
+
+  /// What an attempt to deliver one message came to.
+  private enum Attempt {
+    case delivered
+    /// There is none, or none may be delivered now.
+    case nothing
+    /// There is one, and nobody to take it.
+    case noTaker
+    /// Something moved on without a delivery.
+    case again
+  }
+
+  /// Delivers at the end of the turn, together with whatever else happens in it.
+  func deliverSoon() {
+    guard !shallDeliverAgain, !isEnded else { return }
+    shallDeliverAgain = true
+    host.turn.defer { [self] in
+      guard shallDeliverAgain else { return }
+      shallDeliverAgain = false
+      deliver()
+    }
+  }
+
+  /// Delivers what can be delivered.
+  func deliver() {
+    guard !isEnded else { return }
+    guard !isDelivering else { return deliverSoon() }
+    guard config.isPush ? canPush : !waiting.isEmpty else { return }
+    guard !isPaused else { return endNoWaitRequests() }
+    isDelivering = true
+    var budget = Consumer.burstMax
+    var isExhausted = false
+    attempts: while budget > 0, config.isPush ? canPush : !waiting.isEmpty {
+      budget -= 1
+      switch state.hasQueued ? deliverQueued() : deliverNew() {
+      case .delivered, .again: continue
+      case .noTaker: break attempts
+      case .nothing:
+        isExhausted = true
+        break attempts
+      }
+    }
+    isDelivering = false
+    if budget == 0 {
+      // Others first: the rest in the loop's next round.
+      host.after(0) { [self] in deliver() }
+    } else if isExhausted, !isStalled {
+      endNoWaitRequests()
+    }
+  }
+
+  /// Whether no new message may go out before an ack comes.
+  var isStalled: Bool { isTracking && config.maxAckPending > 0 && state.pendingCount >= config.maxAckPending }
+
+  /// Whether acks are waited for.
+  var isTracking: Bool { config.ackPolicy == .explicit || config.ackPolicy == .all }
+
+  private func deliverQueued() -> Attempt {
+    guard let queued = state.firstQueued() else { return .again }
+    if config.maxDeliver > 0, queued.deliveries >= config.maxDeliver {
+      state.acknowledge(queued.sequence)
+      engine.markDirty(self)
+      return .again
+    }
+    var attempt = Attempt.again
+    let isThere = stream.read(queued.sequence) { message in
+      attempt = send(message, deliveries: queued.deliveries + 1)
+    }
+    if !isThere {
+      // Gone from the stream, or not readable any more.
+      state.acknowledge(queued.sequence)
+      engine.markDirty(self)
+      return .again
+    }
+    return attempt
+  }
+
+  private func deliverNew() -> Attempt {
+    guard !isStalled else { return .nothing }
+    var attempt = Attempt.nothing
+    while selectedNext < selected.count {
+      let sequence = selected[selectedNext]
+      guard sequence <= stream.lastDeliverable else { return .nothing }
+      if stream.read(sequence, { attempt = send($0, deliveries: 1) }) {
+        if attempt == .delivered { selectedNext += 1 }
+        return attempt
+      }
+      selectedNext += 1
+      isCounted = false
+    }
+    if !selected.isEmpty {
+      // The selection is through: from here on everything new.
+      selected = []
+      selectedNext = 0
+      state.next = max(state.next, resumeAfter + 1)
+      isCounted = false
+    }
+    let isFound = stream.next(from: state.next, through: stream.lastDeliverable, matching: filters) { message in
+      attempt = send(message, deliveries: 1)
+    }
+    if !isFound, stream.lastDeliverable >= state.next {
+      // Nothing up to here matches: it need not be searched again. What arrived without being counted is counted first.
+      _ = undeliveredCount
+      state.next = stream.lastDeliverable + 1
+    }
+    return attempt
+  }
+
+  // MARK: One message
+
+  /// Delivers one message to whoever's turn it is.
+  private func send(_ message: LogMessage, deliveries: Int) -> Attempt {
+    let isNew = deliveries == 1
+    let left = isNew ? max(undeliveredCount - 1, 0) : undeliveredCount
+    writeAckSubject(message, deliveries: deliveries, left: left)
+    var size = message.subject.count + ackSubject.count + message.headers.count
+    size += config.headersOnly ? 0 : message.payload.count
+    let reply: ByteString
+    if config.isPush {
+      reply = config.deliverSubject
+    } else {
+      guard let pull = taker(size: size) else { return waiting.isEmpty ? .noTaker : .again }
+      reply = pull
+    }
+    note(message.sequence, isNew: isNew, deliveries: deliveries)
+    ackSubject.withView { ack in
+      reply.withView { target in
+        if config.headersOnly {
+          var headers = HeaderBuilder(continuing: message.headers)
+          headers.add("Nats-Msg-Size", decimal: message.payload.count)
+          _ = headers.block.withView {
+            account.publish(Message(subject: target, reply: ack, headers: $0, presentedSubject: message.subject))
+          }
+        } else {
+          account.publish(
+            Message(
+              subject: target, reply: ack, headers: message.headers, payload: message.payload, presentedSubject: message.subject))
+        }
+      }
+    }
+    if config.isPush { pushed(size) } else { served(size: size) }
+    return .delivered
+  }
+
+  /// Books one delivery.
+  private func note(_ sequence: UInt64, isNew: Bool, deliveries: Int) {
+    let now_ns = host.clock.monotonic_ns
+    lastDelivery_ns = host.clock.wall_ns
+    lastActivity_ns = now_ns
+    let deadline_ns = isTracking ? WaitingPull.later(now_ns, config.ackWait(deliveries: deliveries)) : Int64.max
+    if isNew {
+      _ = state.deliverNew(sequence, tracked: isTracking, deadline_ns: deadline_ns)
+      undelivered = max(undelivered - 1, 0)
+    } else {
+      _ = state.deliverAgain(sequence, deadline_ns: deadline_ns)
+    }
+    if isTracking, deadline_ns < ackDue_ns {
+      ackDue_ns = deadline_ns
+      schedule(at: deadline_ns)
+    }
+    engine.markDirty(self)
+  }
+
+  /// `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<timestamp>.<left>` (section 12).
+  private func writeAckSubject(_ message: LogMessage, deliveries: Int, left: Int) {
+    ackSubject.removeAll(keepingCapacity: true)
+    ackSubject.append(contentsOf: ackPrefix)
+    ackSubject.append(decimal: deliveries)
+    ackSubject.append(ASCII.dot)
+    ackSubject.append(decimal: message.sequence)
+    ackSubject.append(ASCII.dot)
+    ackSubject.append(decimal: state.delivered.consumer + 1)
+    ackSubject.append(ASCII.dot)
+    ackSubject.append(decimal: message.timestamp_ns)
+    ackSubject.append(ASCII.dot)
+    ackSubject.append(decimal: left)
+  }
+
+  // MARK: Status messages
+
+  /// Sends an empty message with nothing but a status line.
+  func sendStatus(_ status: StaticString, to reply: ByteString) {
+    account.publish(to: reply, [], headers: HeaderBuilder(status: status).block)
+  }
+
+  /// Sends a status with what the request had yet to get.
+  func sendStatus(_ status: StaticString, ending pull: WaitingPull) {
+    var headers = HeaderBuilder(status: status)
+    headers.add("Nats-Pending-Messages", decimal: pull.remaining)
+    headers.add("Nats-Pending-Bytes", decimal: max(pull.remainingBytes, 0))
+    account.publish(to: pull.reply, [], headers: headers.block)
+  }
+
+  /// `100 Idle Heartbeat`: where the consumer stands.
+  func sendHeartbeat(to reply: ByteString, stalled: ByteString = ByteString()) {
+    var headers = HeaderBuilder(status: "100 Idle Heartbeat")
+    headers.add("Nats-Last-Consumer", decimal: state.delivered.consumer)
+    headers.add("Nats-Last-Stream", decimal: state.delivered.stream)
+    if !stalled.isEmpty { headers.add("Nats-Consumer-Stalled", stalled) }
+    account.publish(to: reply, [], headers: headers.block)
+  }
+}

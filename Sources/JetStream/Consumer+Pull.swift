@@ -1,0 +1,117 @@
+// Requests for messages (section 14): taking them, serving them in turn, ending them.
+import Broker
+import Bytes
+import Interest
+import Platform
+import Wire
+
+extension Consumer {
+  /// Takes a request to MSG.NEXT.
+  func pull(_ body: ByteView, reply: ByteView) {
+    guard !reply.isEmpty else { return }
+    let target = ByteString(reply)
+    if config.isPush { return sendStatus("409 Consumer is push based", to: target) }
+    let now_ns = host.clock.monotonic_ns
+    lastActivity_ns = now_ns
+    do throws(RefusedPull) {
+      var request = try PullRequest.decode(body)
+      try request.check(config)
+      guard isAcceptable(request, reply: target) else { return }
+      let pull = WaitingPull(request, reply: target, now_ns: now_ns)
+      waiting.append(pull)
+      deliver()
+      if !waiting.isEmpty { schedule(at: pull.nextDue_ns) }
+    } catch {
+      switch error {
+      case .text(let status):
+        [UInt8](status.utf8).withView { status in
+          _ = account.publish(to: target, [], headers: HeaderBuilder(status: status).block)
+        }
+      }
+    }
+  }
+
+  /// Whether a request may wait. If not, it was answered.
+  private func isAcceptable(_ request: PullRequest, reply: ByteString) -> Bool {
+    if request.noWait {
+      let available = (isPaused ? 0 : undeliveredCount) + state.queuedCount
+      if available == 0, request.expires_ns == 0 {
+        sendStatus("404 No Messages", to: reply)
+        return false
+      }
+      if available > 0, !waiting.isEmpty, available < waiting.wanted {
+        sendStatus("408 Requests Pending", to: reply)
+        return false
+      }
+    }
+    if waiting.count >= config.maxWaiting { dropDeserted() }
+    guard waiting.count >= config.maxWaiting else { return true }
+    if request.heartbeat_ns == 0 { sendStatus("409 Exceeded MaxWaiting", to: reply) }
+    return false
+  }
+
+  /// Drops requests whose reply nobody listens to any more.
+  private func dropDeserted() {
+    waiting.retain { pull in pull.reply.withView { account.interest.hasInterest(in: $0) } }
+  }
+
+  /// Where a message of `size` bytes goes: the reply of the request whose turn it is. Ends requests that cannot take it; nil when
+  /// none is left.
+  func taker(size: Int) -> ByteString? {
+    let now_ns = host.clock.monotonic_ns
+    while let pull = waiting.first {
+      if pull.deadline_ns <= now_ns {
+        waiting.removeFirst()
+        sendStatus("408 Request Timeout", ending: pull)
+      } else if !pull.reply.withView({ account.interest.hasInterest(in: $0) }) {
+        waiting.removeFirst()
+      } else if pull.limitsBytes, size > pull.remainingBytes {
+        waiting.removeFirst()
+        sendStatus("409 Message Size Exceeds MaxBytes", ending: pull)
+      } else {
+        return pull.reply
+      }
+    }
+    return nil
+  }
+
+  /// The request whose turn it was got its message.
+  func served(size: Int) {
+    guard !waiting.isEmpty else { return }
+    if let done = waiting.serveFirst(size: size, now_ns: host.clock.monotonic_ns), done.limitsBytes, done.remainingBytes > 0 {
+      sendStatus("409 Batch Completed", ending: done)
+    }
+  }
+
+  /// Nothing is left to deliver: ends the requests that do not wait for more.
+  func endNoWaitRequests() {
+    var ended: [ByteString] = []
+    waiting.retain { pull in
+      guard pull.noWait, pull.delivered > 0 || pull.deadline_ns == Int64.max else { return true }
+      ended.append(pull.reply)
+      return false
+    }
+    for reply in ended { sendStatus("404 No Messages", to: reply) }
+  }
+
+  /// Ends requests whose time is over and sends the heartbeats that are due.
+  func endRequests(_ now_ns: Int64) {
+    guard !waiting.isEmpty else { return }
+    var ended: [WaitingPull] = []
+    var beats: [ByteString] = []
+    waiting.retain { pull in
+      if pull.deadline_ns <= now_ns {
+        ended.append(pull)
+        return false
+      }
+      if pull.nextHeartbeat_ns <= now_ns {
+        beats.append(pull.reply)
+        pull.nextHeartbeat_ns = WaitingPull.later(now_ns, pull.heartbeat_ns)
+      }
+      return true
+    }
+    if !ended.isEmpty { lastActivity_ns = now_ns }
+    for pull in ended { sendStatus("408 Request Timeout", ending: pull) }
+    for reply in beats { sendHeartbeat(to: reply) }
+  }
+}

@@ -1,0 +1,120 @@
+// Push (section 15): messages to a deliver subject while somebody listens, heartbeats, flow control.
+import Broker
+import Bytes
+import Interest
+import Platform
+import Wire
+
+/// What a push consumer knows of its receiver.
+struct PushState {
+  /// Bytes that may be on their way before the receiver has to answer.
+  static let windowFirst = 2 << 20
+  static let windowMax = 32 << 20
+
+  var window = PushState.windowFirst
+  /// Bytes sent since the receiver last answered.
+  var outstanding = 0
+  /// Where the receiver shall answer; empty when nothing was asked.
+  var asked = ByteString()
+  /// Bytes that the answer stands for.
+  var askedBytes = 0
+  var nextHeartbeat_ns = Int64.max
+  var wasBound = false
+  var subscription: Subscription?
+}
+
+extension Consumer {
+  func startPush() {
+    guard config.isPush else { return }
+    engine.pushConsumers.append(self)
+    push.wasBound = isBound
+    if config.heartbeat_ns > 0 {
+      push.nextHeartbeat_ns = WaitingPull.later(host.clock.monotonic_ns, config.heartbeat_ns)
+    }
+    guard config.flowControl else { return }
+    push.subscription = account.subscribe(flowControlPrefix + ByteString("*")) { [unowned(unsafe) self] message, _ in
+      flowControlAnswered(message.subject)
+    }
+  }
+
+  func stopPush() {
+    engine.pushConsumers.removeAll { $0 === self }
+    if let subscription = push.subscription { account.remove(subscription) }
+    push.subscription = nil
+  }
+
+  private var flowControlPrefix: ByteString {
+    ByteString(ByteString("$JS.FC.").bytes + stream.name.bytes + [ASCII.dot] + name.bytes + [ASCII.dot])
+  }
+
+  /// Whether somebody listens to the deliver subject as the configuration wants it: with a deliver group in that group, without one
+  /// on a plain subscription.
+  var isBound: Bool {
+    let match = account.interest.match(config.deliverSubject)
+    if config.deliverGroup.isEmpty { return !match.plain.isEmpty }
+    for queue in match.queues where queue.name == config.deliverGroup { return true }
+    return false
+  }
+
+  /// Whether a message may be pushed now.
+  var canPush: Bool { push.wasBound && (!config.flowControl || push.outstanding <= push.window) }
+
+  /// Somebody came to the deliver subject, or went.
+  func bindingChanged() {
+    let bound = isBound
+    guard bound != push.wasBound else { return }
+    push.wasBound = bound
+    lastActivity_ns = host.clock.monotonic_ns
+    push.window = PushState.windowFirst
+    push.outstanding = 0
+    push.asked = ByteString()
+    if bound {
+      deliverSoon()
+      restartHeartbeat()
+    } else {
+      schedule(at: nextDue_ns)
+    }
+  }
+
+  private func restartHeartbeat() {
+    guard config.heartbeat_ns > 0 else { return }
+    push.nextHeartbeat_ns = WaitingPull.later(host.clock.monotonic_ns, config.heartbeat_ns)
+    schedule(at: push.nextHeartbeat_ns)
+  }
+
+  /// A message of `size` bytes went out.
+  func pushed(_ size: Int) {
+    if config.heartbeat_ns > 0 {
+      push.nextHeartbeat_ns = WaitingPull.later(host.clock.monotonic_ns, config.heartbeat_ns)
+    }
+    guard config.flowControl else { return }
+    push.outstanding += size
+    guard push.asked.isEmpty, push.outstanding > push.window / 2 else { return }
+    push.asked = flowControlPrefix + ByteString(host.entropy.name(4))
+    push.askedBytes = push.outstanding
+    HeaderBuilder(status: "100 FlowControl Request").block.withView { headers in
+      config.deliverSubject.withView { target in
+        push.asked.withView { reply in
+          _ = account.publish(Message(subject: target, reply: reply, headers: headers))
+        }
+      }
+    }
+  }
+
+  private func flowControlAnswered(_ subject: ByteView) {
+    guard !isEnded, push.asked == subject else { return }
+    push.outstanding = max(0, push.outstanding - push.askedBytes)
+    push.asked = ByteString()
+    push.window = min(push.window * 2, PushState.windowMax)
+    deliverSoon()
+  }
+
+  /// Says where the consumer stands when nothing went out for a while.
+  func heartbeat(_ now_ns: Int64) {
+    guard now_ns >= push.nextHeartbeat_ns else { return }
+    push.nextHeartbeat_ns = WaitingPull.later(now_ns, config.heartbeat_ns)
+    guard push.wasBound else { return }
+    lastActivity_ns = now_ns
+    sendHeartbeat(to: config.deliverSubject, stalled: canPush ? ByteString() : push.asked)
+  }
+}

@@ -1,0 +1,245 @@
+// A consumer: one reader's place in a stream. Its bookkeeping is ConsumerState, its waiting requests PullQueue. Delivering is in
+// Consumer+Delivery, acks in Consumer+Acks, requests in Consumer+Pull, push in Consumer+Push, what is written down in
+// Consumer+Record, what others see in Consumer+Info.
+import Broker
+import Bytes
+import Interest
+import Platform
+
+/// One consumer of a stream.
+public final class Consumer: StreamConsumer {
+  /// Safe: the engine outlives its consumers.
+  unowned(unsafe) let engine: ConsumerEngine
+  public let stream: Stream
+  public let name: ByteString
+  public internal(set) var config: ConsumerConfig
+  public let created_ns: Int64
+
+  var state: ConsumerState
+  var waiting = PullQueue()
+  /// With deliver policy last_per_subject: the sequences that go out before `resumeAfter` is reached.
+  var selected: [UInt64] = []
+  var selectedNext = 0
+  /// The stream's last sequence when a consumer with last_per_subject began; 0 for others.
+  var resumeAfter: UInt64 = 0
+  /// What is delivered; empty when that is everything.
+  var filters: [ByteString] = []
+
+  // What has not been delivered yet, counted up to a sequence.
+  var undelivered = 0
+  var countedThrough: UInt64 = 0
+  var isCounted = false
+
+  /// Wall times of the last delivery and the last ack; 0 for never.
+  var lastDelivery_ns: Int64 = 0
+  var lastAck_ns: Int64 = 0
+  /// The last sign of a reader (monotonic).
+  var lastActivity_ns: Int64
+  /// Random part of the inactivity threshold.
+  let inactivityJitter_ns: Int64
+
+  /// One timer for everything: ack waits, requests, heartbeats, pauses, inactivity.
+  let timer = Timer()
+  /// A lower bound of the next ack deadline.
+  var ackDue_ns = Int64.max
+  var isDelivering = false
+  var shallDeliverAgain = false
+  /// Gone: nothing may be delivered or written down.
+  var isEnded = false
+  /// Whether the engine has it on its list of states to be written.
+  var isDirty = false
+  /// The state's count of changes when it was last written down.
+  var writtenChanges = UInt64.max
+
+  var ackSubscription: Subscription?
+  /// `$JS.ACK.<stream>.<consumer>.`
+  let ackPrefix: [UInt8]
+  /// Where ack subjects are put together.
+  var ackSubject: [UInt8] = []
+  var push = PushState()
+
+  init(
+    engine: ConsumerEngine, stream: Stream, name: ByteString, config: ConsumerConfig, created_ns: Int64, state: ConsumerState
+  ) {
+    self.engine = engine
+    self.stream = stream
+    self.name = name
+    self.config = config
+    self.created_ns = created_ns
+    self.state = state
+    lastActivity_ns = engine.host.clock.monotonic_ns
+    inactivityJitter_ns = Int64(100 + engine.host.entropy.below(900)) * millisecond_ns
+    ackPrefix = ByteString("$JS.ACK.").bytes + stream.name.bytes + [ASCII.dot] + name.bytes + [ASCII.dot]
+    ackSubject.reserveCapacity(ackPrefix.count + 90)
+    chooseFilters()
+  }
+
+  public var isDirect: Bool { config.direct }
+  var account: Account { engine.account }
+  var host: Host { engine.host }
+
+  /// Whether its configuration and state are kept on disk.
+  var isPersistent: Bool { stream.isFile && !config.memoryStorage }
+
+  var isPaused: Bool {
+    guard let until_ns = config.pauseUntil_ns else { return false }
+    return until_ns > host.clock.wall_ns
+  }
+
+  /// Begins to serve.
+  func start() {
+    switch config.ackPolicy {
+    case .explicit, .all:
+      let subject = ByteString(ackPrefix) + ByteString("*.*.*.*.*")
+      ackSubscription = account.subscribe(subject) { [unowned(unsafe) self] message, _ in acknowledged(message) }
+    case .none, .flowControl: break
+    }
+    startPush()
+    if state.pendingCount > 0 { ackDue_ns = host.clock.monotonic_ns }
+    schedule(at: nextDue_ns)
+    deliverSoon()
+  }
+
+  /// Stops serving and tells every waiting request `status`.
+  func end(_ status: StaticString) {
+    guard !isEnded else { return }
+    isEnded = true
+    host.timers.cancel(timer)
+    if let ackSubscription { account.remove(ackSubscription) }
+    ackSubscription = nil
+    stopPush()
+    for pull in waiting.removeAll() { sendStatus(status, to: pull.reply) }
+    // The subscription's handler may be on the stack now.
+    host.turn.defer { [self] in _ = self }
+  }
+
+  func chooseFilters() {
+    filters = config.filters
+    for filter in filters where filter.withView({ stream.isCovered(by: $0) }) {
+      filters = []
+      break
+    }
+  }
+
+  // MARK: Counting
+
+  /// Most new messages that are read one by one to be counted.
+  private static let countByReadingMax: UInt64 = 4096
+
+  /// How many messages have yet to be delivered for the first time.
+  var undeliveredCount: Int {
+    let last = stream.lastSequence
+    if !isCounted {
+      let from = selected.isEmpty ? state.next : max(state.next, resumeAfter + 1)
+      undelivered = stream.pending(matching: filters, from: from) + (selected.count - selectedNext)
+      isCounted = true
+    } else if last > countedThrough {
+      let from = max(countedThrough + 1, state.next)
+      if from <= last {
+        if filters.isEmpty || last - from > Consumer.countByReadingMax {
+          undelivered += stream.pending(matching: filters, from: from)
+        } else {
+          stream.scan(from: from) { message in
+            if Stream.matches(message.subject, filters) { undelivered += 1 }
+            return true
+          }
+        }
+      }
+    }
+    countedThrough = last
+    return undelivered
+  }
+
+  // MARK: The stream
+
+  public func messagesArrived() { deliver() }
+
+  public func messageRemoved(_ sequence: UInt64, subject: ByteView) {
+    if state.acknowledge(sequence) { stateChanged(freed: true) }
+    guard isCounted, sequence >= state.next, sequence <= countedThrough else { return }
+    if !selected.isEmpty {
+      isCounted = false
+      selected.removeAll { $0 == sequence && $0 >= state.next }
+    } else if Stream.matches(subject, filters) {
+      undelivered = max(0, undelivered - 1)
+    }
+  }
+
+  public func messagesRemoved(through sequence: UInt64) {
+    let before = (next: state.next, pending: state.pendingCount)
+    state.removed(through: sequence)
+    if state.next != before.next {
+      isCounted = false
+      while selectedNext < selected.count, selected[selectedNext] <= sequence { selectedNext += 1 }
+    }
+    if state.pendingCount != before.pending { stateChanged(freed: true) }
+  }
+
+  public func streamPurged() { isCounted = false }
+
+  public func streamUpdated() {
+    chooseFilters()
+    isCounted = false
+  }
+
+  public func streamDeleted() {
+    engine.forget(self)
+    end("409 Consumer Deleted")
+  }
+
+  /// The bookkeeping changed; `freed` when a message stopped waiting for its ack.
+  func stateChanged(freed: Bool) {
+    engine.markDirty(self)
+    if freed, !waiting.isEmpty || config.isPush { deliverSoon() }
+  }
+
+  // MARK: Time
+
+  /// When something has to be done next.
+  var nextDue_ns: Int64 {
+    var due_ns = min(ackDue_ns, waiting.nextDue_ns ?? Int64.max)
+    if let until_ns = config.pauseUntil_ns {
+      let rest_ns = until_ns - host.clock.wall_ns
+      if rest_ns > 0 { due_ns = min(due_ns, WaitingPull.later(host.clock.monotonic_ns, rest_ns)) }
+    }
+    if config.inactiveThreshold_ns > 0 { due_ns = min(due_ns, inactiveAt_ns) }
+    return min(due_ns, push.nextHeartbeat_ns)
+  }
+
+  /// Sees to it that the timer fires at `due_ns` at the latest.
+  func schedule(at due_ns: Int64) {
+    guard !isEnded, due_ns < Int64.max, !timer.isScheduled || timer.deadline_ns > due_ns else { return }
+    host.timers.schedule(timer, at: due_ns) { [unowned(unsafe) self] in tick() }
+  }
+
+  private func tick() {
+    guard !isEnded else { return }
+    let now_ns = host.clock.monotonic_ns
+    if now_ns >= ackDue_ns {
+      let before = state.pendingCount
+      ackDue_ns = state.expire(now_ns: now_ns, maxDeliver: config.maxDeliver, givenUp: { _ in }) ?? Int64.max
+      if state.pendingCount != before { engine.markDirty(self) }
+    }
+    endRequests(now_ns)
+    heartbeat(now_ns)
+    if config.inactiveThreshold_ns > 0, now_ns >= inactiveAt_ns {
+      if hasReader { lastActivity_ns = now_ns } else { return engine.delete(self) }
+    }
+    deliver()
+    schedule(at: nextDue_ns)
+  }
+
+  private var inactiveAt_ns: Int64 {
+    WaitingPull.later(lastActivity_ns, config.inactiveThreshold_ns + (config.isPush ? 0 : inactivityJitter_ns))
+  }
+
+  /// Whether somebody listens.
+  private var hasReader: Bool {
+    if config.isPush { return isBound }
+    var found = false
+    waiting.forEach { pull in
+      if !found, pull.reply.withView({ account.interest.hasInterest(in: $0) }) { found = true }
+    }
+    return found
+  }
+}

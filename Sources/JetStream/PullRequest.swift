@@ -1,0 +1,99 @@
+// What a request for messages says (section 14): its body, and the checks that need nothing but the request and the configuration.
+import Bytes
+import JSON
+
+/// A request for messages, decoded.
+struct PullRequest: Equatable {
+  /// Messages wanted; at least one is delivered.
+  var batch = 1
+  /// How long it waits; 0 is for ever.
+  var expires_ns: Int64 = 0
+  /// Bytes wanted at most; 0 is no limit.
+  var maxBytes = 0
+  var noWait = false
+  var heartbeat_ns: Int64 = 0
+  var minPending: Int64 = 0
+  var minAckPending: Int64 = 0
+  var id = ByteString()
+  var priority: Int64 = 0
+
+  /// Reads the body of MSG.NEXT, or what follows `+NXT `. Throws the text behind `400 Bad Request - `.
+  static func decode(_ body: ByteView) throws(RefusedPull) -> PullRequest {
+    var request = PullRequest()
+    let text = body.trimmed
+    if text.isEmpty { return request }
+    guard text[0] == UInt8(ascii: "{") else {
+      // A number of messages; anything else is a request for one.
+      if let batch = text.decimalInt() { request.batch = batch }
+      return request
+    }
+    let value: JSONValue
+    do throws(JSONError) { value = try JSON.parse(text) } catch { throw .text("400 Bad Request - " + error.text) }
+    guard let members = value.object else { return request }
+    for member in members { try request.read(member) }
+    return request
+  }
+
+  private mutating func read(_ member: JSONMember) throws(RefusedPull) {
+    let name = member.name
+    let value = member.value
+    if value.isNull { return }
+    func number() throws(RefusedPull) -> Int64 {
+      guard let number = value.int64 else { throw PullRequest.mismatch(name) }
+      return number
+    }
+    if name.is("batch") {
+      batch = Int(try number())
+    } else if name.is("expires") {
+      expires_ns = try number()
+    } else if name.is("max_bytes") {
+      maxBytes = Int(try number())
+    } else if name.is("idle_heartbeat") {
+      heartbeat_ns = try number()
+    } else if name.is("min_pending") {
+      minPending = try number()
+    } else if name.is("min_ack_pending") {
+      minAckPending = try number()
+    } else if name.is("priority") {
+      priority = try number()
+    } else if name.is("no_wait") {
+      guard let flag = value.bool else { throw PullRequest.mismatch(name) }
+      noWait = flag
+    } else if name.is("id") {
+      guard let text = value.string else { throw PullRequest.mismatch(name) }
+      id = text
+    }
+  }
+
+  private static func mismatch(_ name: ByteString) -> RefusedPull {
+    .text(
+      "400 Bad Request - json: cannot unmarshal value into Go struct field JSApiConsumerGetNextRequest." + name.string
+        + " of another type")
+  }
+
+  /// Checks the request against the consumer's limits; throws the status line.
+  mutating func check(_ config: ConsumerConfig) throws(RefusedPull) {
+    if priority < 0 || priority > 9 { throw .text("400 Bad Request - Priority must be between 0 and 9") }
+    if minPending != 0 || minAckPending != 0 { throw .text("400 Bad Request - Not a Overflow Priority consumer") }
+    if !id.isEmpty { throw .text("400 Bad Request - Not a Pinned Client Priority consumer") }
+    expires_ns = max(expires_ns, 0)
+    heartbeat_ns = max(heartbeat_ns, 0)
+    maxBytes = max(maxBytes, 0)
+    if heartbeat_ns > 0, heartbeat_ns > expires_ns / 2 { throw .text("400 Bad Request - heartbeat value too large") }
+    if config.maxBatch > 0, batch > config.maxBatch { throw .text("409 Exceeded MaxRequestBatch of \(config.maxBatch)") }
+    if config.maxExpires_ns > 0, expires_ns > config.maxExpires_ns {
+      throw .text("409 Exceeded MaxRequestExpires of " + GoDuration.format(config.maxExpires_ns).string)
+    }
+    if config.maxBytes > 0, maxBytes > config.maxBytes { throw .text("409 Exceeded MaxRequestMaxBytes of \(config.maxBytes)") }
+  }
+}
+
+/// A request for messages that is answered with a status.
+enum RefusedPull: Error, Equatable {
+  case text(String)
+}
+
+extension ByteString {
+  /// Whether it is this name in any case.
+  fileprivate func `is`(_ name: StaticString) -> Bool { withView { $0.equalsIgnoringCase(name) } }
+}
