@@ -40,7 +40,7 @@ class Direction:
 
     def deliver(self):
         self.timer = None
-        now = self.loop.time() + 0.0005  # the clock of the event loop is no finer
+        now = self.loop.time()
         due = []
         while self.queue and self.queue[0][0] <= now:
             due.append(self.queue.popleft()[1])
