@@ -29,7 +29,7 @@ public final class Agent {
   public let startedWall_ns: Int64
   public let startedMonotonic_ns: Int64
   private let shared = LeafShared()
-  //C private var consumers: ConsumerEngine?
+  private var consumers: ConsumerEngine?
   private var isStopping = false
 
   public init(host: Host, options: Options) {
@@ -83,9 +83,9 @@ public final class Agent {
     jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
     jetStreamOptions.strict = options.jetStream.isStrict
     let jetStream = JetStream(host: host, account: broker.globalAccount, store: store, options: jetStreamOptions)
-    //C let consumers = ConsumerEngine(jetStream: jetStream)
-    //C jetStream.consumerAPI = consumers
-    //C self.consumers = consumers
+    let consumers = ConsumerEngine(jetStream: jetStream)
+    jetStream.consumerAPI = consumers
+    self.consumers = consumers
     jetStream.start()
     self.jetStream = jetStream
     broker.jetStream = true
@@ -258,7 +258,7 @@ public final class Agent {
     guard !isStopping else { return }
     isStopping = true
     host.log.info("Initiating Shutdown...")
-    //C consumers?.serverStops()
+    consumers?.serverStops()
     for forwarder in forwarders { forwarder.end() }
     uplink?.stop()
     for remote in remotes { remote.stop() }
