@@ -14,7 +14,9 @@ let swift: [SwiftSetting] =
     ? [
       .enableExperimentalFeature("Embedded"),
       // One reactor thread owns every Swift object; the committer thread is C and sees none of them.
-      .unsafeFlags(["-wmo", "-O", "-Xfrontend", "-function-sections", "-Xfrontend", "-assume-single-threaded", "-enforce-exclusivity=unchecked"]),
+      .unsafeFlags([
+        "-wmo", "-O", "-Xfrontend", "-function-sections", "-Xfrontend", "-assume-single-threaded", "-enforce-exclusivity=unchecked",
+      ]),
     ] : [])
 let c: [CSetting] = embedded ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fdata-sections"])] : []
 
@@ -50,25 +52,29 @@ func tested(_ name: String) -> Bool { FileManager.default.fileExists(atPath: Con
 let top = FileManager.default.fileExists(atPath: Context.packageDirectory + "/Sources/petiole")
 
 func dependencies(_ names: [String]) -> [Target.Dependency] {
-  names.filter { name in (name.hasPrefix("C") && name != "Compression" && name != "Configuration") || present.contains { $0.name == name } }.map { .byName(name: $0) }
+  names.filter { name in (name.hasPrefix("C") && name != "Compression" && name != "Configuration") || present.contains { $0.name == name } }
+    .map { .byName(name: $0) }
 }
 
 let package = Package(
   name: "petiole",
-  products: top ? [
-    .executable(name: "petiole", targets: ["petiole"]),
-    .library(name: "Petiole", targets: ["Agent"]),
-  ] : [],
+  products: top
+    ? [
+      .executable(name: "petiole", targets: ["petiole"]),
+      .library(name: "Petiole", targets: ["Agent"]),
+    ] : [],
   targets: [
     .target(name: "CLinux", cSettings: c),
     .systemLibrary(name: "CAres", pkgConfig: embedded ? nil : "libcares", providers: [.apt(["libc-ares-dev"])]),
   ]
     + present.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: swift) }
-    + (!top ? [] : [
-      .executableTarget(
-        name: "petiole", dependencies: dependencies(["Agent"] + floors.map { $0.name }.filter { $0 != "Agent" } + ["CLinux"]),
-        swiftSettings: swift, linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
-    ])
+    + (!top
+      ? []
+      : [
+        .executableTarget(
+          name: "petiole", dependencies: dependencies(["Agent"] + floors.map { $0.name }.filter { $0 != "Agent" } + ["CLinux"]),
+          swiftSettings: swift, linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
+      ])
     + (embedded
       ? []
       : present.filter { tested($0.name) }.map {

@@ -39,6 +39,7 @@ public final class Agent {
     startedMonotonic_ns = host.clock.monotonic_ns
     let identity = ServerIdentity(name: options.serverName ?? ByteString(), release: Self.release, entropy: host.entropy)
     broker = Broker(host: host, identity: identity, limits: options.brokerLimits)
+    broker.advertised = options.clientAdvertise.map { (host: $0.host.string, port: $0.port) }
   }
 
   /// This server as hubs and forwarded messages name it: its JetStream domain, or its name.
@@ -202,10 +203,11 @@ public final class Agent {
   private func startForwards() {
     for declaration in options.forwards {
       let forward = ForwardOptions(
-        stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive)
+        stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive, window: declaration.window)
       guard let jetStream, let stream = jetStream.stream(declaration.stream) else {
         host.log.error(
-          "\(declaration.location.text): forward: there is no stream \"\(declaration.stream.string)\": declare it in `streams`, then restart")
+          "\(declaration.location.text): forward: there is no stream \"\(declaration.stream.string)\": declare it in `streams`, then restart"
+        )
         continue
       }
       do throws(SubjectTransformError) {

@@ -19,6 +19,7 @@ extension Options {
     limits.subscriptionsMax = subscriptionsMax
     limits.pingInterval_ns = pingInterval_ns
     limits.pingsMax = pingsOutMax
+    limits.writeDeadline_ns = writeDeadline_ns
     limits.headers = !noHeaderSupport
     limits.lameDuckDuration_ns = lameDuckDuration_ns
     limits.lameDuckGrace_ns = lameDuckGracePeriod_ns

@@ -42,29 +42,27 @@ extension Account {
   }
 
   private func routeToMany(_ message: Message, _ match: InterestMatch<Subscription>, from source: Endpoint) -> Bool {
-    routeMark &+= 1
-    let mark = routeMark
     var taken = false
     var leafs: [LeafCopy] = []
     for subscription in match.plain where allowed(subscription, source) {
       if subscription.kind == .leaf {
-        add(subscription.endpoint, queue: nil, to: &leafs, mark)
+        add(subscription.endpoint, queue: nil, to: &leafs)
       } else if give(message, subscription, source) {
         taken = true
       }
     }
     for queue in match.queues {
-      if let leaf = routeToQueue(message, queue, from: source, &taken) { add(leaf, queue: queue.name, to: &leafs, mark) }
+      if let leaf = routeToQueue(message, queue, from: source, &taken) { add(leaf, queue: queue.name, to: &leafs) }
     }
     for leaf in leafs where leaf.endpoint.deliverOnce(message, queues: leaf.queues, from: source) { taken = true }
     return taken
   }
 
-  private func add(_ endpoint: Endpoint, queue: ByteString?, to leafs: inout [LeafCopy], _ mark: UInt64) {
-    if endpoint.routeMark == mark, let index = leafs.firstIndex(where: { $0.endpoint === endpoint }) {
+  private func add(_ endpoint: Endpoint, queue: ByteString?, to leafs: inout [LeafCopy]) {
+    // A server has few links, so a look at those collected is cheap; a mark on the endpoint would not survive a handler that publishes.
+    if let index = leafs.firstIndex(where: { $0.endpoint === endpoint }) {
       if let queue { leafs[index].queues.append(queue) }
     } else {
-      endpoint.routeMark = mark
       leafs.append(LeafCopy(endpoint: endpoint, queues: queue.map { [$0] } ?? []))
     }
   }
@@ -111,19 +109,17 @@ extension Account {
     }
     let match = interest.match(message.subject)
     if match.queues.isEmpty { return route(message, through: match, from: source) }
-    routeMark &+= 1
-    let mark = routeMark
     var taken = false
     var leafs: [LeafCopy] = []
     for subscription in match.plain where allowed(subscription, source) {
       if subscription.kind == .leaf {
-        add(subscription.endpoint, queue: nil, to: &leafs, mark)
+        add(subscription.endpoint, queue: nil, to: &leafs)
       } else if give(message, subscription, source) {
         taken = true
       }
     }
     for queue in match.queues where queues.contains(queue.name) {
-      if let leaf = routeToQueue(message, queue, from: source, &taken) { add(leaf, queue: queue.name, to: &leafs, mark) }
+      if let leaf = routeToQueue(message, queue, from: source, &taken) { add(leaf, queue: queue.name, to: &leafs) }
     }
     for leaf in leafs where leaf.endpoint.deliverOnce(message, queues: leaf.queues, from: source) { taken = true }
     return taken

@@ -19,8 +19,6 @@ public final class Account {
   private var observers: [any InterestObserver] = []
   /// Where the agent's own messages come from and its services subscribe.
   public private(set) lazy var services = InternalEndpoint(account: self)
-  /// Marks for one copy per leaf link.
-  var routeMark: UInt64 = 0
   /// A random number for choosing members of queue groups; any non-zero value is a fine seed.
   private var choice: UInt64
 

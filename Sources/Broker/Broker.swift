@@ -14,6 +14,8 @@ public final class Broker {
   public var jetStream = false
   /// The JetStream domain; empty for none.
   public var domain = ByteString()
+  /// What clients are told instead of the address (`client_advertise`).
+  public var advertised: (host: String, port: Int)?
   /// The address that is told to clients, once the listener is there.
   public private(set) var address: SocketAddress?
 
@@ -59,6 +61,7 @@ public final class Broker {
   private func accept(_ stream: ByteStream) {
     connectionsTotal += 1
     stream.output.limit = limits.pendingMax
+    stream.writeDeadline_ns = limits.writeDeadline_ns
     let client = ClientConnection(broker: self, stream: stream, id: nextID(), account: globalAccount)
     clients[client.id] = client
     client.start()

@@ -17,6 +17,8 @@ public struct BrokerLimits {
   public var pingInterval_ns = 120 * second_ns
   /// More unanswered PINGs than this close the connection.
   public var pingsMax = 2
+  /// A client that takes no byte for so long is a slow consumer.
+  public var writeDeadline_ns = 10 * second_ns
   /// Whether messages may have headers.
   public var headers = true
   /// After the lame-duck notice clients are closed over this time.

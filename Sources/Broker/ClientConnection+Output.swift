@@ -15,8 +15,8 @@ extension ClientConnection {
     json.field("proto", 1)
     json.field("go", ServerIdentity.compiler)
     let address = broker.address ?? stream.local
-    json.field("host", address.hostText)
-    json.field("port", Int(address.port))
+    json.field("host", broker.advertised?.host ?? address.hostText)
+    json.field("port", broker.advertised?.port ?? Int(address.port))
     json.field("headers", broker.limits.headers)
     json.field("max_payload", broker.limits.payloadMax)
     json.fieldUnlessFalse("jetstream", broker.jetStream)

@@ -17,8 +17,6 @@ open class Endpoint {
   public final let account: Account
   /// Whether messages of this endpoint are also delivered to its own subscriptions.
   public final var echoes = true
-  /// Mark of the last routed message that this endpoint was given, so that a leaf link gets one copy for many matches.
-  final var routeMark: UInt64 = 0
 
   public init(kind: Kind, id: UInt64, account: Account) {
     self.kind = kind

@@ -1,7 +1,9 @@
 // What the store's metadata holds of a consumer: `consumer/<account>/<stream>/<name>` → {"created":…,"resume":…,"config":{…}} and
 // `consumer-state/<account>/<stream>/<name>` → ConsumerState's record.
+import Broker
 import Bytes
 import JSON
+import LogStore
 
 /// A consumer's configuration as it is kept.
 struct StoredConsumer {

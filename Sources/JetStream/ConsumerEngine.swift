@@ -5,6 +5,7 @@ import Bytes
 import Interest
 import LogStore
 import Platform
+import Wire
 
 /// The consumers of one account's JetStream.
 public final class ConsumerEngine: ConsumerAPI {

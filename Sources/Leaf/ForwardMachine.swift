@@ -18,7 +18,7 @@ public struct ForwardProgress: Equatable {
 public struct ForwardMachine: ~Copyable {
   /// Most messages in flight: enough to fill a link of 250 ms round trip with 1,000 messages a second many times over, few enough to be
   /// looked up after a break.
-  public static let windowMax = 512
+  public static let windowDefault = 512
   /// Most bytes in flight.
   public static let windowBytesMax = 1024 * 1024
   /// A hub that neither acknowledges nor refuses for so long is asked what it has.
@@ -87,6 +87,7 @@ public struct ForwardMachine: ~Copyable {
   private var located: Bool
   /// One message at first, more once the hub has acknowledged on this link.
   private var window = 1
+  private let windowMax: Int
 
   public private(set) var delivered: UInt64 = 0
   public private(set) var duplicates: UInt64 = 0
@@ -94,7 +95,9 @@ public struct ForwardMachine: ~Copyable {
   public private(set) var resent: UInt64 = 0
 
   /// `last` is the edge stream's last sequence at start: anything up to it may have been sent before a crash.
-  public init(progress: ForwardProgress, last: UInt64) {
+  public init(progress: ForwardProgress, last: UInt64, window: Int = ForwardMachine.windowDefault) {
+    precondition(window > 0, "a forward sends something")
+    windowMax = window
     self.progress = progress
     next = progress.acknowledged + 1
     located = !progress.hubStream.isEmpty
@@ -265,7 +268,7 @@ public struct ForwardMachine: ~Copyable {
     inFlight[index].hubSequence = hubSequence
     if duplicate { duplicates += 1 } else { delivered += 1 }
     failures = 0
-    window = Self.windowMax
+    window = windowMax
     let wasFirst = index == firstInFlight
     while firstInFlight < inFlight.count, inFlight[firstInFlight].acknowledged {
       let done = inFlight[firstInFlight]
@@ -274,7 +277,7 @@ public struct ForwardMachine: ~Copyable {
       inFlightBytes -= done.size
       firstInFlight += 1
     }
-    if firstInFlight == inFlight.count || firstInFlight > Self.windowMax {
+    if firstInFlight == inFlight.count || firstInFlight > Self.windowDefault {
       inFlight.removeFirst(firstInFlight)
       firstInFlight = 0
     }

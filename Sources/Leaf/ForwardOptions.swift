@@ -12,11 +12,16 @@ public struct ForwardOptions {
   public var to: ByteString?
   /// Whether the subjects also cross the uplink live.
   public var live: Bool
+  /// Most messages in flight.
+  public var window: Int
 
-  public init(stream: ByteString, filter: ByteString? = nil, to: ByteString? = nil, live: Bool = false) {
+  public init(
+    stream: ByteString, filter: ByteString? = nil, to: ByteString? = nil, live: Bool = false, window: Int = ForwardMachine.windowDefault
+  ) {
     self.stream = stream
     self.filter = filter
     self.to = to
     self.live = live
+    self.window = window
   }
 }

@@ -34,7 +34,8 @@ extension Monitor {
       var clients = closed ? [] : Array(source.broker.clients.values)
       if cid > 0 { clients = clients.filter { $0.id == UInt64(cid) } }
       guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort)") }
-      return .success(write(clients, offset: offset, limit: limit, subscriptions: request["subs"].map { $0 != "0" && $0 != "false" } ?? false))
+      return .success(
+        write(clients, offset: offset, limit: limit, subscriptions: request["subs"].map { $0 != "0" && $0 != "false" } ?? false))
     } catch {
       return .failure(error)
     }

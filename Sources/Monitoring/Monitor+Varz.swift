@@ -50,7 +50,7 @@ extension Monitor {
     json.endObject()
     writeJetStream(&json)
     json.field("tls_timeout", 2)
-    json.field("write_deadline", 10 * second_ns)
+    json.field("write_deadline", limits.writeDeadline_ns)
     json.field("start", time: source.startedWall_ns)
     json.field("now", time: now_ns)
     json.field("uptime", Self.uptime(host.clock.monotonic_ns - source.startedMonotonic_ns))

@@ -15,7 +15,7 @@ enum Serve {
     for problem in loaded.problems { Terminal.error("petiole: \(problem.message)\n") }
     guard loaded.isUsable else { return 1 }
     let options = loaded.options
-    let log = StandardErrorLog.make(level: options.trace ? .trace : options.debug ? .debug : .info)
+    let log = StandardErrorLog.make(level: options.trace ? .trace : options.debug ? .debug : .info, showsTime: options.logTime)
     let (loop, host) = LinuxLoop.makeHost(log: log, syncDelay_ns: injectedSyncDelay_ns)
     _ = ProcessStatus.raiseFileLimit()
     let agent = Agent(host: host, options: options)

@@ -19,7 +19,9 @@ enum Status {
       return 1
     }
     if arguments.wantsJSON { return printJSON(address) }
-    switch (MonitoringClient.get(address, "/varz"), MonitoringClient.get(address, "/uplinkz"), MonitoringClient.get(address, "/jsz?streams=1")) {
+    switch (
+      MonitoringClient.get(address, "/varz"), MonitoringClient.get(address, "/uplinkz"), MonitoringClient.get(address, "/jsz?streams=1")
+    ) {
     case (.success(let varz), .success(let uplinkz), .success(let jsz)):
       Terminal.print(report(varz, uplinkz, jsz))
       return 0
@@ -83,7 +85,8 @@ enum Status {
       for stream in streams {
         let state = stream["state"]
         table.add([
-          string(stream["name"]), number(state?["messages"]), size(state?["bytes"]), number(state?["first_seq"]), number(state?["last_seq"]),
+          string(stream["name"]), number(state?["messages"]), size(state?["bytes"]), number(state?["first_seq"]),
+          number(state?["last_seq"]),
           number(state?["consumer_count"]),
         ])
       }

@@ -10,12 +10,12 @@ public enum StandardErrorLog {
   /// Longer lines are cut, so that one write stays one line.
   static let lineMax = 8192
 
-  public static func make(level: LogLevel = .info) -> Log {
+  public static func make(level: LogLevel = .info, showsTime: Bool = true) -> Log {
     let journal = linux_stderr_is_journal() == 1
     let pid = ProcessStatus.processID
     return Log(level: level) { lineLevel, text in
       var time: [UInt8] = []
-      if !journal { time = localTime() }
+      if !journal, showsTime { time = localTime() }
       let line = line(lineLevel, text, journal: journal, pid: pid, time: time)
       line.withView { bytes in
         var written = 0
