@@ -14,6 +14,7 @@ public final class ConsumerEngine: ConsumerAPI {
 
   /// Safe: the JetStream owns its consumers' engine.
   public unowned(unsafe) let jetStream: JetStream
+  let account: Account
   /// By `<stream>.<consumer>`, as requests name them.
   private var table = ByteMap<Consumer>()
   private var dirty: [Consumer] = []
@@ -24,14 +25,14 @@ public final class ConsumerEngine: ConsumerAPI {
   /// Set it as `jetStream.consumerAPI` before the JetStream starts.
   public init(jetStream: JetStream) {
     self.jetStream = jetStream
+    account = jetStream.account
     watcher.engine = self
-    jetStream.account.observe(watcher)
+    account.observe(watcher)
   }
 
-  deinit { jetStream.account.stopObserving(watcher) }
+  deinit { account.stopObserving(watcher) }
 
   var host: Host { jetStream.host }
-  var account: Account { jetStream.account }
   var store: LogStore { jetStream.store }
 
   public var count: Int { table.count }
