@@ -74,7 +74,7 @@ class Demo:
         from device import Devices
 
         self.timing = timing
-        self.table = Table()
+        self.table = Table(backlog_scale=timing.per_second * (timing.offline + timing.dead + timing.offline_again))
         self.backbone = Backbone(options.nats_server, directory)
         self.agent = Agent(options.petiole, directory / "petiole", [cluster.proxy for cluster in self.backbone.clusters])
         self.devices = Devices(self.agent, timing.per_second)
@@ -177,7 +177,8 @@ class Demo:
         table.phase(f"one agent is started (ready in {seconds * 1000:.0f} ms) and looks for the nearest cluster")
         self.tasks.append(asyncio.create_task(self.watch()))
         seconds = await self.until(lambda: self.status.cluster == near.name, LINK_SECONDS_MAX, f"the agent links to {near.name}")
-        table.event(f"linked to the nearest, {near.name}, after {seconds:.1f} s")
+        measured = ", ".join(f"{one['name']} {one['rtt_us'] / 1000:.1f} ms" for one in self.status.clusters if one.get("rtt_us"))
+        table.event(f"linked to the nearest, {near.name}, after {seconds:.1f} s; measured: {measured}")
 
         table.phase(f"devices publish {self.timing.per_second} readings a second on 200 subjects; they flow to the hub")
         publishing = asyncio.create_task(self.devices.run())
@@ -214,6 +215,7 @@ class Demo:
         self.tasks[0].cancel()
         await self.sample()
         table.show(self.status)
+        table.leave()
         return await self.conclude()
 
     async def outage(self):
@@ -259,10 +261,11 @@ class Demo:
         table.say()
         table.say(f"  acknowledged to the devices  {number(verdict.wanted_count):>9}")
         table.say(f"  in the hub's stream          {number(verdict.stored_count):>9}")
-        table.say(
-            f"  sent again after breaks      {number(devices.republished):>9}   by the devices; "
-            f"{number(devices.duplicates_refused)} of them the agent had and told so"
-        )
+        if devices.republished:
+            table.say(
+                f"  sent twice by the devices    {number(devices.republished):>9}   for want of an ack when the agent was killed; "
+                f"{number(devices.duplicates_refused)} of them had been stored"
+            )
         table.say(f"  agent: binary                {size(pathlib.Path(process.command[0]).stat().st_size):>9}")
         table.say(
             f"         resident memory       {size(self.rss_kb[0] * 1024):>9}   before the kill; {size(self.rss_kb[-1] * 1024)} at the end"
@@ -279,11 +282,11 @@ class Demo:
             for line in problems:
                 table.say(f"  {line}")
             return 1
-        table.say(f"PASSED: every acknowledged reading is in the hub's stream exactly once, in order per device ({table._clock().strip()})")
+        table.say(f"PASSED: every acknowledged reading is in the hub's stream exactly once, in order per device ({table.clock().strip()})")
         return 0
 
     async def close(self):
-        self.table.erase()
+        self.table.leave()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

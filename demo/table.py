@@ -21,58 +21,59 @@ def size(count):
 
 
 class Table:
-    def __init__(self, stream=sys.stdout):
+    def __init__(self, backlog_scale, stream=sys.stdout):
+        """`backlog_scale`: the backlog that fills its bar."""
         self.stream = stream
         self.is_live = stream.isatty() and os.environ.get("TERM") != "dumb"
         self.has_colour = self.is_live and not os.environ.get("NO_COLOR")
         self.began = time.monotonic()
-        self.drawn = 0
+        self.drawn = []
         self.last_plain = -PLAIN_SECONDS
-        self.backlog_max = 1
+        self.backlog_scale = backlog_scale
+        self.backlog_max = 0
 
     def _paint(self, code, text):
-        return f"\x1b[{code}m{text}\x1b[0m" if self.has_colour else text
+        return f"\x1b[{code}m{text}\x1b[0m" if code and self.has_colour else text
 
-    def _clock(self):
+    def clock(self):
         return f"{time.monotonic() - self.began:4.0f} s"
 
     # MARK: text that stays
 
     def say(self, text=""):
         """A line that stays, above the table."""
-        self.erase()
-        print(text, file=self.stream, flush=True)
+        self._write([text], self.drawn)
 
     def phase(self, text):
         """What happens now."""
-        self.say(self._paint("1", f"{self._clock()}  == {text}"))
+        self.say(self._paint("1", f"{self.clock()}  == {text}"))
 
     def event(self, text):
         """What the agent or the demo has just done."""
-        self.say(f"{self._clock()}     {text}")
+        self.say(f"{self.clock()}     {text}")
 
     # MARK: the table
 
-    def erase(self):
-        if self.drawn:
-            self.stream.write(f"\x1b[{self.drawn}F\x1b[J")
-            self.drawn = 0
+    def _write(self, staying, table):
+        """Puts `staying` where the table stands and the table below it, in one piece so that nothing flickers."""
+        back = f"\x1b[{len(self.drawn)}F\x1b[J" if self.drawn else ""
+        self.stream.write(back + "".join(line + "\n" for line in [*staying, *table]))
+        self.stream.flush()
+        self.drawn = table
+
+    def leave(self):
+        """What is drawn stays; the next table comes below."""
+        self.drawn = []
 
     def show(self, status):
         """Draws `status`, a Status."""
-        self.backlog_max = max(self.backlog_max, status.backlog or 0)
+        self.backlog_max = max(self.backlog_max, status.backlog)
         if self.is_live:
             width = max(40, shutil.get_terminal_size().columns) - 1
-            lines = self._lines(status)
-            self.erase()
-            for plain, code in lines:
-                text = plain[:width]
-                self.stream.write((self._paint(code, text) if code else text) + "\n")
-            self.stream.flush()
-            self.drawn = len(lines)
+            self._write([], [self._paint(code, text[:width]) for text, code in self._lines(status)])
         elif time.monotonic() - self.last_plain >= PLAIN_SECONDS:
             self.last_plain = time.monotonic()
-            print(self._plain(status), file=self.stream, flush=True)
+            self._write([self._plain(status)], [])
 
     @staticmethod
     def _rtt(cluster):
@@ -86,13 +87,12 @@ class Table:
             mark = ">" if cluster["state"] == "linked" else " "
             code = "32" if cluster["state"] == "linked" else "" if cluster["state"] == "healthy" else "31"
             lines.append((f"{mark} {cluster['name']:<12} {self._rtt(cluster):>9}   {cluster['state']}", code))
-        backlog = status.backlog or 0
-        bar = "#" * min(BAR_WIDTH, -(-backlog * BAR_WIDTH // max(self.backlog_max, BAR_WIDTH)))
+        bar = "#" * min(BAR_WIDTH, round(status.backlog * BAR_WIDTH / self.backlog_scale))
         lines += [
             ("", ""),
             (f"  acknowledged {number(status.acknowledged):>9}   to the devices, by the agent", ""),
-            (f"  backlog      {number(backlog):>9}   {bar}", "33" if backlog > 100 else ""),
-            (f"  delivered    {number(status.delivered or 0):>9}   the hub's stream holds {number(status.at_hub)}", ""),
+            (f"  backlog      {number(status.backlog):>9}   {bar}", "33" if bar else ""),
+            (f"  delivered    {number(status.delivered):>9}   the hub's stream holds {number(status.at_hub)}", ""),
             (f"  agent        {status.agent}", ""),
             (f"  last decision: {status.decision}", "2"),
         ]
@@ -102,6 +102,6 @@ class Table:
         linked = next((one for one in status.clusters if one["state"] == "linked"), None)
         where = f"{linked['name']} {self._rtt(linked)}" if linked else status.state
         return (
-            f"{self._clock()}  {where:<21} | acknowledged {number(status.acknowledged):>7} | backlog {number(status.backlog or 0):>6}"
-            f" | delivered {number(status.delivered or 0):>7} | at the hub {number(status.at_hub):>7}"
+            f"{self.clock()}  {where:<21} | acknowledged {number(status.acknowledged):>7} | backlog {number(status.backlog):>6}"
+            f" | delivered {number(status.delivered):>7} | at the hub {number(status.at_hub):>7}"
         )
