@@ -7,9 +7,7 @@ extension LogStore {
   @inline(__always) func admit(_ size: Int) throws(StoreError) {
     guard isOpen, !isClosing, !isFailed else { throw .failed }
     guard pendingBytes + size <= options.pendingBytesMax else { throw .busy }
-    if bytesOnDisk + size > options.storeBytesMax - options.reserveBytes,
-      bytesOnDisk + size - releasableBytes > options.storeBytesMax - options.reserveBytes
-    {
+    if bytesOnDisk + size > messageBytesMax, bytesOnDisk + size - releasableBytes > messageBytesMax {
       wantSpace()
       throw .full
     }

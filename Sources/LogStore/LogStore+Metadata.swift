@@ -29,12 +29,8 @@ extension LogStore {
   @discardableResult
   public func dropStream(_ id: UInt32) -> UInt64 {
     guard let stream = streams[id] else { return appendedPosition }
-    stream.forgetEverything()
-    stream.isDropped = true
-    streams[id] = nil
-    movedFirst.removeAll { $0 === stream }
+    // The record first: a batch that is closed to make room for it must still hold what was removed from the stream before.
     let here = segments.last.map { $0.base + UInt64($0.size) } ?? 0
-    drops[id] = here
     do throws(StoreError) {
       _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0)
       appendedPosition += 1
@@ -42,6 +38,11 @@ extension LogStore {
       appendedPosition += 1
       checkpointIsOwed()
     }
+    drops[id] = here
+    stream.forgetEverything()
+    stream.isDropped = true
+    streams[id] = nil
+    movedFirst.removeAll { $0 === stream }
     commitSoon()
     queueRelease()
     return appendedPosition

@@ -141,7 +141,7 @@ extension LogStore {
 
   /// Two segments, or an eighth of the store, are left before messages are refused.
   private var isSpaceNear: Bool {
-    let limit = options.storeBytesMax - options.reserveBytes
+    let limit = messageBytesMax
     return isSpaceLow || bytesOnDisk + max(2 * options.segmentBytes, limit / 8) > limit
   }
 
@@ -157,7 +157,7 @@ extension LogStore {
   /// The segment with the least to copy. Below a quarter always; while messages are refused for lack of space, anything that gives
   /// back half of itself.
   private func compactionCandidate() -> Segment? {
-    let isFull = bytesOnDisk + options.segmentBytes / 4 > options.storeBytesMax - options.reserveBytes || isSpaceLow
+    let isFull = bytesOnDisk + options.segmentBytes / 4 > messageBytesMax || isSpaceLow
     var best: Segment?
     var bestPercent = 100
     for segment in segments where segment !== active && segment.durableSize > 0 && !segment.isEmpty && !segment.isStuck {
@@ -242,6 +242,8 @@ extension LogStore {
       return next != .max
     }
     let target = self.segment(at: moved)
+    appendedPosition += 1
+    segment.releasePosition = appendedPosition
     segment.liveMessages -= messages
     segment.liveBytes -= anchor.bytes
     target.liveMessages += messages

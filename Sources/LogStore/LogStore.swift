@@ -11,6 +11,8 @@ public final class LogStore {
   let host: Host
   public let directory: String
   public let options: Options
+  /// Above this the store takes no messages: the rest is the reserve, at most a quarter of a small store.
+  let messageBytesMax: Int
 
   var lockFile: FileHandle?
   var isOpen = false
@@ -95,6 +97,7 @@ public final class LogStore {
     self.host = host
     self.directory = directory
     self.options = options
+    messageBytesMax = options.storeBytesMax - min(options.reserveBytes, options.storeBytesMax / 4)
   }
 
   deinit {

@@ -5,7 +5,7 @@ import Platform
 /// Holds a piece of one segment for reading. Contents below a segment's durable size never change, so a window stays true.
 final class ReadBuffer {
   /// Enough for the records behind one anchor.
-  static let pointBytes = 16 << 10
+  static let pointBytes = 8 << 10
   /// Scans read ahead this much.
   static let scanBytes = 64 << 10
 
@@ -30,7 +30,9 @@ final class ReadBuffer {
     let wanted = min(minimum, end - offset)
     guard wanted > 0 else { return UnsafeRawBufferPointer(start: nil, count: 0) }
     if segmentBase != segment.base || offset < start || offset + wanted > start + count {
-      try fill(store, segment, offset, size: min(max(wanted, window), end - offset))
+      // Whoever goes on where the window ended reads in a row.
+      let isNext = segmentBase == segment.base && offset <= start + count && offset + wanted > start + count && offset > start
+      try fill(store, segment, offset, size: min(max(wanted, isNext ? Self.scanBytes : window), end - offset))
     }
     guard offset < start + count else { return UnsafeRawBufferPointer(start: nil, count: 0) }
     return UnsafeRawBufferPointer(start: memory! + (offset - start), count: start + count - offset)

@@ -8,16 +8,20 @@ extension StreamLog {
     guard contains(sequence) else { return nil }
     let buffer = store.takeReadBuffer()
     defer { store.giveReadBuffer(buffer) }
-    guard let record = try find(sequence, buffer) else { throw .damaged(sequence: sequence) }
+    var next: UInt64 = 0
+    guard let record = try find(sequence, buffer, next: &next) else { throw .damaged(sequence: sequence) }
     return body(StoredMessage(record))
   }
 
-  /// The record of a live message, or nil when it is damaged.
-  func find(_ sequence: UInt64, _ buffer: ReadBuffer) throws(StoreError) -> Record? {
+  /// The record of a live message, or nil when it is damaged. `next` becomes the log position behind it.
+  func find(_ sequence: UInt64, _ buffer: ReadBuffer, next: inout UInt64) throws(StoreError) -> Record? {
     guard let at = index.floor(sequence) else { return nil }
     var cursor = Cursor(index[at], store)
     while let record = try cursor.next(id, store, buffer, window: ReadBuffer.pointBytes) {
-      if record.sequence == sequence { return record }
+      if record.sequence == sequence {
+        next = cursor.position
+        return record
+      }
     }
     return nil
   }

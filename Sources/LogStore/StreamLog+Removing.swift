@@ -144,11 +144,18 @@ extension StreamLog {
     defer { store.giveReadBuffer(buffer) }
     position?.pointee = anchor.position
     // The last message behind an anchor takes what is left, so that a damaged one does not spoil the sums for ever.
-    if anchor.count > 1, let record = try? find(sequence, buffer) { size = min(record.messageBytes, anchor.bytes) }
+    var next: UInt64 = 0
+    if anchor.count > 1, let record = try? find(sequence, buffer, next: &next) { size = min(record.messageBytes, anchor.bytes) }
     settle(anchor, messages: 1, bytes: size)
     index[at].count -= 1
     index[at].bytes -= size
-    if index[at].count == 0 { index.remove(at: at) }
+    if index[at].count == 0 {
+      index.remove(at: at)
+    } else if sequence == firstSequence, next > anchor.position {
+      // The stream's front moves on: so does its anchor, and whoever removes one after the other never walks far.
+      index[at].sequence = sequence + 1
+      index[at].position = next
+    }
   }
 
   /// Anchors at the front that stand for nothing any more.
