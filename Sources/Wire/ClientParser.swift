@@ -9,7 +9,7 @@ public struct ClientParser {
   public var payloadMax: Int
 
   private static let verbs: [StaticString] = [
-    "CONNECT ", "PING", "PONG", "PUB ", "HPUB ", "SUB ", "UNSUB ", "INFO ", "+OK", "-ERR",
+    "CONNECT", "PING", "PONG", "PUB ", "HPUB ", "SUB ", "UNSUB ", "INFO", "+OK", "-ERR ",
   ]
   /// The longest verb with its blank; a control line may be that much longer than its arguments.
   private static let verbMax = 8
@@ -22,8 +22,10 @@ public struct ClientParser {
   /// Parses the operation at the front of `bytes` into `operation`. Its views point into `bytes`.
   public func parse(_ bytes: ByteView, into operation: inout ClientOperation) -> ParseOutcome {
     guard let (length, consumed) = ControlLine.find(bytes) else {
-      if bytes.count > controlLineMax + Self.verbMax { return .violation(.controlLineTooLong) }
-      return ControlLine.canBecome(bytes, Self.verbs) ? .incomplete(needed: bytes.count + 1) : .violation(.unknownOperation)
+      guard ControlLine.canBecome(bytes, Self.verbs) else { return .violation(.unknownOperation) }
+      // The last byte may be the CR of the line's end.
+      if bytes.count > controlLineMax + Self.verbMax + 1 { return .violation(.controlLineTooLong) }
+      return .incomplete(needed: bytes.count + 1)
     }
     let line = bytes.prefix(length)
     guard length > 1 else { return .violation(.unknownOperation) }
@@ -50,21 +52,26 @@ public struct ClientParser {
       }
       return subscribe(arguments, consumed, &operation)
     case UInt8(ascii: "U"):
-      guard length >= 5, line.prefix(5).equalsIgnoringCase("UNSUB"), let arguments = ControlLine.arguments(line, after: 5) else {
+      guard length > 5, line.prefix(5).equalsIgnoringCase("UNSUB"), let arguments = ControlLine.arguments(line, after: 5) else {
         return .violation(.unknownOperation)
       }
       return unsubscribe(arguments, consumed, &operation)
     case UInt8(ascii: "C"):
-      guard length > 7, line.prefix(7).equalsIgnoringCase("CONNECT"), let arguments = ControlLine.arguments(line, after: 7) else {
-        return .violation(.unknownOperation)
-      }
-      guard arguments.count <= controlLineMax else { return .violation(.controlLineTooLong) }
+      guard length >= 7, line.prefix(7).equalsIgnoringCase("CONNECT") else { return .violation(.unknownOperation) }
+      // nats-server needs no blank here; whether what follows is JSON is the connection's affair.
+      let arguments = line.dropFirst(7)
+      guard arguments.count <= controlLineMax + 1 else { return .violation(.controlLineTooLong) }
       operation.kind = .connect
       operation.text = arguments.trimmed
       return .operation(consumed: consumed)
-    case UInt8(ascii: "I"): return word("INFO", .ignored, line, consumed, &operation)
+    case UInt8(ascii: "I"):
+      guard length >= 4, line.prefix(4).equalsIgnoringCase("INFO") else { return .violation(.unknownOperation) }
+      guard length > 4, ControlLine.arguments(line, after: 4) != nil else { return .violation(.malformedArguments) }
+      return word("INFO", .ignored, line, consumed, &operation)
     case ASCII.plus: return word("+OK", .ignored, line, consumed, &operation)
-    case ASCII.minus: return word("-ERR", .error, line, consumed, &operation)
+    case ASCII.minus:
+      guard length > 4, ControlLine.arguments(line, after: 4) != nil else { return .violation(.unknownOperation) }
+      return word("-ERR", .error, line, consumed, &operation)
     default: return .violation(.unknownOperation)
     }
   }
@@ -125,11 +132,8 @@ public struct ClientParser {
     guard line.count <= controlLineMax else { return .violation(.controlLineTooLong) }
     let arguments = Arguments(line)
     guard arguments.count == 1 || arguments.count == 2 else { return .violation(.malformedArguments) }
-    operation.max = 0
-    if arguments.count == 2 {
-      guard let max = ControlLine.size(arguments[1]) else { return .violation(.malformedArguments) }
-      operation.max = max
-    }
+    // What is no number means at once, as in nats-server.
+    operation.max = arguments.count == 2 ? ControlLine.size(arguments[1]) ?? 0 : 0
     operation.kind = .unsubscribe
     operation.sid = arguments[0]
     return .operation(consumed: consumed)

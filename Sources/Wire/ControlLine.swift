@@ -9,12 +9,16 @@ enum ControlLine {
     return (length, end + 1)
   }
 
-  /// Whether bytes without a line end can still become one of `verbs`.
+  /// Whether bytes without a line end can still become a line that begins with one of `verbs`. A verb that ends in a blank stands for
+  /// one that needs a blank or the line's end behind it. What is refused here is refused with more bytes, too.
   static func canBecome(_ bytes: ByteView, _ verbs: [StaticString]) -> Bool {
     for verb in verbs {
       let view = ByteView(verb)
-      let common = min(view.count, bytes.count)
-      if bytes.prefix(common).equalsIgnoringCase(view.prefix(common)) { return true }
+      let needsBlank = view[view.count - 1] == ASCII.space
+      let letters = needsBlank ? view.prefix(view.count - 1) : view
+      let common = min(letters.count, bytes.count)
+      guard bytes.prefix(common).equalsIgnoringCase(letters.prefix(common)) else { continue }
+      if !needsBlank || bytes.count <= letters.count || ASCII.isBlank(bytes[letters.count]) { return true }
     }
     return false
   }

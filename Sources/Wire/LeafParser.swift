@@ -8,7 +8,7 @@ public struct LeafParser {
   /// Largest headers and payload together, in bytes.
   public var payloadMax: Int
 
-  private static let verbs: [StaticString] = ["LS+ ", "LS- ", "LMSG ", "HMSG ", "PING", "PONG", "INFO ", "CONNECT ", "+OK", "-ERR"]
+  private static let verbs: [StaticString] = ["LS+ ", "LS- ", "LMSG ", "HMSG ", "PING", "PONG", "INFO ", "CONNECT ", "+OK", "-ERR "]
   private static let verbMax = 8
 
   public init(payloadMax: Int) { self.payloadMax = payloadMax }
@@ -16,11 +16,15 @@ public struct LeafParser {
   /// Parses the operation at the front of `bytes` into `operation`. Its views point into `bytes`.
   public func parse(_ bytes: ByteView, into operation: inout LeafOperation) -> ParseOutcome {
     guard let (length, consumed) = ControlLine.find(bytes) else {
-      if bytes.count > controlLineMax + Self.verbMax { return .violation(.controlLineTooLong) }
-      return ControlLine.canBecome(bytes, Self.verbs) ? .incomplete(needed: bytes.count + 1) : .violation(.unknownOperation)
+      guard ControlLine.canBecome(bytes, Self.verbs) else { return .violation(.unknownOperation) }
+      // The last byte may be the CR of the line's end.
+      if bytes.count > controlLineMax + Self.verbMax + 1 { return .violation(.controlLineTooLong) }
+      return .incomplete(needed: bytes.count + 1)
     }
-    guard length <= controlLineMax + Self.verbMax else { return .violation(.controlLineTooLong) }
     let line = bytes.prefix(length)
+    guard length <= controlLineMax + Self.verbMax else {
+      return .violation(ControlLine.canBecome(line, Self.verbs) ? .controlLineTooLong : .unknownOperation)
+    }
     guard length > 2 else { return .violation(.unknownOperation) }
     switch ASCII.uppercased(line.base[0]) {
     case UInt8(ascii: "L"):
@@ -45,7 +49,7 @@ public struct LeafParser {
       guard let arguments = arguments(of: "CONNECT", line) else { return .violation(.unknownOperation) }
       return text(.connect, arguments.trimmed, consumed, &operation)
     case ASCII.plus:
-      guard line.hasPrefix("+OK") || line.hasPrefix("+ok") else { return .violation(.unknownOperation) }
+      guard line.prefix(3).equalsIgnoringCase("+OK") else { return .violation(.unknownOperation) }
       return text(.ignored, ByteView(), consumed, &operation)
     case ASCII.minus:
       guard let arguments = arguments(of: "-ERR", line) else { return .violation(.unknownOperation) }
