@@ -28,7 +28,7 @@ extension Consumer {
     guard config.isPush else { return }
     engine.pushConsumers.append(self)
     push.wasBound = isBound
-    if config.heartbeat_ns > 0 {
+    if push.wasBound, config.heartbeat_ns > 0 {
       push.nextHeartbeat_ns = WaitingPull.later(host.clock.monotonic_ns, config.heartbeat_ns)
     }
     guard config.flowControl else { return }
@@ -72,6 +72,8 @@ extension Consumer {
       deliverSoon()
       restartHeartbeat()
     } else {
+      // Nobody to say it to: no timer for it either.
+      push.nextHeartbeat_ns = Int64.max
       schedule(at: nextDue_ns)
     }
   }
@@ -113,7 +115,6 @@ extension Consumer {
   func heartbeat(_ now_ns: Int64) {
     guard now_ns >= push.nextHeartbeat_ns else { return }
     push.nextHeartbeat_ns = WaitingPull.later(now_ns, config.heartbeat_ns)
-    guard push.wasBound else { return }
     lastActivity_ns = now_ns
     sendHeartbeat(to: config.deliverSubject, stalled: canPush ? ByteString() : push.asked)
   }

@@ -233,6 +233,8 @@ extension ConsumerConfig {
       try field.read(&direct)
     } else if field.named("sourcing") {
       try field.read(&sourcing)
+      // Answered as a server that does not know it: the other side then asks in the way that every server understands (section 18).
+      if sourcing { throw .invalidJSON("json: unknown field \"sourcing\"") }
     } else {
       return false
     }
