@@ -109,7 +109,7 @@ extension LogStore {
           case RecordKind.message:
             guard let stream = streams[record.stream], let old = stream.position(of: record.sequence, about: position) else { continue }
             let new = try appendCopy(record)
-            relocate(stream, record, from: old, to: new)
+            relocate(stream, record.sequence, bytes: record.messageBytes, from: old, to: new)
           case RecordKind.remove:
             // Of a message that is not written again the removal need not be written either.
             guard UInt64(bitPattern: record.timestamp_ns) < failedFrom else { continue }
@@ -128,15 +128,14 @@ extension LogStore {
   }
 
   /// Gives a live message its new place.
-  func relocate(_ stream: StreamLog, _ record: Record, from old: UInt64, to new: UInt64) {
-    let size = record.messageBytes
+  func relocate(_ stream: StreamLog, _ sequence: UInt64, bytes size: Int, from old: UInt64, to new: UInt64) {
     let source = segment(at: old)
     let target = segment(at: new)
     source.liveMessages -= 1
     source.liveBytes -= size
     target.liveMessages += 1
     target.liveBytes += size
-    stream.place(record.sequence, new, bytes: size, isIndexed: true)
+    stream.place(sequence, new, bytes: size, isIndexed: true)
   }
 
   /// Segments that were begun after the failed write were never written: they go.

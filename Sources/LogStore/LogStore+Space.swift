@@ -71,7 +71,7 @@ extension LogStore {
   func settleOwed() throws(StoreError) {
     let removals = owedRemovals
     owedRemovals = []
-    for (id, sequence, target) in removals where streams[id] != nil {
+    for (id, sequence, target) in removals where streams[id] != nil && target >= drops[id] ?? 0 {
       let position = try appendPlain(kind: RecordKind.remove, stream: id, sequence: sequence, timestamp_ns: Int64(bitPattern: target))
       noteRemoval(at: position, target: target)
     }
@@ -121,7 +121,7 @@ extension LogStore {
   func directorySynced() {
     guard !unsyncedRemovals.isEmpty else { return }
     for base in unsyncedRemovals {
-      for segment in segments { segment.forgetRemovals(target: base) }
+      for segment in segments { segment.forget(target: base) }
     }
     unsyncedRemovals = []
     queueRelease()
@@ -160,7 +160,7 @@ extension LogStore {
     let isFull = bytesOnDisk + options.segmentBytes / 4 > messageBytesMax || isSpaceLow
     var best: Segment?
     var bestPercent = 100
-    for segment in segments where segment !== active && segment.durableSize > 0 && !segment.isEmpty && !segment.isStuck {
+    for segment in segments where segment !== active && segment.durableSize > 0 && segment.keptBytes > 0 && !segment.isStuck {
       guard segment.base < active?.base ?? 0, segment.durableSize == segment.size || segment.isSealed else { continue }
       // In what it holds beside its checkpoint, which every segment has.
       let percent = segment.keptBytes * 100 / max(1, segment.size - segment.checkpointEnd)
@@ -222,33 +222,35 @@ extension LogStore {
     let buffer = takeReadBuffer()
     defer { giveReadBuffer(buffer) }
     var cursor = StreamLog.Cursor(anchor, self)
-    var moved: UInt64?
-    var messages = 0
-    var size = 0
+    var copies: [(sequence: UInt64, position: UInt64, bytes: Int)] = []
     try makeRoom(options.indexSpacingBytes)
     holdTogether = true
     defer { holdTogether = false }
-    while messages < Int(anchor.count), let record = try cursor.next(stream.id, self, buffer, window: ReadBuffer.scanBytes) {
+    while copies.count < Int(anchor.count), let record = try cursor.next(stream.id, self, buffer, window: ReadBuffer.scanBytes) {
       guard record.sequence >= anchor.sequence, record.sequence < next, stream.contains(record.sequence) else { continue }
       let position = try appendCopy(record, flags: RecordFlag.relocated)
-      if moved == nil { moved = position }
-      messages += 1
-      size += record.messageBytes
+      copies.append((record.sequence, position, record.messageBytes))
     }
     compaction.after = next == .max ? stream.lastSequence : next - 1
-    // Damaged messages cannot be copied: they stay where they are, and so does the segment.
-    guard messages == Int(anchor.count), let moved else {
+    appendedPosition += 1
+    segment.releasePosition = appendedPosition
+    guard let first = copies.first else {
       segment.isStuck = true
       return next != .max
     }
-    let target = self.segment(at: moved)
-    appendedPosition += 1
-    segment.releasePosition = appendedPosition
-    segment.liveMessages -= messages
+    let target = self.segment(at: first.position)
+    target.copiedFrom.insert(segment.base)
+    guard copies.count == Int(anchor.count) else {
+      // Damaged messages cannot be copied: they stay where they are, and so does the segment.
+      segment.isStuck = true
+      for copy in copies { relocate(stream, copy.sequence, bytes: copy.bytes, from: anchor.position, to: copy.position) }
+      return next != .max
+    }
+    segment.liveMessages -= copies.count
     segment.liveBytes -= anchor.bytes
-    target.liveMessages += messages
+    target.liveMessages += copies.count
     target.liveBytes += anchor.bytes
-    stream.index[at].position = moved
+    stream.index[at].position = first.position
     return true
   }
 
@@ -271,7 +273,8 @@ extension LogStore {
       compaction.removalsFrom += record.paddedLength
       walked += record.paddedLength
       guard record.kind == RecordKind.remove, let base = existing(UInt64(bitPattern: record.timestamp_ns)), base != segment.base,
-        let stream = streams[record.stream], record.sequence >= stream.firstSequence
+        let stream = streams[record.stream], record.sequence >= stream.firstSequence,
+        UInt64(bitPattern: record.timestamp_ns) >= drops[record.stream] ?? 0  // not of a dropped stream that had the same number
       else { continue }
       try appendRemoval(record)
     }

@@ -56,6 +56,7 @@ final class Recovery {
     for stream in store.streams.values { finish(stream) }
     store.movedFirst = []
     store.isDirty = false
+    store.spareReadBuffer = nil  // it may hold bytes of a tail that was cut, in whose place others will be written
   }
 
   // MARK: Files
@@ -303,6 +304,14 @@ final class Recovery {
       stream.indexNewest(sequence, position, bytes: size, segment)
       if count == 0 { stream.firstSequence = mark }
       stream.lastTimestamp_ns = max(stream.lastTimestamp_ns, record.timestamp_ns)
+    } else if record.isRelocated, stream.contains(sequence) {
+      // Copied forward, and the original's file is still there, or there again.
+      guard let at = stream.index.floor(sequence) else { return }
+      let old = stream.index[at].position
+      let source = store.segment(at: old)
+      guard source !== segment else { return }
+      segment.copiedFrom.insert(source.base)
+      store.relocate(stream, sequence, bytes: size, from: old, to: position)
     } else if record.isRelocated, stream.removed.remove(sequence) {
       stream.place(sequence, position, bytes: size, isIndexed: false)
       stream.count += 1
@@ -316,6 +325,7 @@ final class Recovery {
     if !store.drops.isEmpty, let drop = store.drops[record.stream], position < drop { return }
     guard let stream = store.streams[record.stream], record.sequence >= stream.firstSequence else { return }
     let target = UInt64(bitPattern: record.timestamp_ns)
+    guard target >= store.drops[record.stream] ?? 0 else { return }
     if let other = store.segments.last(where: { $0.base <= target }), other !== segment, target - other.base < UInt64(other.size) {
       segment.addRemoval(target: other.base)
     }

@@ -35,7 +35,11 @@ final class Segment {
     durableSize = size
   }
 
-  var isEmpty: Bool { liveMessages == 0 && liveRemovals == 0 }
+  /// Bases of segments whose files still hold originals of messages that were copied into this one. Were this one gone before them,
+  /// and with it the removals of the copies, the originals would be back after a restart.
+  var copiedFrom: Set<UInt64> = []
+
+  var isEmpty: Bool { liveMessages == 0 && liveRemovals == 0 && copiedFrom.isEmpty }
   /// Bytes that compaction would have to copy.
   var keptBytes: Int { liveBytes + liveRemovals * Record.headerBytes }
 
@@ -44,8 +48,9 @@ final class Segment {
     liveRemovals += 1
   }
 
-  /// The segment at `target` is gone for good: removals of its messages are of no use any more.
-  func forgetRemovals(target: UInt64) {
+  /// The segment at `target` is gone for good: removals of its messages are of no use any more, and its originals do not come back.
+  func forget(target: UInt64) {
+    copiedFrom.remove(target)
     if let count = removals.removeValue(forKey: target) { liveRemovals -= count }
   }
 

@@ -111,7 +111,7 @@ final class Workload {
     case 96..<98: store.removeMetadata(ByteString("key \(Int.random(in: 0..<5, using: &random))"))
     default:
       store.dropStream(id)
-      generations[id, default: 0] += 1
+      generations[id] = (generations[id, default: 0] + 1) % 10
     }
   }
 
