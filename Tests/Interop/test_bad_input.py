@@ -34,7 +34,7 @@ def test_garbage_on_the_client_port(petiole):
     still_serves(server)
 
 
-@pytest.mark.parametrize("options", ["{", "[]", "null", "1", '"x"', '{"verbose":1}', '{"protocol":"a"}', "{}x", '{"a":' * 5000])
+@pytest.mark.parametrize("options", ["{", "[]", "null", "1", '"x"', '{"verbose":1}', '{"protocol":"a"}', "{}x", pytest.param('{"a":' * 800, id="deep")])
 def test_malformed_connect_closes_without_harm(petiole, options):
     server = petiole()
     with RawClient(server.port) as raw:

@@ -39,7 +39,7 @@ def test_help_names_every_flag():
         ("port: 4222\nfoo: 1\n", ":2:", ["unknown field", "foo"]),
         ("port: [\n", ":", []),
         ('port: "abc"\n', ":1:", []),
-        ("a: {\n b: }\n", ":2:", []),
+        ("jetstream {\n  foo: 1\n}\n", ":2:", ["foo"]),
         ("x: $NOWHERE\n", "", ["NOWHERE"]),
         ("cluster { port: 6222 }\n", ":1:", ["cluster"]),
         ("uplink { clusters: [ { name: a } ] }\n", ":1:", ["url"]),
