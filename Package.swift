@@ -7,17 +7,22 @@ import PackageDescription
 
 let embedded = Context.environment["EMBEDDED"] == "1"
 
-let swift: [SwiftSetting] =
-  // Embedded mode needs every file to import what it uses; this makes the ordinary build as strict, and much sooner.
-  [.treatAllWarnings(as: .error), .enableUpcomingFeature("MemberImportVisibility")]
-  + (embedded
-    ? [
-      .enableExperimentalFeature("Embedded"),
-      // One reactor thread owns every Swift object; the committer thread is C and sees none of them.
-      .unsafeFlags([
-        "-wmo", "-O", "-Xfrontend", "-function-sections", "-Xfrontend", "-assume-single-threaded", "-enforce-exclusivity=unchecked",
-      ]),
-    ] : [])
+/// Where messages pass in numbers, the compiler optimises for speed; everywhere else for size.
+let hot = ["Bytes", "Wire", "Interest", "Compression", "Platform", "LogStore", "Broker"]
+
+func settings(_ module: String) -> [SwiftSetting] {
+  // Embedded mode needs every file to import what it uses; MemberImportVisibility makes the ordinary build as strict, and much sooner.
+  let common: [SwiftSetting] = [.treatAllWarnings(as: .error), .enableUpcomingFeature("MemberImportVisibility")]
+  guard embedded else { return common }
+  return common + [
+    .enableExperimentalFeature("Embedded"),
+    // One reactor thread owns every Swift object; the committer thread is C and sees none of them.
+    .unsafeFlags([
+      "-wmo", hot.contains(module) ? "-O" : "-Osize", "-Xfrontend", "-function-sections", "-Xfrontend", "-assume-single-threaded",
+      "-enforce-exclusivity=unchecked",
+    ]),
+  ]
+}
 let c: [CSetting] = embedded ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fdata-sections"])] : []
 
 /// The floors of the house, from the ground up. A module imports only from floors below it.
@@ -67,19 +72,19 @@ let package = Package(
     .target(name: "CLinux", cSettings: c),
     .systemLibrary(name: "CAres", pkgConfig: embedded ? nil : "libcares", providers: [.apt(["libc-ares-dev"])]),
   ]
-    + present.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: swift) }
+    + present.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: settings($0.name)) }
     + (!top
       ? []
       : [
         .executableTarget(
           name: "petiole", dependencies: dependencies(["Agent"] + floors.map { $0.name }.filter { $0 != "Agent" } + ["CLinux"]),
-          swiftSettings: swift, linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
+          swiftSettings: settings("petiole"), linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
       ])
     + (embedded
       ? []
       : present.filter { tested($0.name) }.map {
         .testTarget(
-          name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: swift,
+          name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name),
           linkerSettings: [.linkedLibrary("cares")])
       })
 )

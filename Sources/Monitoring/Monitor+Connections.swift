@@ -42,20 +42,24 @@ extension Monitor {
   }
 
   private func order(_ clients: inout [ClientConnection], _ sort: String) -> Bool {
+    // One key for all orders, so that there is one sort: least first.
+    let key: (ClientConnection) -> Int64
     switch sort {
-    case "", "cid", "start": clients.sort { $0.id < $1.id }
-    case "subs": clients.sort { $0.subscriptionCount > $1.subscriptionCount }
-    case "pending": clients.sort { $0.stream.output.count > $1.stream.output.count }
-    case "msgs_to": clients.sort { $0.sent.messages > $1.sent.messages }
-    case "msgs_from": clients.sort { $0.received.messages > $1.received.messages }
-    case "bytes_to": clients.sort { $0.sent.bytes > $1.sent.bytes }
-    case "bytes_from": clients.sort { $0.received.bytes > $1.received.bytes }
-    case "last": clients.sort { $0.lastActivity_ns > $1.lastActivity_ns }
-    case "idle": clients.sort { $0.lastActivity_ns < $1.lastActivity_ns }
-    case "uptime": clients.sort { $0.started_ns < $1.started_ns }
-    case "rtt": clients.sort { ($0.rtt_ns ?? 0) > ($1.rtt_ns ?? 0) }
+    case "", "cid", "start": key = { Int64($0.id) }
+    case "subs": key = { -Int64($0.subscriptionCount) }
+    case "pending": key = { -Int64($0.stream.output.count) }
+    case "msgs_to": key = { -Int64($0.sent.messages) }
+    case "msgs_from": key = { -Int64($0.received.messages) }
+    case "bytes_to": key = { -Int64($0.sent.bytes) }
+    case "bytes_from": key = { -Int64($0.received.bytes) }
+    case "last": key = { -$0.lastActivity_ns }
+    case "idle": key = { $0.lastActivity_ns }
+    case "uptime": key = { $0.started_ns }
+    case "rtt": key = { -($0.rtt_ns ?? 0) }
     default: return false
     }
+    let keyed = clients.map { (key: key($0), client: $0) }
+    clients = keyed.sorted { ($0.key, $0.client.id) < ($1.key, $1.client.id) }.map { $0.client }
     return true
   }
 
