@@ -84,7 +84,10 @@ final class SimulatedDevice: ByteStreamDelegate {
     connections += 1
     let number = connections
     _ = machine.host.network.connect(agent, timeout_ns: 2 * second_ns) { [self] result in
-      guard number == connections else { return }
+      guard number == connections else {
+        if case .success(let stream) = result { stream.close() }
+        return
+      }
       switch result {
       case .success(let stream):
         self.stream = stream
