@@ -255,13 +255,15 @@ public final class Forwarder: StreamConsumer {
           machine.passed(message.sequence)
           return true
         }
+        let subject = ByteHash.hash(message.subject, seed: ByteHash.seed)
+        guard machine.maySend(subject: subject) else { return false }
         let size = send(message, link)
         guard size > 0 else {
           refused = true
           return false
         }
         burst += 1
-        perform(machine.sent(message.sequence, size: size, now_ms: now_ms))
+        perform(machine.sent(message.sequence, subject: subject, size: size, now_ms: now_ms))
         return true
       }
     }
