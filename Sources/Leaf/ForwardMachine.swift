@@ -294,7 +294,8 @@ public struct ForwardMachine: ~Copyable {
     while firstInFlight < inFlight.count, inFlight[firstInFlight].acknowledged {
       let done = inFlight[firstInFlight]
       progress.acknowledged = done.sequence
-      if done.hubSequence > 0 { progress.hubSequence = max(progress.hubSequence, done.hubSequence) }
+      // Later messages that the hub turned out to have may stand before this one there: the next look must still find them.
+      if done.hubSequence > 0, present.isEmpty { progress.hubSequence = max(progress.hubSequence, done.hubSequence) }
       inFlightBytes -= done.size
       firstInFlight += 1
     }

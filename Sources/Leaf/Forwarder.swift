@@ -311,10 +311,15 @@ public final class Forwarder: StreamConsumer {
     if kind.equals("p") {
       guard let sequence = number.decimal() else { return }
       published(sequence, message)
-    } else if kind.equals("scan") {
-      scanned(message)
     } else if number.decimalInt() == request {
-      if kind.equals("list") { listed(message.payload) } else if kind.equals("create") { scanCreated(message.payload) }
+      // An answer to an earlier request, over an earlier link perhaps, says nothing about now.
+      if kind.equals("scan") {
+        scanned(message)
+      } else if kind.equals("list") {
+        listed(message.payload)
+      } else if kind.equals("create") {
+        scanCreated(message.payload)
+      }
     }
   }
 
