@@ -49,7 +49,9 @@ final class SimulatedBackbone {
         let ack = stream.publish(subject, headers: headers, payload: payload, now_ns: simulation.now_ns)
         if !reply.isEmpty { answer([HubAnswer(subject: reply, payload: ack)], to: server) }
       }
-    } else if subject.withView({ $0.hasPrefix(ByteView("$JS.API.")) }) || subject.withView({ view in apiPrefix.withView { view.hasPrefix($0) } }) {
+    } else if subject.withView({ $0.hasPrefix(ByteView("$JS.API.")) })
+      || subject.withView({ view in apiPrefix.withView { view.hasPrefix($0) } })
+    {
       guard subject.withView({ view in apiPrefix.withView { view.hasPrefix($0) } }) else {
         return violation("a request to \(subject.string), but the API is \(apiPrefix.string)")
       }

@@ -127,7 +127,9 @@ final class SimulatedDevice: ByteStreamDelegate {
       let index = waiting[sentCount]
       let reading = readings.all[index]
       let headers = "NATS/1.0\r\nNats-Msg-Id: reading-\(index)\r\n\r\n"
-      write("HPUB sensors.\(reading.subject).value _INBOX.device.\(index) \(headers.utf8.count) \(headers.utf8.count + reading.payload.count)\r\n")
+      write(
+        "HPUB sensors.\(reading.subject).value _INBOX.device.\(index) \(headers.utf8.count) \(headers.utf8.count + reading.payload.count)\r\n"
+      )
       write(headers)
       stream.output.append(reading.payload)
       write("\r\n")
@@ -166,7 +168,9 @@ final class SimulatedDevice: ByteStreamDelegate {
   private func control(_ line: String) {
     if line.hasPrefix("INFO ") {
       guard !isReady else { return }
-      write("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"lang\":\"simulation\",\"version\":\"1\",\"protocol\":1}\r\n")
+      write(
+        "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"lang\":\"simulation\",\"version\":\"1\",\"protocol\":1}\r\n"
+      )
       write("SUB _INBOX.device.* 1\r\nPING\r\n")
       stream?.wantsFlush()
     } else if line == "PONG" {

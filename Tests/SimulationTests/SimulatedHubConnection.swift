@@ -60,8 +60,10 @@ final class SimulatedHubConnection: ByteStreamDelegate {
   }
 
   private func info(nonce: Bool, compression: StaticString?, connect: Bool) -> String {
-    var text = "{\"server_id\":\"N\(server.clusterName.uppercased())\",\"server_name\":\"\(server.clusterName)\",\"version\":\"2.15.1\",\"proto\":3"
-    text += ",\"host\":\"0.0.0.0\",\"port\":7422,\"headers\":true,\"auth_required\":true,\"max_payload\":\(Self.payloadMax),\"jetstream\":true"
+    var text =
+      "{\"server_id\":\"N\(server.clusterName.uppercased())\",\"server_name\":\"\(server.clusterName)\",\"version\":\"2.15.1\",\"proto\":3"
+    text +=
+      ",\"host\":\"0.0.0.0\",\"port\":7422,\"headers\":true,\"auth_required\":true,\"max_payload\":\(Self.payloadMax),\"jetstream\":true"
     text += ",\"client_id\":\(id),\"cluster\":\"\(server.clusterName)\",\"api_lvl\":5"
     if let domain = server.backbone.setup.domain { text += ",\"domain\":\"\(domain.string)\"" }
     if nonce { text += ",\"nonce\":\"abcdefghijklmno\"" }
@@ -192,7 +194,9 @@ final class SimulatedHubConnection: ByteStreamDelegate {
       server.backbone.violation("a CONNECT that is not a leaf's")
       return refuse("Authorization Violation")
     }
-    identity = [json["name"]?.string ?? ByteString(), json["cluster"]?.string ?? ByteString(), json["remote_account"]?.string ?? ByteString()]
+    identity = [
+      json["name"]?.string ?? ByteString(), json["cluster"]?.string ?? ByteString(), json["remote_account"]?.string ?? ByteString(),
+    ]
     if identity[0].isEmpty || identity[1].isEmpty { server.backbone.violation("a spoke without name or cluster") }
     usesHeaders = json["headers"]?.bool ?? false
     server.evictDuplicates(of: self)

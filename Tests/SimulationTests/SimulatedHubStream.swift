@@ -63,7 +63,8 @@ final class SimulatedHubStream {
   /// Stores a message, unless it is a duplicate, and returns the PubAck.
   func publish(_ subject: ByteString, headers: [UInt8], payload: [UInt8], now_ns: Int64) -> [UInt8] {
     if let refusal {
-      return [UInt8]("{\"error\":{\"code\":503,\"err_code\":10077,\"description\":\"\(refusal)\"},\"stream\":\"\(name.string)\",\"seq\":0}".utf8)
+      return [UInt8](
+        "{\"error\":{\"code\":503,\"err_code\":10077,\"description\":\"\(refusal)\"},\"stream\":\"\(name.string)\",\"seq\":0}".utf8)
     }
     let id = headers.withView { Headers($0).value("Nats-Msg-Id").map { ByteString($0) } }
     if let id, let known = recent[id], now_ns - known.at_ns < Self.duplicateWindow_ns {
@@ -88,7 +89,9 @@ final class SimulatedHubStream {
     switch tokens[1] {
     case "CREATE":
       let filter = tokens.count > 4 ? ByteString(tokens[4...].joined(separator: ".")) : ByteString()
-      return [HubAnswer(subject: reply, payload: create(ByteString(String(tokens[2])), ByteString(String(tokens[3])), filter, payload, now_ns))]
+      return [
+        HubAnswer(subject: reply, payload: create(ByteString(String(tokens[2])), ByteString(String(tokens[3])), filter, payload, now_ns))
+      ]
     case "DELETE":
       let known = consumers.removeValue(forKey: ByteString(String(tokens[3]))) != nil
       return [HubAnswer(subject: reply, payload: known ? [UInt8]("{\"success\":true}".utf8) : error(404, 10014, "consumer not found"))]

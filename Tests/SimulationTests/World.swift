@@ -3,6 +3,7 @@
 import Agent
 import Bytes
 import Configuration
+import Leaf
 import Platform
 
 final class World {
@@ -188,7 +189,9 @@ final class World {
     var text = "\(readings.all.count) readings, \(readings.acknowledgedCount) acknowledged, \(deliveredCount) at the hub"
     guard let agent else { return text + ", no agent" }
     text += ", \(agent.links.count) links"
-    for forwarder in agent.forwarders { text += ", forward \(forwarder.state), in flight \(forwarder.inFlight), backlog \(forwarder.backlog)" }
+    for forwarder in agent.forwarders {
+      text += ", forward \(forwarder.state), in flight \(forwarder.inFlight), backlog \(forwarder.backlog)"
+    }
     return text
   }
 }
