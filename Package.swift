@@ -87,4 +87,11 @@ let package = Package(
           name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name),
           linkerSettings: [.linkedLibrary("cares")])
       })
+    + (embedded || !tested("Simulation")
+      ? []
+      : [
+        .testTarget(
+          name: "SimulationTests", dependencies: dependencies(present.map(\.name) + ["CLinux"]), swiftSettings: swift,
+          linkerSettings: [.linkedLibrary("cares")])
+      ])
 )

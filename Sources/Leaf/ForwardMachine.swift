@@ -65,6 +65,8 @@ public struct ForwardMachine: ~Copyable {
 
   struct InFlight: Equatable {
     var sequence: UInt64
+    /// A hash of the subject; nil for a message that was passed over.
+    var subject: UInt64?
     var size: Int
     var acknowledged: Bool
     var hubSequence: UInt64
@@ -79,6 +81,9 @@ public struct ForwardMachine: ~Copyable {
   private var inFlight: [InFlight] = []
   private var firstInFlight = 0
   private var inFlightBytes = 0
+  /// Subjects of messages in flight, and the one that the next message waits for.
+  private var busySubjects: Set<UInt64> = []
+  private var awaitedSubject: UInt64?
   /// Messages in doubt that the hub turned out to have.
   private var present: Set<UInt64> = []
   private var deadline_ms: Int64?
@@ -127,6 +132,8 @@ public struct ForwardMachine: ~Copyable {
     inFlight.removeAll(keepingCapacity: false)
     firstInFlight = 0
     inFlightBytes = 0
+    busySubjects.removeAll(keepingCapacity: false)
+    awaitedSubject = nil
     present = []
     next = progress.acknowledged + 1
   }
@@ -219,7 +226,7 @@ public struct ForwardMachine: ~Copyable {
   /// Whether another message may go now.
   public var maySend: Bool {
     switch state {
-    case .forwarding, .upToDate: inFlightCount < window && inFlightBytes < Self.windowBytesMax
+    case .forwarding, .upToDate: awaitedSubject == nil && inFlightCount < window && inFlightBytes < Self.windowBytesMax
     case .offline, .locating, .comparing, .refused: false
     }
   }
@@ -227,14 +234,24 @@ public struct ForwardMachine: ~Copyable {
   /// What to do with the message `sequence`, the next one of the edge stream: send it (true), or pass over it because the hub has it.
   public func wants(_ sequence: UInt64) -> Bool { !present.contains(sequence) }
 
+  /// Whether a message on `subject` (a hash) may go, or must wait for an earlier one of its subject. A hub drops and refuses single
+  /// messages: while its stream has no leader, or no room. Were a later message of the subject already under way and stored, the
+  /// repeated one would come behind it.
+  public mutating func maySend(subject: UInt64) -> Bool {
+    guard busySubjects.contains(subject) else { return true }
+    awaitedSubject = subject
+    return false
+  }
+
   /// The message was handed to the link.
-  public mutating func sent(_ sequence: UInt64, size: Int, now_ms: Int64) -> [Action] {
+  public mutating func sent(_ sequence: UInt64, subject: UInt64, size: Int, now_ms: Int64) -> [Action] {
     precondition(sequence >= next, "messages are forwarded in order")
     if sequence <= sentMax { resent += 1 }
     sentMax = max(sentMax, sequence)
     next = sequence + 1
     state = .forwarding
-    inFlight.append(InFlight(sequence: sequence, size: size, acknowledged: false, hubSequence: 0))
+    precondition(busySubjects.insert(subject).inserted, "messages of one subject are forwarded one after the other")
+    inFlight.append(InFlight(sequence: sequence, subject: subject, size: size, acknowledged: false, hubSequence: 0))
     inFlightBytes += size
     return inFlightCount == 1 ? [expect(now_ms, Self.ackTimeout_ms)] : []
   }
@@ -247,7 +264,7 @@ public struct ForwardMachine: ~Copyable {
     if inFlightCount == 0 {
       progress.acknowledged = sequence
     } else {
-      inFlight.append(InFlight(sequence: sequence, size: 0, acknowledged: true, hubSequence: 0))
+      inFlight.append(InFlight(sequence: sequence, subject: nil, size: 0, acknowledged: true, hubSequence: 0))
     }
   }
 
@@ -266,6 +283,10 @@ public struct ForwardMachine: ~Copyable {
     guard let index = find(sequence), !inFlight[index].acknowledged else { return [] }
     inFlight[index].acknowledged = true
     inFlight[index].hubSequence = hubSequence
+    if let subject = inFlight[index].subject {
+      busySubjects.remove(subject)
+      if awaitedSubject == subject { awaitedSubject = nil }
+    }
     if duplicate { duplicates += 1 } else { delivered += 1 }
     failures = 0
     window = windowMax
@@ -273,7 +294,8 @@ public struct ForwardMachine: ~Copyable {
     while firstInFlight < inFlight.count, inFlight[firstInFlight].acknowledged {
       let done = inFlight[firstInFlight]
       progress.acknowledged = done.sequence
-      if done.hubSequence > 0 { progress.hubSequence = max(progress.hubSequence, done.hubSequence) }
+      // Later messages that the hub turned out to have may stand before this one there: the next look must still find them.
+      if done.hubSequence > 0, present.isEmpty { progress.hubSequence = max(progress.hubSequence, done.hubSequence) }
       inFlightBytes -= done.size
       firstInFlight += 1
     }

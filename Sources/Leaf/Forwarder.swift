@@ -255,13 +255,15 @@ public final class Forwarder: StreamConsumer {
           machine.passed(message.sequence)
           return true
         }
+        let subject = ByteHash.hash(message.subject, seed: ByteHash.seed)
+        guard machine.maySend(subject: subject) else { return false }
         let size = send(message, link)
         guard size > 0 else {
           refused = true
           return false
         }
         burst += 1
-        perform(machine.sent(message.sequence, size: size, now_ms: now_ms))
+        perform(machine.sent(message.sequence, subject: subject, size: size, now_ms: now_ms))
         return true
       }
     }
@@ -309,10 +311,15 @@ public final class Forwarder: StreamConsumer {
     if kind.equals("p") {
       guard let sequence = number.decimal() else { return }
       published(sequence, message)
-    } else if kind.equals("scan") {
-      scanned(message)
     } else if number.decimalInt() == request {
-      if kind.equals("list") { listed(message.payload) } else if kind.equals("create") { scanCreated(message.payload) }
+      // An answer to an earlier request, over an earlier link perhaps, says nothing about now.
+      if kind.equals("scan") {
+        scanned(message)
+      } else if kind.equals("list") {
+        listed(message.payload)
+      } else if kind.equals("create") {
+        scanCreated(message.payload)
+      }
     }
   }
 

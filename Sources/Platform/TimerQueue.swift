@@ -103,7 +103,10 @@ public final class TimerQueue {
     var index = start
     while true {
       var least = index
-      for child in [2 * index + 1, 2 * index + 2] where child < heap.count && before(heap[child], heap[least]) { least = child }
+      let left = 2 * index + 1
+      let right = left + 1
+      if left < heap.count, before(heap[left], heap[least]) { least = left }
+      if right < heap.count, before(heap[right], heap[least]) { least = right }
       if least == index { return }
       swap(index, least)
       index = least
