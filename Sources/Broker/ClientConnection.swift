@@ -130,6 +130,8 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     account.received.count(size)
     guard permitted(operation) else { return }
     if options.pedantic, !Subject.isValidToPublish(operation.subject) { sendError("Invalid Publish Subject") }
+    // Ahead of what the message causes, which may come back to this very client.
+    acknowledge()
     let message = Message(
       subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)
     let taken: Bool
@@ -147,7 +149,6 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
       taken = account.route(message, through: match, from: self)
     }
     if !taken, options.noResponders, !operation.reply.isEmpty { sendNoResponders(operation.subject, operation.reply) }
-    acknowledge()
   }
 
   /// Reserved subjects that no client may use (client-protocol.md section 2.1).
