@@ -30,8 +30,9 @@ extension Monitor {
       let limit = try number(request, "limit", Self.limitDefault)
       let cid = try number(request, "cid", 0)
       let sort = request["sort"]?.string ?? "cid"
-      let closed = request["state"].map { $0 == "closed" } ?? false
-      var clients = closed ? [] : Array(source.broker.clients.values)
+      let state = request["state"]?.string.lowercased() ?? "open"
+      guard ["", "open", "closed", "any", "all"].contains(state) else { throw QueryError(text: "Error decoding state for \(state)") }
+      var clients = state == "closed" ? [] : Array(source.broker.clients.values)
       if cid > 0 { clients = clients.filter { $0.id == UInt64(cid) } }
       guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort)") }
       return .success(
@@ -64,8 +65,8 @@ extension Monitor {
   }
 
   private func write(_ clients: [ClientConnection], offset: Int, limit: Int, subscriptions: Bool) -> [UInt8] {
-    let start = min(offset, clients.count)
-    let page = clients[start..<min(start + max(limit, 0), clients.count)]
+    // Both numbers are the caller's: they must not be added.
+    let page = clients.dropFirst(offset).prefix(limit)
     var json = begin()
     json.field("now", time: now_ns)
     json.field("num_connections", page.count)
