@@ -18,14 +18,9 @@ public struct SubjectPermission: Equatable {
     deny = Self.list(json["deny"])
   }
 
-  /// Entries may carry a queue group behind a blank, which does not matter here (section 3.4).
-  private static func list(_ json: JSONValue?) -> [ByteString] {
-    (json?.array ?? []).compactMap { entry in
-      entry.string.map { text in
-        text.withView { view in ByteString(view.firstIndex(of: ASCII.space).map { view.prefix($0) } ?? view) }
-      }
-    }
-  }
+  /// Entries may carry a queue group behind a blank (section 3.4). They stay as they are and match no subject: such an entry lets neither
+  /// messages nor interest of that group through on a leaf link (section 10.2), but it does make the list one that is not empty.
+  private static func list(_ json: JSONValue?) -> [ByteString] { (json?.array ?? []).compactMap { $0.string } }
 
   public var isUnrestricted: Bool { allow.isEmpty && deny.isEmpty }
 
