@@ -59,7 +59,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   private let deadline = Timer()
   private let pingTimer = Timer()
   private var pingsOutstanding = 0
-  private var pingSent_ns: Int64 = 0
+  /// nil before the first PING.
+  private var pingSent_ns: Int64?
   private var heardSincePing = false
   public private(set) var rtt_ns: Int64?
 
@@ -295,7 +296,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     if pingsOutstanding >= options.pingsMax { return end(.pingsUnanswered) }
     // A hub that is heard lives; a PING is sent only into silence, and now and then for the round trip.
     let now = host.clock.monotonic_ns
-    if !heardSincePing || pingsOutstanding > 0 || now - pingSent_ns >= 4 * options.pingInterval_ns {
+    let isDue = pingSent_ns.map { now - $0 >= 4 * options.pingInterval_ns } ?? true
+    if !heardSincePing || pingsOutstanding > 0 || isDue {
       pingsOutstanding += 1
       pingSent_ns = now
       output.append(literal: "PING\r\n")
@@ -305,7 +307,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   }
 
   private func pong() {
-    guard pingsOutstanding > 0 else { return }
+    guard pingsOutstanding > 0, let pingSent_ns else { return }
     pingsOutstanding = 0
     let rtt = host.clock.monotonic_ns - pingSent_ns
     rtt_ns = rtt
