@@ -86,6 +86,11 @@ public struct ForwardMachine: ~Copyable {
   private var awaitedSubject: UInt64?
   /// Messages in doubt that the hub turned out to have.
   private var present: Set<UInt64> = []
+  /// The highest message that the hub was found to have ahead of others that it lacks. Until everything up to it is acknowledged, the
+  /// position of an acknowledged message says nothing of where those stand.
+  private var presentMax: UInt64 = 0
+  /// The highest position that the hub acknowledged since `begin`.
+  private var hubSequenceMax: UInt64 = 0
   private var deadline_ms: Int64?
   private var failures = 0
   /// Whether the stream's position at the hub was written down before the first message went.
@@ -218,6 +223,8 @@ public struct ForwardMachine: ~Copyable {
     state = .forwarding
     deadline_ms = nil
     next = progress.acknowledged + 1
+    presentMax = present.max() ?? 0
+    hubSequenceMax = 0
     return [.send]
   }
 
@@ -294,8 +301,8 @@ public struct ForwardMachine: ~Copyable {
     while firstInFlight < inFlight.count, inFlight[firstInFlight].acknowledged {
       let done = inFlight[firstInFlight]
       progress.acknowledged = done.sequence
-      // Later messages that the hub turned out to have may stand before this one there: the next look must still find them.
-      if done.hubSequence > 0, present.isEmpty { progress.hubSequence = max(progress.hubSequence, done.hubSequence) }
+      hubSequenceMax = max(hubSequenceMax, done.hubSequence)
+      if progress.acknowledged >= presentMax { progress.hubSequence = max(progress.hubSequence, hubSequenceMax) }
       inFlightBytes -= done.size
       firstInFlight += 1
     }
