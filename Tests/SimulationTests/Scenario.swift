@@ -42,6 +42,8 @@ final class Scenario {
   let deviceWindow: Int
   let commitLatency_ns: Int64
   let duration_ns: Int64
+  /// Whether the forward keeps the order even when the hub loses or refuses single messages.
+  let isOrdered: Bool
   let configuration: String
   let events: [Event]
   /// Messages of other sites in the hub's stream.
@@ -74,7 +76,8 @@ final class Scenario {
     commitLatency_ns = [200_000, 2 * millisecond_ns, 20 * millisecond_ns][entropy.below(3)]
     duration_ns = entropy.within(300...600) * second_ns
     neighbours = entropy.oneIn(2) ? 60 : 0
-    configuration = Self.configuration(entropy)
+    isOrdered = !entropy.oneIn(5)
+    configuration = Self.configuration(entropy, isOrdered: isOrdered)
     partitions = Array(repeating: 0, count: clusters.count)
     outages = Array(repeating: 0, count: clusters.count)
     var events: [Event] = []
@@ -82,7 +85,7 @@ final class Scenario {
     self.events = events
   }
 
-  private static func configuration(_ entropy: SeededEntropy) -> String {
+  private static func configuration(_ entropy: SeededEntropy, isOrdered: Bool) -> String {
     let compression = ["off", "s2_auto", "s2_fast", "accept"][entropy.below(4)]
     let interval = ["5s", "20s", "60s"][entropy.below(3)]
     return """
@@ -100,7 +103,7 @@ final class Scenario {
           { name: gamma, urls: ["nats://gamma:7422"] }
         ]
       }
-      forward: [ { stream: TELEMETRY, filter: "sensors.>", to: "site.0042.sensors.>" } ]
+      forward: [ { stream: TELEMETRY, filter: "sensors.>", to: "site.0042.sensors.>", ordered: \(isOrdered) } ]
       """
   }
 
@@ -129,6 +132,17 @@ final class Scenario {
           misfortune: .slow(entropy.below(clusters), latency_ns: entropy.within(100...600) * millisecond_ns))
     default: return Event(at_ns: at_ns, duration_ns: lasts(50...15_000), misfortune: .devicePartition)
     }
+  }
+
+  /// Whether the hub's stream must have each subject's readings in order.
+  var promisesOrder: Bool {
+    isOrdered
+      || !events.contains {
+        switch $0.misfortune {
+        case .noLeader, .refusal: true
+        default: false
+        }
+      }
   }
 
   // MARK: Running it
