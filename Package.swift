@@ -91,7 +91,7 @@ let package = Package(
       ? []
       : [
         .testTarget(
-          name: "SimulationTests", dependencies: dependencies(present.map(\.name) + ["CLinux"]), swiftSettings: swift,
+          name: "SimulationTests", dependencies: dependencies(present.map(\.name) + ["CLinux"]), swiftSettings: settings("SimulationTests"),
           linkerSettings: [.linkedLibrary("cares")])
       ])
 )

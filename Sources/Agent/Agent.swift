@@ -203,7 +203,8 @@ public final class Agent {
   private func startForwards() {
     for declaration in options.forwards {
       let forward = ForwardOptions(
-        stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive, window: declaration.window)
+        stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive, window: declaration.window,
+        ordered: declaration.isOrdered)
       guard let jetStream, let stream = jetStream.stream(declaration.stream) else {
         host.log.error(
           "\(declaration.location.text): forward: there is no stream \"\(declaration.stream.string)\": declare it in `streams`, then restart"

@@ -176,6 +176,8 @@ public struct ForwardDeclaration: Equatable, Sendable {
   public var isLive = false
   /// Messages in flight without the hub's ack.
   public var window = ForwardDeclaration.windowDefault
+  /// Whether a message waits for the hub's acknowledgement of the one before it on its subject.
+  public var isOrdered = true
 
   public init() {}
 }

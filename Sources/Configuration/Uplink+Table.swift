@@ -76,6 +76,11 @@ extension ForwardDeclaration {
         doc: "Also lets the same messages cross the link as they come; the hub would store them twice."),
       Option(
         "window", kind: .integer(1...65536) { $0.window = Int($1) }, standard: "256", doc: "Messages in flight without the hub's ack."),
+      Option(
+        "ordered", kind: .boolean { $0.isOrdered = $1 }, standard: "true",
+        doc:
+          "Lets a message wait for the hub's ack of the one before it on its subject, so that a hub which loses or refuses one cannot change their order. Where few subjects carry much over a long way, `false` is faster."
+      ),
     ]
   }
 }

@@ -98,6 +98,8 @@ public struct ForwardMachine: ~Copyable {
   /// One message at first, more once the hub has acknowledged on this link.
   private var window = 1
   private let windowMax: Int
+  /// Whether the messages of one subject go one after the other.
+  private let isOrdered: Bool
 
   public private(set) var delivered: UInt64 = 0
   public private(set) var duplicates: UInt64 = 0
@@ -105,9 +107,10 @@ public struct ForwardMachine: ~Copyable {
   public private(set) var resent: UInt64 = 0
 
   /// `last` is the edge stream's last sequence at start: anything up to it may have been sent before a crash.
-  public init(progress: ForwardProgress, last: UInt64, window: Int = ForwardMachine.windowDefault) {
+  public init(progress: ForwardProgress, last: UInt64, window: Int = ForwardMachine.windowDefault, isOrdered: Bool = true) {
     precondition(window > 0, "a forward sends something")
     windowMax = window
+    self.isOrdered = isOrdered
     self.progress = progress
     next = progress.acknowledged + 1
     located = !progress.hubStream.isEmpty
@@ -245,7 +248,7 @@ public struct ForwardMachine: ~Copyable {
   /// messages: while its stream has no leader, or no room. Were a later message of the subject already under way and stored, the
   /// repeated one would come behind it.
   public mutating func maySend(subject: UInt64) -> Bool {
-    guard busySubjects.contains(subject) else { return true }
+    guard isOrdered, busySubjects.contains(subject) else { return true }
     awaitedSubject = subject
     return false
   }
@@ -257,7 +260,7 @@ public struct ForwardMachine: ~Copyable {
     sentMax = max(sentMax, sequence)
     next = sequence + 1
     state = .forwarding
-    precondition(busySubjects.insert(subject).inserted, "messages of one subject are forwarded one after the other")
+    if isOrdered { precondition(busySubjects.insert(subject).inserted, "messages of one subject are forwarded one after the other") }
     inFlight.append(InFlight(sequence: sequence, subject: subject, size: size, acknowledged: false, hubSequence: 0))
     inFlightBytes += size
     return inFlightCount == 1 ? [expect(now_ms, Self.ackTimeout_ms)] : []

@@ -14,14 +14,18 @@ public struct ForwardOptions {
   public var live: Bool
   /// Most messages in flight.
   public var window: Int
+  /// Whether a message waits for the hub's acknowledgement of the one before it on its subject.
+  public var ordered: Bool
 
   public init(
-    stream: ByteString, filter: ByteString? = nil, to: ByteString? = nil, live: Bool = false, window: Int = ForwardMachine.windowDefault
+    stream: ByteString, filter: ByteString? = nil, to: ByteString? = nil, live: Bool = false, window: Int = ForwardMachine.windowDefault,
+    ordered: Bool = true
   ) {
     self.stream = stream
     self.filter = filter
     self.to = to
     self.live = live
     self.window = window
+    self.ordered = ordered
   }
 }

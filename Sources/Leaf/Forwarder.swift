@@ -69,7 +69,7 @@ public final class Forwarder: StreamConsumer {
     origin = ForwardOrigin(domain: identity, stream: stream.name, incarnation: incarnation)
     let progress = stored?.progress ?? ForwardProgress()
     savedProgress = progress
-    machine = ForwardMachine(progress: progress, last: stream.lastSequence, window: options.window)
+    machine = ForwardMachine(progress: progress, last: stream.lastSequence, window: options.window, isOrdered: options.ordered)
     inboxSubscription = account.subscribe(ByteString(inbox + ".>")) { [unowned(unsafe) self] message, _ in  // safe: removed in `end`
       self.answered(message)
     }

@@ -25,7 +25,7 @@ final class Scenario {
     case noNames
     case narrow(Int, bytesPerSecond: Int)
     case slow(Int, latency_ns: Int64)
-    case devicePartition
+    case devicePartition(Int)
   }
 
   struct Event {
@@ -39,9 +39,15 @@ final class Scenario {
   let clusters: [Cluster]
   let subjectCount: Int
   let readingCount: Int
+  /// When the device publishes.
+  private let readingTimes: [Int64]
+  /// Each device has its own subjects; several come back after a crash in another order than before.
+  let deviceCount: Int
   let deviceWindow: Int
   let commitLatency_ns: Int64
   let duration_ns: Int64
+  /// Whether the forward keeps the order even when the hub loses or refuses single messages.
+  let isOrdered: Bool
   let configuration: String
   let events: [Event]
   /// Messages of other sites in the hub's stream.
@@ -70,19 +76,41 @@ final class Scenario {
     self.clusters = clusters
     subjectCount = [1, 3, 8, 20][entropy.below(4)]
     readingCount = 150 + entropy.below(250)
+    deviceCount = min(subjectCount, 1 + entropy.below(3))
     deviceWindow = [1, 4, 16, 64][entropy.below(4)]
-    commitLatency_ns = [200_000, 2 * millisecond_ns, 20 * millisecond_ns][entropy.below(3)]
+    commitLatency_ns = [200_000, 2 * millisecond_ns, 20 * millisecond_ns, 200 * millisecond_ns][entropy.below(4)]
     duration_ns = entropy.within(300...600) * second_ns
     neighbours = entropy.oneIn(2) ? 60 : 0
-    configuration = Self.configuration(entropy)
+    isOrdered = !entropy.oneIn(5)
+    configuration = Self.configuration(entropy, isOrdered: isOrdered)
     partitions = Array(repeating: 0, count: clusters.count)
     outages = Array(repeating: 0, count: clusters.count)
+    readingTimes = Self.readingTimes(entropy, count: readingCount, duration_ns: duration_ns)
     var events: [Event] = []
-    for _ in 0..<(4 + entropy.below(10)) { events.append(Self.event(entropy, duration_ns: duration_ns, clusters: clusters.count)) }
+    for _ in 0..<(4 + entropy.below(10)) {
+      var at_ns = entropy.within(0...duration_ns)
+      // Many begin while something is under way: just after a reading was published.
+      if entropy.oneIn(2) {
+        at_ns = readingTimes[entropy.below(readingCount)] + entropy.within(0...3 * commitLatency_ns + 10 * millisecond_ns)
+      }
+      events.append(Self.event(entropy, at_ns: min(at_ns, duration_ns), clusters: clusters.count))
+    }
     self.events = events
   }
 
-  private static func configuration(_ entropy: SeededEntropy) -> String {
+  /// Readings come evenly, and now and then in bursts.
+  private static func readingTimes(_ entropy: SeededEntropy, count: Int, duration_ns: Int64) -> [Int64] {
+    var times: [Int64] = []
+    while times.count < count {
+      let at_ns = entropy.within(0...duration_ns)
+      let burst = entropy.oneIn(10) ? 1 + entropy.below(40) : 1
+      let spacing_ns = entropy.oneIn(2) ? 0 : entropy.within(1...20) * millisecond_ns
+      for number in 0..<min(burst, count - times.count) { times.append(min(at_ns + Int64(number) * spacing_ns, duration_ns)) }
+    }
+    return times.sorted()
+  }
+
+  private static func configuration(_ entropy: SeededEntropy, isOrdered: Bool) -> String {
     let compression = ["off", "s2_auto", "s2_fast", "accept"][entropy.below(4)]
     let interval = ["5s", "20s", "60s"][entropy.below(3)]
     return """
@@ -100,12 +128,11 @@ final class Scenario {
           { name: gamma, urls: ["nats://gamma:7422"] }
         ]
       }
-      forward: [ { stream: TELEMETRY, filter: "sensors.>", to: "site.0042.sensors.>" } ]
+      forward: [ { stream: TELEMETRY, filter: "sensors.>", to: "site.0042.sensors.>", ordered: \(isOrdered) } ]
       """
   }
 
-  private static func event(_ entropy: SeededEntropy, duration_ns: Int64, clusters: Int) -> Event {
-    let at_ns = entropy.within(0...duration_ns)
+  private static func event(_ entropy: SeededEntropy, at_ns: Int64, clusters: Int) -> Event {
     func lasts(_ range: ClosedRange<Int64>) -> Int64 { entropy.within(range) * millisecond_ns }
     let some = entropy.oneIn(3) ? [entropy.below(clusters)] : Array(0..<clusters)
     switch entropy.below(16) {
@@ -127,8 +154,19 @@ final class Scenario {
         : Event(
           at_ns: at_ns, duration_ns: lasts(30_000...200_000),
           misfortune: .slow(entropy.below(clusters), latency_ns: entropy.within(100...600) * millisecond_ns))
-    default: return Event(at_ns: at_ns, duration_ns: lasts(50...15_000), misfortune: .devicePartition)
+    default: return Event(at_ns: at_ns, duration_ns: lasts(50...15_000), misfortune: .devicePartition(entropy.below(3)))
     }
+  }
+
+  /// Whether the hub's stream must have each subject's readings in order.
+  var promisesOrder: Bool {
+    isOrdered
+      || !events.contains {
+        switch $0.misfortune {
+        case .noLeader, .refusal: true
+        default: false
+        }
+      }
   }
 
   // MARK: Running it
@@ -148,18 +186,11 @@ final class Scenario {
     }
   }
 
-  /// Readings come evenly, and now and then in bursts.
   private func scheduleReadings(in world: World) {
-    var times: [Int64] = []
-    while times.count < readingCount {
-      let at_ns = entropy.within(0...duration_ns)
-      let burst = entropy.oneIn(10) ? 1 + entropy.below(40) : 1
-      for _ in 0..<min(burst, readingCount - times.count) { times.append(at_ns) }
-    }
-    for at_ns in times.sorted() {
+    for at_ns in readingTimes {
       let subject = entropy.below(subjectCount)
       world.simulation.at(at_ns) { [unowned world] in
-        world.device.publish(world.readings.make(subject: subject, entropy: self.entropy))
+        world.publish(subject: subject, entropy: self.entropy)
       }
     }
   }
@@ -186,7 +217,7 @@ final class Scenario {
     case .noNames: world.gateway.canResolve = false
     case .narrow(let cluster, let bytesPerSecond): change(cluster, world) { $0.bandwidth = bytesPerSecond }
     case .slow(let cluster, let latency_ns): change(cluster, world) { $0.latency_ns = latency_ns }
-    case .devicePartition: simulation.partition(world.gateway, world.deviceMachine)
+    case .devicePartition(let device): simulation.partition(world.gateway, world.devices[device % deviceCount].machine)
     }
   }
 
@@ -216,7 +247,7 @@ final class Scenario {
     case .refusal: world.backbone.stream.refusal = nil
     case .noNames: world.gateway.canResolve = true
     case .narrow(let cluster, _), .slow(let cluster, _): change(cluster, world) { _ in }
-    case .devicePartition: simulation.heal(world.gateway, world.deviceMachine)
+    case .devicePartition(let device): simulation.heal(world.gateway, world.devices[device % deviceCount].machine)
     }
   }
 

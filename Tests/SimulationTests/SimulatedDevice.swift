@@ -45,7 +45,7 @@ final class SimulatedDevice: ByteStreamDelegate {
   static let reconnect_ns = 500 * millisecond_ns
 
   private let simulation: Simulation
-  private let machine: SimulatedMachine
+  let machine: SimulatedMachine
   private let agent: SocketAddress
   private let readings: Readings
   private let window: Int
@@ -128,7 +128,7 @@ final class SimulatedDevice: ByteStreamDelegate {
       let reading = readings.all[index]
       let headers = "NATS/1.0\r\nNats-Msg-Id: reading-\(index)\r\n\r\n"
       write(
-        "HPUB sensors.\(reading.subject).value _INBOX.device.\(index) \(headers.utf8.count) \(headers.utf8.count + reading.payload.count)\r\n"
+        "HPUB sensors.\(reading.subject).value _INBOX.\(machine.name).\(index) \(headers.utf8.count) \(headers.utf8.count + reading.payload.count)\r\n"
       )
       write(headers)
       stream.output.append(reading.payload)
@@ -171,7 +171,7 @@ final class SimulatedDevice: ByteStreamDelegate {
       write(
         "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true,\"lang\":\"simulation\",\"version\":\"1\",\"protocol\":1}\r\n"
       )
-      write("SUB _INBOX.device.* 1\r\nPING\r\n")
+      write("SUB _INBOX.\(machine.name).* 1\r\nPING\r\n")
       stream?.wantsFlush()
     } else if line == "PONG" {
       isReady = true

@@ -1,4 +1,4 @@
-// The world of one seed: a device, a gateway that runs the real agent, and a backbone of three hub clusters, with what is checked all
+// The world of one seed: devices, a gateway that runs the real agent, and a backbone of three hub clusters, with what is checked all
 // the time and at the end. What goes wrong in it and when is in Scenario.
 import Agent
 import Bytes
@@ -13,9 +13,8 @@ final class World {
   let simulation: Simulation
   let scenario: Scenario
   let gateway: SimulatedMachine
-  let deviceMachine: SimulatedMachine
   let backbone: SimulatedBackbone
-  let device: SimulatedDevice
+  let devices: [SimulatedDevice]
   let readings: Readings
   private(set) var agent: Agent?
   private let options: Options
@@ -35,7 +34,6 @@ final class World {
     let scenario = Scenario(entropy: simulation.entropy.fork())
     self.scenario = scenario
     gateway = simulation.machine("gateway")
-    deviceMachine = simulation.machine("device")
     let stream = SimulatedHubStream(name: "SITES", subjects: ["site.>"])
     backbone = SimulatedBackbone(simulation: simulation, setup: scenario.setup, stream: stream)
     for cluster in scenario.clusters {
@@ -46,9 +44,13 @@ final class World {
     readings = Readings(subjectCount: scenario.subjectCount)
     expected = Array(repeating: 0, count: scenario.subjectCount)
     options = Self.options(scenario.configuration)
-    device = SimulatedDevice(
-      simulation: simulation, machine: deviceMachine, agent: SocketAddress(address: gateway.address, port: Self.clientPort),
-      readings: readings, window: scenario.deviceWindow)
+    let address = SocketAddress(address: gateway.address, port: Self.clientPort)
+    let readings = readings
+    devices = (0..<scenario.deviceCount).map { number in
+      SimulatedDevice(
+        simulation: simulation, machine: simulation.machine("device\(number)"), agent: address, readings: readings,
+        window: scenario.deviceWindow)
+    }
     stream.stored = { [unowned self] in hubStored($0) }
     gateway.disk.commitLatency_ns = scenario.commitLatency_ns
     startAgent(on: gateway.host)
@@ -69,6 +71,11 @@ final class World {
     guard failure == nil else { return }
     failure = text
     simulation.note("failure: \(text)")
+  }
+
+  /// A device has a new reading.
+  func publish(subject: Int, entropy: SeededEntropy) {
+    devices[subject % devices.count].publish(readings.make(subject: subject, entropy: entropy))
   }
 
   // MARK: The agent's life
@@ -128,7 +135,7 @@ final class World {
     delivered[index] = true
     deliveredCount += 1
     let wanted = expected[reading.subject]
-    if reading.number < wanted {
+    if reading.number < wanted, scenario.promisesOrder {
       fail("reading \(index) (subject \(reading.subject), number \(reading.number)) comes behind number \(wanted - 1)")
     }
     expected[reading.subject] = max(wanted, reading.number + 1)
@@ -150,7 +157,7 @@ final class World {
 
   /// Whether everything was acknowledged at the edge, everything is at the hub, and the agent knows it.
   var isUpToDate: Bool {
-    guard let agent, gateway.isRunning, readings.all.count == scenario.readingCount, device.isDone else { return false }
+    guard let agent, gateway.isRunning, readings.all.count == scenario.readingCount, devices.allSatisfy(\.isDone) else { return false }
     return deliveredCount == readings.all.count && agent.forwarders.allSatisfy { $0.state == .upToDate } && agent.links.count == 1
   }
 
@@ -175,7 +182,7 @@ final class World {
       fail("reading \(index) was acknowledged but is not in the hub's stream")
     }
     for violation in backbone.violations { fail(violation) }
-    for violation in device.violations { fail(violation) }
+    for device in devices { for violation in device.violations { fail(violation) } }
     guard let agent else { return fail("no agent runs") }
     if agent.links.count != 1 { fail("the agent has \(agent.links.count) links") }
     if backbone.establishedCount > 2 { fail("the hubs have \(backbone.establishedCount) links") }
