@@ -17,7 +17,12 @@ func settings(_ module: String) -> [SwiftSetting] {
   return common + [
     .enableExperimentalFeature("Embedded"),
     // One reactor thread owns every Swift object; the committer thread is C and sees none of them.
+    //
+    // Each module compiles again what it uses of others, as weak symbols of which the linker keeps one. The object outliner names its
+    // constants by their order in the optimised function, and that differs between those copies: the code of one would get the
+    // constants of another.
     .unsafeFlags([
+      "-Xllvm", "-sil-disable-pass=object-outliner",
       "-wmo", hot.contains(module) ? "-O" : "-Osize", "-Xfrontend", "-function-sections", "-Xfrontend", "-assume-single-threaded",
       "-enforce-exclusivity=unchecked",
     ]),
