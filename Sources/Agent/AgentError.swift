@@ -27,6 +27,10 @@ public enum AgentError: Error, Equatable {
     case .monitoring(let address, let error): "Error listening for monitoring on \(address): \(error)"
     case .store(let directory, .locked):
       "the store in \(directory) is in use by another process. Stop it, or give this one its own store_dir"
+    case .store(let directory, .readOnly):
+      "cannot open the store in \(directory): permission denied. It must be writable for the user that petiole runs as, on a file system that is not mounted read-only"
+    case .storeDirectory(let error) where error.kind == .permission || error.kind == .readOnly:
+      "cannot use the store directory \(error.path): permission denied. It must be writable for the user that petiole runs as, on a file system that is not mounted read-only"
     case .store(let directory, let error): "cannot open the store in \(directory): \(error)"
     case .storeDirectory(let error): "cannot use the store directory \(error.path): \(error.operation) failed: \(error.kind)"
     case .stream(let text): "stream \(text)"

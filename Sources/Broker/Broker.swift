@@ -21,6 +21,8 @@ public final class Broker {
 
   public private(set) var clients: [UInt64: ClientConnection] = [:]
   public private(set) var connectionsTotal = 0
+  /// Those of `clients` that are closed on this side and wait for their last bytes to be written.
+  var closingClients = 0
   /// Clients closed because they read too slowly, or did not answer PINGs.
   public internal(set) var slowConsumers = 0
   public internal(set) var staleConnections = 0
@@ -49,6 +51,9 @@ public final class Broker {
     return lastID
   }
 
+  /// Clients that are being served.
+  public var connectionCount: Int { clients.count - closingClients }
+
   /// Starts to accept clients.
   public func listen(_ wanted: SocketAddress) throws(NetworkError) {
     let listener = try host.network.listen(wanted) { [unowned(unsafe) self] stream in  // safe: the listener is closed before the broker goes
@@ -65,10 +70,13 @@ public final class Broker {
     let client = ClientConnection(broker: self, stream: stream, id: nextID(), account: globalAccount)
     clients[client.id] = client
     client.start()
-    if clients.count > limits.connectionsMax { client.refuse(.connectionsExceeded) }
+    if connectionCount > limits.connectionsMax { client.refuse(.connectionsExceeded) }
   }
 
-  func forget(_ client: ClientConnection) { clients[client.id] = nil }
+  func forget(_ client: ClientConnection) {
+    clients[client.id] = nil
+    closingClients -= 1
+  }
 
   // MARK: The end
 

@@ -317,6 +317,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   }
 
   private func finish() {
+    broker.closingClients += 1
     broker.host.timers.cancel(pingTimer)
     dropSubscriptions()
     lastMatch = nil

@@ -21,8 +21,9 @@ extension JetStream {
     json.field("streams", streamCount)
     json.field("consumers", consumerCount)
     json.beginObject("limits")
-    json.field("max_memory", options.maxMemory)
-    json.field("max_storage", options.maxStore)
+    // Limits of the account, of which there are none; the server has its own.
+    json.field("max_memory", -1)
+    json.field("max_storage", -1)
     json.field("max_streams", options.maxStreams)
     json.field("max_consumers", options.maxConsumers)
     json.field("max_ack_pending", -1)

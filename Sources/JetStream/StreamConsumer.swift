@@ -19,7 +19,7 @@ public protocol StreamConsumer: AnyObject {
   func streamUpdated()
   /// The stream is gone: end, and forget what is stored. Not called when the process stops.
   func streamDeleted()
-  /// Appends ConsumerInfo as an object; an internal one appends nothing.
+  /// Appends the members of ConsumerInfo to an object that is open; an internal one has none.
   func appendInfo(to json: inout JSONWriter)
 }
 

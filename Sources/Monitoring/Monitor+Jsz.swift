@@ -103,7 +103,11 @@ extension Monitor {
         stream.appendDetail(to: &json)
         if consumers {
           json.beginArray("consumer_detail")
-          for consumer in stream.consumersByName where !consumer.isDirect { consumer.appendInfo(to: &json) }
+          for consumer in stream.consumersByName where !consumer.isDirect {
+            json.beginObject()
+            consumer.appendInfo(to: &json)
+            json.endObject()
+          }
           json.endArray()
         }
         json.endObject()

@@ -58,7 +58,7 @@ extension Monitor {
     json.field("cores", ProcessStatus.processors)
     json.field("gomaxprocs", 1)
     json.field("cpu", cpuShare)
-    json.field("connections", broker.clients.count)
+    json.field("connections", broker.connectionCount)
     json.field("total_connections", broker.connectionsTotal)
     json.field("routes", 0)
     json.field("remotes", 0)
