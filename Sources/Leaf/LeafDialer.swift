@@ -28,6 +28,8 @@ public final class LeafDial {
   private let host: Host
   private var attempt: (any ConnectAttempt)?
   private var done: ((Result<ByteStream, NetworkError>) -> Void)?
+  /// When the connection was asked for: behind resolving.
+  public private(set) var connecting_ns: Int64
 
   /// Resolves and connects; `turn` chooses among several addresses. `done` is called once, unless cancelled.
   public init(
@@ -35,12 +37,14 @@ public final class LeafDial {
   ) {
     self.host = host
     self.done = done
+    connecting_ns = host.clock.monotonic_ns
     host.network.resolve(endpoint.hostName, port: endpoint.port) { result in
       guard self.done != nil else { return }
       switch result {
       case .failure(let error): self.finish(.failure(error))
       case .success(let addresses):
         precondition(!addresses.isEmpty, "a name that resolves has an address")
+        self.connecting_ns = host.clock.monotonic_ns
         self.attempt = host.network.connect(addresses[turn % addresses.count], timeout_ns: timeout_ns) { self.finish($0) }
       }
     }
