@@ -99,6 +99,9 @@ write(f"{arch}/toolset.json", {
     "schemaVersion": "1.0",
     "swiftCompiler": {"extraCLIOptions": [
         "-enable-experimental-feature", "Embedded",
+        # Functions are emitted again by each module that uses them, and the linker keeps one copy. This pass makes constants of their
+        # array literals under names that it numbers anew each time, so the copy that is kept could get another copy's constants.
+        "-Xllvm", "-sil-disable-pass=object-outliner",
         *each("-Xcc", headers + float_abi),
         # lld: GNU ld rejects the standard library's copy relocations on aarch64.
         "-use-ld=lld",
