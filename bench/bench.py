@@ -61,7 +61,7 @@ class Sample:
 
 class Bench:
     def __init__(self, petiole, quick):
-        self.binaries = {"petiole": petiole, "nats-server": NATS_SERVER}
+        self.binaries = {"petiole": str(pathlib.Path(petiole).resolve()), "nats-server": NATS_SERVER}
         self.scale = 0.2 if quick else 1
         self.rounds = 1 if quick else 5
         self.serial = 0

@@ -49,13 +49,13 @@ extension Array where Element == UInt8 {
     try withUnsafeBufferPointer { buffer throws(Failure) in try body(ByteView(UnsafeRawBufferPointer(buffer))) }
   }
 
-  @inline(__always) public mutating func append(_ view: ByteView) {
+  @inline(never) public mutating func append(_ view: ByteView) {
     append(contentsOf: UnsafeBufferPointer(start: view.base, count: view.count))
   }
-  @inline(__always) public mutating func append(_ string: ByteString) { append(contentsOf: string.bytes) }
-  @inline(__always) public mutating func append(literal: StaticString) { append(ByteView(literal)) }
+  @inline(never) public mutating func append(_ string: ByteString) { append(contentsOf: string.bytes) }
+  @inline(never) public mutating func append(literal: StaticString) { append(ByteView(literal)) }
   /// Appends `number` in decimal.
-  @inline(__always) public mutating func append<Number: FixedWidthInteger>(decimal number: Number) {
+  @inline(never) public mutating func append<Number: FixedWidthInteger>(decimal number: Number) {
     Decimal.withDigits(of: number) { append($0) }
   }
 }

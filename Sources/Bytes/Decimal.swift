@@ -6,20 +6,26 @@ public enum Decimal {
     of number: Number, _ body: (ByteView) -> Result
   ) -> Result {
     withUnsafeTemporaryAllocation(byteCount: 20, alignment: 1) { scratch in
-      let digits = scratch.bindMemory(to: UInt8.self)
-      var index = 20
-      var rest = UInt64(number.magnitude)
-      repeat {
-        index -= 1
-        digits[index] = ASCII.zero + UInt8(truncatingIfNeeded: rest % 10)
-        rest /= 10
-      } while rest > 0
-      if number < 0 {
-        index -= 1
-        digits[index] = ASCII.minus
-      }
-      return body(ByteView(base: UnsafePointer(digits.baseAddress!) + index, count: 20 - index))
+      let digits = scratch.bindMemory(to: UInt8.self).baseAddress!
+      let start = write(UInt64(number.magnitude), negative: number < 0, digits)
+      return body(ByteView(base: UnsafePointer(digits) + start, count: 20 - start))
     }
+  }
+
+  /// Writes digits to the end of 20 bytes; returns where they begin.
+  @inline(never) private static func write(_ magnitude: UInt64, negative: Bool, _ digits: UnsafeMutablePointer<UInt8>) -> Int {
+    var index = 20
+    var rest = magnitude
+    repeat {
+      index -= 1
+      digits[index] = ASCII.zero + UInt8(truncatingIfNeeded: rest % 10)
+      rest /= 10
+    } while rest > 0
+    if negative {
+      index -= 1
+      digits[index] = ASCII.minus
+    }
+    return index
   }
 }
 

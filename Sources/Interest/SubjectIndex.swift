@@ -173,7 +173,7 @@ public struct SubjectIndex {
       if last.sequence <= best { return }
       if last.isExact { best = last.sequence } else { doubtful.append((index, last.sequence)) }
     }
-    doubtful.sort { $0.bound > $1.bound }
+    doubtful.order { $0.bound > $1.bound }
     for (index, bound) in doubtful {
       if bound <= best { break }
       let subject = ByteString(texts.text(at: entry(index).text))
@@ -191,7 +191,7 @@ public struct SubjectIndex {
       if first.sequence >= best { return }
       if first.isExact { best = first.sequence } else { doubtful.append((index, first.sequence)) }
     }
-    doubtful.sort { $0.bound < $1.bound }
+    doubtful.order { $0.bound < $1.bound }
     for (index, bound) in doubtful {
       if bound >= best { break }
       let subject = ByteString(texts.text(at: entry(index).text))

@@ -161,7 +161,7 @@ extension Stream {
     }
     guard wanted.count <= limit else { return nil }
     if upTo >= lastSequence {
-      return wanted.keys.compactMap { $0.withView { lastSequence(of: $0) } }.sorted()
+      return wanted.keys.compactMap { $0.withView { lastSequence(of: $0) } }.ordered()
     }
     scan(from: firstSequence) { message in
       guard message.sequence <= upTo else { return false }
@@ -170,6 +170,6 @@ extension Stream {
     }
     var found: [UInt64] = []
     wanted.forEach { _, sequence in if sequence > 0 { found.append(sequence) } }
-    return found.sorted()
+    return found.ordered()
   }
 }

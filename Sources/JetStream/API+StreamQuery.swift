@@ -142,7 +142,7 @@ extension Stream {
     filter.withView { filter in
       subjects.forEach(matching: filter) { subject, state in found.append((subject, state.count)) }
     }
-    found.sort { $0.subject < $1.subject }
+    found.order { $0.subject < $1.subject }
     let total = found.count
     return (Array(found.dropFirst(offset).prefix(JetStream.PageLimit.subjects)), total)
   }

@@ -77,7 +77,7 @@ public struct ConsumerConfig: Equatable, Sendable {
   mutating func setMetadata(_ key: ByteString, _ value: ByteString) {
     metadata.removeAll { $0.key == key }
     metadata.append(Metadatum(key: key, value: value))
-    metadata.sort { $0.key < $1.key }
+    metadata.order { $0.key < $1.key }
   }
 
   /// How long to wait for the ack of delivery number `deliveries`.

@@ -85,7 +85,7 @@ public final class ConsumerEngine: ConsumerAPI {
 
   public func streamRecovered(_ stream: Stream) {
     let prefix = StoredConsumer.prefix(account: account.name, stream: stream.name)
-    for key in store.metadata.keys.sorted() {
+    for key in store.metadata.keys.ordered() {
       guard key.withView({ key in prefix.withView { key.hasPrefix($0) } }), let record = store.metadata[key] else { continue }
       let name = ByteString(Array(key.bytes[prefix.count...]))
       guard !name.isEmpty, !name.bytes.contains(ASCII.slash) else { continue }

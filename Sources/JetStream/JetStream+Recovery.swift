@@ -20,7 +20,7 @@ extension JetStream {
 
   func recoverStreams() {
     let prefix = keyPrefix
-    for key in store.metadata.keys.sorted() {
+    for key in store.metadata.keys.ordered() {
       guard let name = key.withView({ view in prefix.withView { view.hasPrefix($0) ? ByteString(view.dropFirst($0.count)) : nil } }),
         let record = store.metadata[key]
       else { continue }

@@ -89,7 +89,7 @@ public final class JetStream {
   public var streams: [Stream] {
     var all: [Stream] = []
     all.reserveCapacity(table.count)
-    for name in table.keys.sorted() { if let stream = table[name] { all.append(stream) } }
+    for name in table.keys.ordered() { if let stream = table[name] { all.append(stream) } }
     return all
   }
 

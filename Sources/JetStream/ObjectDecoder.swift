@@ -105,7 +105,7 @@ struct RequestField {
       if let index = pairs.firstIndex(where: { $0.key == pair.name }) { pairs.remove(at: index) }
       pairs.append(Metadatum(key: pair.name, value: string))
     }
-    pairs.sort { $0.key < $1.key }
+    pairs.order { $0.key < $1.key }
     target = pairs
   }
 

@@ -98,7 +98,7 @@ public final class Stream {
   /// All consumers, by name.
   public var consumersByName: [any StreamConsumer] {
     var all: [any StreamConsumer] = []
-    for name in consumers.keys.sorted() { if let consumer = consumers[name] { all.append(consumer) } }
+    for name in consumers.keys.ordered() { if let consumer = consumers[name] { all.append(consumer) } }
     return all
   }
 

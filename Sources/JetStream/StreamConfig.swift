@@ -91,6 +91,6 @@ public struct StreamConfig: Equatable, Sendable {
   mutating func setMetadata(_ key: ByteString, _ value: ByteString) {
     metadata.removeAll { $0.key == key }
     metadata.append(Metadatum(key: key, value: value))
-    metadata.sort { $0.key < $1.key }
+    metadata.order { $0.key < $1.key }
   }
 }

@@ -109,7 +109,7 @@ public final class LogStore {
 
   public var segmentCount: Int { segments.count }
 
-  public var streamIDs: [UInt32] { streams.keys.sorted() }
+  public var streamIDs: [UInt32] { streams.keys.ordered() }
 
   /// The stream `id`: as recovered, or a new and empty one.
   public func stream(_ id: UInt32) -> StreamLog {

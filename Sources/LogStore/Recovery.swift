@@ -65,7 +65,7 @@ final class Recovery {
     let disk = store.host.disk
     let names: [String]
     do { names = try disk.list(store.directory) } catch { throw .disk(error) }
-    let bases = names.compactMap { Segment.base($0) }.sorted()
+    let bases = names.compactMap { Segment.base($0) }.ordered()
     var found: [(base: UInt64, file: FileHandle, size: Int, header: SegmentHeader?, isBlank: Bool)] = []
     for base in bases {
       let path = store.path(Segment.name(base))

@@ -60,7 +60,7 @@ extension Monitor {
     default: return false
     }
     let keyed = clients.map { (key: key($0), client: $0) }
-    clients = keyed.sorted { ($0.key, $0.client.id) < ($1.key, $1.client.id) }.map { $0.client }
+    clients = keyed.ordered { ($0.key, $0.client.id) < ($1.key, $1.client.id) }.map { $0.client }
     return true
   }
 

@@ -40,7 +40,8 @@ public final class OutputBuffer {
     count += used
   }
 
-  @inline(__always) public func append(_ view: ByteView) {
+  // Not inlined: what is appended many times a second goes through `reserve`.
+  @inline(never) public func append(_ view: ByteView) {
     guard view.count > 0 else { return }
     reserve(view.count) { target in
       memcpy(target, view.base, view.count)
@@ -48,9 +49,9 @@ public final class OutputBuffer {
     }
   }
 
-  @inline(__always) public func append(literal: StaticString) { append(ByteView(literal)) }
-  @inline(__always) public func append(_ bytes: [UInt8]) { bytes.withView { append($0) } }
-  @inline(__always) public func append(_ string: ByteString) { string.withView { append($0) } }
+  @inline(never) public func append(literal: StaticString) { append(ByteView(literal)) }
+  @inline(never) public func append(_ bytes: [UInt8]) { bytes.withView { append($0) } }
+  @inline(never) public func append(_ string: ByteString) { string.withView { append($0) } }
 
   private func grow(_ size: Int) {
     let wanted = chunks.isEmpty ? Self.chunkSmall : Self.chunkLarge

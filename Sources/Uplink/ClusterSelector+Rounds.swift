@@ -1,4 +1,5 @@
 // Rounds of probes: when, whom, what they cost, and taking in their results. What a round means is in +Judgement.
+import Bytes
 
 extension ClusterSelector {
   /// A round that compares needs two clusters, and money.
@@ -79,7 +80,7 @@ extension ClusterSelector {
     guard parameters.metered, all.count > 4 else { return all }
     var chosen = [current]
     var others = all.filter { $0 != current }
-    others.sort { ranksBefore($0, $1) }
+    others.order { ranksBefore($0, $1) }
     chosen += others.prefix(2)
     others.removeFirst(2)
     chosen.append(others[Int(jitter.between(0, Int64(others.count - 1)))])

@@ -53,7 +53,7 @@ extension ClusterSelector {
   /// All clusters, best first.
   public func ranked(now_ms: Int64) -> [RankedCluster] {
     var order = candidates.indices.map { ClusterID($0) }
-    order.sort { ranksBefore($0, $1) }
+    order.order { ranksBefore($0, $1) }
     return order.map { shown($0, now_ms: now_ms) }
   }
 

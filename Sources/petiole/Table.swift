@@ -20,7 +20,7 @@ struct Table {
     var right = [Bool](repeating: true, count: rows[0].count)
     for (number, row) in rows.enumerated() {
       for column in row.indices {
-        widths[column] = max(widths[column], row[column].count)
+        widths[column] = max(widths[column], row[column].utf8.count)
         if number > 0, !Self.isNumeric(row[column]) { right[column] = false }
       }
     }
@@ -28,7 +28,7 @@ struct Table {
     for row in rows {
       var line = ""
       for column in row.indices {
-        let space = String(repeating: " ", count: widths[column] - row[column].count)
+        let space = String(repeating: " ", count: widths[column] - row[column].utf8.count)
         line += right[column] ? space + row[column] : row[column] + space
         line += "  "
       }
