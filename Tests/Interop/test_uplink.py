@@ -24,7 +24,8 @@ def far(request):
 
 def uplink(**proxies):
     clusters = "\n".join(f'    {{ name: {name}, urls: ["nats-leaf://127.0.0.1:{proxy.port}"] }}' for name, proxy in proxies.items())
-    return f"uplink {{\n  clusters: [\n{clusters}\n  ]\n}}"
+    # Failback waits for several rounds of probes.
+    return f'uplink {{\n  probe_interval: "1s"\n  clusters: [\n{clusters}\n  ]\n}}'
 
 
 async def until_linked_to(hubs, chosen, seconds=30):
@@ -43,7 +44,8 @@ async def test_the_nearest_of_three_is_chosen_left_and_returned_to(petiole, hub,
     page = edge.json("/uplinkz")
     assert page["cluster"] == "near" and page["decision"]
     rtt_us = {cluster["name"]: cluster["rtt_us"] for cluster in page["clusters"]}
-    assert 4_000 < rtt_us["near"] < rtt_us["middle"] < rtt_us["far_away"] and rtt_us["far_away"] > 120_000, rtt_us
+    # The proxy accepts by itself, so the time to INFO is one way through it.
+    assert 2_000 <= rtt_us["near"] < 20_000 <= rtt_us["middle"] < 60_000 <= rtt_us["far_away"], rtt_us
 
     proxies["near"].cut()
     await until_linked_to(hubs, "middle")
