@@ -143,12 +143,14 @@ final class Scenario {
   private static func event(_ entropy: SeededEntropy, at_ns: Int64, clusters: Int) -> Event {
     func lasts(_ range: ClosedRange<Int64>) -> Int64 { entropy.within(range) * millisecond_ns }
     let some = entropy.oneIn(3) ? [entropy.below(clusters)] : Array(0..<clusters)
+    // An agent may be down for longer than its own streams remember message ids.
+    let down = entropy.oneIn(4) ? lasts(125_000...250_000) : lasts(10...20_000)
     switch entropy.below(20) {
     case 0, 1: return Event(at_ns: at_ns, duration_ns: lasts(50...20_000), misfortune: .partition(some, reset: entropy.oneIn(2)))
     // Longer than the hub remembers message ids.
     case 2, 3: return Event(at_ns: at_ns, duration_ns: lasts(125_000...260_000), misfortune: .partition(some, reset: entropy.oneIn(2)))
-    case 4, 5: return Event(at_ns: at_ns, duration_ns: lasts(10...20_000), misfortune: .kill)
-    case 6, 7: return Event(at_ns: at_ns, duration_ns: lasts(10...30_000), misfortune: .powerCut)
+    case 4, 5: return Event(at_ns: at_ns, duration_ns: down, misfortune: .kill)
+    case 6, 7: return Event(at_ns: at_ns, duration_ns: down, misfortune: .powerCut)
     case 8: return Event(at_ns: at_ns, duration_ns: 0, misfortune: .restart)
     case 9, 10: return Event(at_ns: at_ns, duration_ns: lasts(100...150_000), misfortune: .hubOutage(some))
     case 11: return Event(at_ns: at_ns, duration_ns: lasts(20...20_000), misfortune: .noLeader)
