@@ -168,8 +168,7 @@ extension Stream {
   func recover() {
     lastDeliverable = log.lastSequence
     indexSubjects()
-    let now_ns = engine.host.clock.wall_ns
-    if config.duplicateWindow_ns > 0, log.count > 0 { recoverIDs(since: now_ns - config.duplicateWindow_ns) }
+    if config.duplicateWindow_ns > 0, log.count > 0 { recoverIDs() }
     _ = log.read(log.lastSequence) { message in
       if let id = Headers(message.headers).value("Nats-Msg-Id") { lastMessageID = ByteString(id) }
     }
@@ -184,11 +183,21 @@ extension Stream {
     }
   }
 
-  private func recoverIDs(since time_ns: Int64) {
-    guard let first = log.sequence(atOrAfter: time_ns) else { return }
+  /// So many of the last ids count as new at least, whatever their stamps say: a wall clock that jumped between two of them makes the
+  /// earlier ones look old. More than a client has in flight.
+  private static let recoveredIDsMin: UInt64 = 1_000
+
+  /// The window goes on where it stopped: how long the server was down says nothing about what publishers still wait for, and the wall
+  /// clock, which may have been set meanwhile or be wrong, says nothing about how long that was.
+  private func recoverIDs() {
+    let last_ns = log.lastTimestamp_ns
+    let now_ns = engine.host.clock.monotonic_ns
+    let recent = log.lastSequence - min(log.lastSequence, Self.recoveredIDsMin) + 1
+    let first = min(log.sequence(atOrAfter: last_ns - config.duplicateWindow_ns) ?? recent, recent)
     log.scan(from: first) { message in
       if !message.headers.isEmpty, let id = Headers(message.headers).value("Nats-Msg-Id") {
-        dedupe.add(id, sequence: message.sequence, time_ns: message.timestamp_ns)
+        let age_ns = message.sequence >= recent ? 0 : last_ns - message.timestamp_ns
+        dedupe.add(id, sequence: message.sequence, time_ns: now_ns - age_ns)
       }
       return true
     }

@@ -92,8 +92,7 @@ extension Stream {
 
   private func receiveWithHeaders(_ message: Message) {
     let headers = PublishHeaders(message.headers)
-    let now_ns = engine.host.clock.wall_ns
-    switch check(message, headers, now_ns: now_ns) {
+    switch check(message, headers) {
     case .refuse(let error): refuse(message.reply, error)
     case .duplicate(let sequence): engine.acknowledgeDuplicate(self, sequence, reply: ackReply(message))
     case .store(let rollup, let id):
@@ -118,7 +117,7 @@ extension Stream {
   /// The reply subject when the stream acknowledges.
   @inline(__always) private func ackReply(_ message: borrowing Message) -> ByteView { config.noAck ? ByteView() : message.reply }
 
-  private func check(_ message: borrowing Message, _ headers: PublishHeaders, now_ns: Int64) -> Verdict {
+  private func check(_ message: borrowing Message, _ headers: PublishHeaders) -> Verdict {
     if config.sealed { return .refuse(.sealed) }
     if let level = headers.requiredLevel, !JetStream.isLevelSupported(level) { return .refuse(.apiLevel) }
     if let increment = headers.increment {
@@ -137,7 +136,7 @@ extension Stream {
     if headers.scheduler != nil { return .refuse(APIError(400, 10212, "message schedules invalid scheduler")) }
     if headers.streamSource != nil { return .refuse(APIError(400, 10227, "message stream source header is not allowed")) }
     if let id = headers.messageID, config.duplicateWindow_ns > 0 {
-      dedupe.expire(before: now_ns - config.duplicateWindow_ns)
+      dedupe.expire(before: engine.host.clock.monotonic_ns - config.duplicateWindow_ns)
       if let sequence = dedupe.sequence(of: id) { return .duplicate(of: sequence) }
     }
     if let expected = headers.expectedLastMessageID, lastMessageID.withView({ $0 != expected }) {
@@ -222,7 +221,7 @@ extension Stream {
     let subjectCount = subjects.added(message.subject, sequence)
     if let id {
       lastMessageID = ByteString(id)
-      if config.duplicateWindow_ns > 0 { dedupe.add(id, sequence: sequence, time_ns: time_ns) }
+      if config.duplicateWindow_ns > 0 { dedupe.add(id, sequence: sequence, time_ns: engine.host.clock.monotonic_ns) }
     } else if !lastMessageID.isEmpty {
       lastMessageID = ByteString()
     }

@@ -131,7 +131,7 @@ struct ConsumerStateTests {
         case 2:
           guard let sequence = pending.keys.randomElement(using: &random) else { continue }
           let wasPending = state.acknowledge(sequence)
-        #expect(wasPending)
+          #expect(wasPending)
           pending[sequence] = nil
           acked.insert(sequence)
         case 3:

@@ -80,6 +80,23 @@ struct PublishTests {
     #expect(rig.call("s", "1", headers: id).sequence == 2)
   }
 
+  @Test("a wall clock that jumps, before or during a restart, makes no message id forgotten")
+  func dedupeAcrossJumps() throws {
+    let rig = try Rig()
+    rig.create(#"{"name":"S","subjects":["s"]}"#)
+    let id = [("Nats-Msg-Id", "a")]
+    #expect(rig.call("s", "1", headers: id).sequence == 1)
+    rig.clock.jump_ns += 3600 * second_ns
+    #expect(rig.call("s", "1", headers: id).json["duplicate"]?.bool == true)
+    #expect(rig.call("s", "2", headers: [("Nats-Msg-Id", "b")]).sequence == 2)
+    let again = try rig.restarted()
+    again.clock.jump_ns += 7200 * second_ns
+    #expect(again.call("s", "1", headers: id).json["duplicate"]?.bool == true)
+    #expect(again.call("s", "2", headers: [("Nats-Msg-Id", "b")]).json["duplicate"]?.bool == true)
+    again.pass(121 * second_ns)
+    #expect(again.call("s", "1", headers: id).sequence == 3)
+  }
+
   @Test("a duplicate is acknowledged no earlier than the message it repeats")
   func duplicateWaits() throws {
     let rig = try Rig()

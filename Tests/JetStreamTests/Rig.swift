@@ -9,8 +9,10 @@ import Platform
 
 final class TestClock: Clock {
   var now_ns: Int64 = 1_800_000_000 * second_ns
+  /// By how much the wall clock was set off.
+  var jump_ns: Int64 = 0
   var monotonic_ns: Int64 { now_ns }
-  var wall_ns: Int64 { now_ns }
+  var wall_ns: Int64 { now_ns + jump_ns }
 }
 
 final class TestEntropy: Entropy {

@@ -26,6 +26,14 @@ final class Scenario {
     case narrow(Int, bytesPerSecond: Int)
     case slow(Int, latency_ns: Int64)
     case devicePartition(Int)
+    /// The gateway's wall clock jumps; time synchronisation sets it right at the end.
+    case clockJump(Int64)
+    /// The n-th write or sync from here on fails with EIO.
+    case diskError(write: Bool, Int)
+    /// So many bytes more fit on the disk.
+    case diskFull(Int)
+    /// These hubs close or send nonsense at any point.
+    case rudeHub([Int])
   }
 
   struct Event {
@@ -135,12 +143,14 @@ final class Scenario {
   private static func event(_ entropy: SeededEntropy, at_ns: Int64, clusters: Int) -> Event {
     func lasts(_ range: ClosedRange<Int64>) -> Int64 { entropy.within(range) * millisecond_ns }
     let some = entropy.oneIn(3) ? [entropy.below(clusters)] : Array(0..<clusters)
-    switch entropy.below(16) {
+    // An agent may be down for longer than its own streams remember message ids.
+    let down = entropy.oneIn(4) ? lasts(125_000...250_000) : lasts(10...20_000)
+    switch entropy.below(20) {
     case 0, 1: return Event(at_ns: at_ns, duration_ns: lasts(50...20_000), misfortune: .partition(some, reset: entropy.oneIn(2)))
     // Longer than the hub remembers message ids.
     case 2, 3: return Event(at_ns: at_ns, duration_ns: lasts(125_000...260_000), misfortune: .partition(some, reset: entropy.oneIn(2)))
-    case 4, 5: return Event(at_ns: at_ns, duration_ns: lasts(10...20_000), misfortune: .kill)
-    case 6, 7: return Event(at_ns: at_ns, duration_ns: lasts(10...30_000), misfortune: .powerCut)
+    case 4, 5: return Event(at_ns: at_ns, duration_ns: down, misfortune: .kill)
+    case 6, 7: return Event(at_ns: at_ns, duration_ns: down, misfortune: .powerCut)
     case 8: return Event(at_ns: at_ns, duration_ns: 0, misfortune: .restart)
     case 9, 10: return Event(at_ns: at_ns, duration_ns: lasts(100...150_000), misfortune: .hubOutage(some))
     case 11: return Event(at_ns: at_ns, duration_ns: lasts(20...20_000), misfortune: .noLeader)
@@ -154,16 +164,24 @@ final class Scenario {
         : Event(
           at_ns: at_ns, duration_ns: lasts(30_000...200_000),
           misfortune: .slow(entropy.below(clusters), latency_ns: entropy.within(100...600) * millisecond_ns))
-    default: return Event(at_ns: at_ns, duration_ns: lasts(50...15_000), misfortune: .devicePartition(entropy.below(3)))
+    case 15: return Event(at_ns: at_ns, duration_ns: lasts(50...15_000), misfortune: .devicePartition(entropy.below(3)))
+    case 16:
+      let jump_ns = entropy.within(1...200_000) * second_ns
+      return Event(at_ns: at_ns, duration_ns: lasts(1_000...100_000), misfortune: .clockJump(entropy.oneIn(2) ? jump_ns : -jump_ns))
+    case 17: return Event(at_ns: at_ns, duration_ns: 0, misfortune: .diskError(write: entropy.oneIn(2), 1 + entropy.below(3)))
+    case 18: return Event(at_ns: at_ns, duration_ns: lasts(100...60_000), misfortune: .diskFull(entropy.below(100_000)))
+    default: return Event(at_ns: at_ns, duration_ns: lasts(1_000...60_000), misfortune: .rudeHub(some))
     }
   }
 
   /// Whether the hub's stream must have each subject's readings in order.
   var promisesOrder: Bool {
-    isOrdered
+    // A full disk refuses single readings, and the device does not wait between those of one subject.
+    if events.contains(where: { if case .diskFull = $0.misfortune { true } else { false } }) { return false }
+    return isOrdered
       || !events.contains {
         switch $0.misfortune {
-        case .noLeader, .refusal: true
+        case .noLeader, .refusal, .rudeHub: true
         default: false
         }
       }
@@ -218,6 +236,14 @@ final class Scenario {
     case .narrow(let cluster, let bytesPerSecond): change(cluster, world) { $0.bandwidth = bytesPerSecond }
     case .slow(let cluster, let latency_ns): change(cluster, world) { $0.latency_ns = latency_ns }
     case .devicePartition(let device): simulation.partition(world.gateway, world.devices[device % deviceCount].machine)
+    case .clockJump(let jump_ns): world.gateway.setWallClock(simulation.wallStart_ns + simulation.now_ns + jump_ns)
+    case .diskError(let write, let number):
+      var faults = DiskFaults()
+      if write { faults.failingWrites = [number] } else { faults.failingSyncs = [number] }
+      faults.failedSyncEvicts = number == 2
+      world.gateway.disk.faults = faults
+    case .diskFull(let bytes): world.gateway.disk.capacity = world.diskUsed + bytes
+    case .rudeHub(let clusters): for cluster in clusters { world.backbone.servers[cluster].isRude = true }
     }
   }
 
@@ -248,9 +274,16 @@ final class Scenario {
     case .noNames: world.gateway.canResolve = true
     case .narrow(let cluster, _), .slow(let cluster, _): change(cluster, world) { _ in }
     case .devicePartition(let device): simulation.heal(world.gateway, world.devices[device % deviceCount].machine)
+    case .clockJump: world.gateway.synchroniseWallClock()
+    case .diskError: break
+    case .diskFull: world.gateway.disk.capacity = Int.max
+    case .rudeHub(let clusters): for cluster in clusters { world.backbone.servers[cluster].isRude = false }
     }
   }
 
   /// Everything works again.
-  func heal(_ world: World) { world.startAgent() }
+  func heal(_ world: World) {
+    world.gateway.disk.faults = DiskFaults()
+    world.startAgent()
+  }
 }

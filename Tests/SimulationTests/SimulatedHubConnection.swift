@@ -42,6 +42,7 @@ final class SimulatedHubConnection: ByteStreamDelegate {
     self.id = id
     self.stream = stream
     stream.delegate = self
+    if server.isRude, beRude() { return }
     write("INFO \(info(nonce: true, compression: server.backbone.setup.compression, connect: false)) \r\n")
     later(Self.authenticationTimeout_ns) { connection in
       if case .awaitingConnect = connection.phase { connection.refuse("Authentication Timeout") }
@@ -71,6 +72,42 @@ final class SimulatedHubConnection: ByteStreamDelegate {
     text += ",\"info_on_connect\":true,\"leafnode_urls\":[\"\(server.machine.name):7422\"]"
     if connect { text += ",\"connect_info\":true,\"remote_account\":\"$G\"" }
     return text + "}"
+  }
+
+  // MARK: Rudeness
+
+  private static let nonsense = [
+    "INFO {}\r\n", "INFO {\"client_id\":7,\"leafnode_urls\":[\"x:1\"],\"compression\":\"zip\"}\r\n", "INFO {\"client_id\":\r\n",
+    "INFO 7\r\n", "PONG\r\n",
+    "LMSG \r\n", "LMSG a 99999999999999999999\r\n", "HMSG a 9 5\r\nNATS/", "LS+ a b\r\n", "CONNECT {}\r\n", "\u{0}\u{1}\u{2}\r\n\r\n",
+    "-ERR 'no'\r\n",
+    "-ERR '\r\n", "MSG a 1 0\r\n\r\n", "LMSG _INBOX.x.list.1 2\r\n{}\r\n", "INFO {\"lam",
+  ]
+
+  /// Does something that no server should, now or in a while; true when nothing else is to come.
+  private func beRude() -> Bool {
+    let entropy = server.backbone.entropy
+    let text = Self.nonsense[entropy.below(Self.nonsense.count)]
+    switch entropy.below(5) {
+    case 0: stream.close()
+    case 1: break
+    case 2: write(text)
+    case 3:
+      write(text)
+      stream.closeAfterFlush()
+    default:
+      later(entropy.within(0...second_ns)) { connection in
+        if entropy.oneIn(2) {
+          connection.write(text)
+        } else {
+          // Past compression: no valid chunk.
+          connection.stream.output.append([UInt8](text.utf8))
+          connection.stream.wantsFlush()
+        }
+      }
+      return false
+    }
+    return true
   }
 
   // MARK: Writing

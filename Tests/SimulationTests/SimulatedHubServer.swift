@@ -21,6 +21,8 @@ final class SimulatedHubServer {
   private var lastThere_ns: Int64 = 0
   private var lastBack_ns: Int64 = 0
   let scratch = S2Scratch()
+  /// Whether it treats leafs as no server should.
+  var isRude = false
 
   init(backbone: SimulatedBackbone, machine: SimulatedMachine, clusterName: String, distance_ns: Int64) {
     self.backbone = backbone
