@@ -32,11 +32,15 @@ enum Serve {
       return 1
     }
     process.tellSystemd()
+    // Once the first links had time to come up.
+    host.after(Self.settled_ns) { ProcessStatus.releaseCodePages() }
     loop.run()
     process.removeFiles()
     log.info("Server Exiting..")
     return 0
   }
+
+  private static let settled_ns = 5 * second_ns
 
   /// For measuring: makes every sync of the store that much slower, as flash is (`PETIOLE_SYNC_DELAY=5ms`).
   private static var injectedSyncDelay_ns: Int64 {

@@ -125,3 +125,6 @@ int linux_signal_next(int fd);
 int linux_stderr_is_journal(void);
 /// Sends one datagram to the socket at `path`, where a leading "@" stands for the abstract name space. 0, or -1 on failure.
 int linux_notify(const char *path, const char *state);
+/// Unmaps the program's own code from memory until it is used again. Reading a configuration and recovering a store need most of the
+/// program once and never after; without this their pages would stay resident for as long as the agent runs.
+void linux_release_code_pages(void);
