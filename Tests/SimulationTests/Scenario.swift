@@ -126,7 +126,7 @@ final class Scenario {
       host: "0.0.0.0"
       port: 4222
       jetstream { store_dir: "/data", domain: gw-0042, max_file: 64MB }
-      streams: [ { name: TELEMETRY, subjects: ["sensors.>"] } ]
+      streams: [ { name: TELEMETRY, subjects: ["sensors.>"], discard: new } ]
       uplink {
         compression: \(compression)
         probe_interval: "\(interval)"
