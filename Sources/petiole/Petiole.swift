@@ -24,10 +24,12 @@ import Platform
     }
   }
 
-  /// The words of the command line. Embedded Swift has no CommandLine; the kernel keeps them, each ended by a NUL.
+  /// The words of the command line.
   private static func commandLine() -> [ByteString] {
-    guard case .success(let bytes) = ConfigurationFile.read("/proc/self/cmdline") else { return [] }
-    return bytes.split(separator: 0, omittingEmptySubsequences: false).dropLast().map { ByteString(Array($0)) }
+    (0..<linux_argument_count()).map { index in
+      let word = UnsafeRawBufferPointer(start: linux_argument(index), count: strlen(linux_argument(index)))
+      return ByteString([UInt8](word))
+    }
   }
 
   /// `petiole check`: says what is wrong with a configuration. 0 when nothing is, 1 otherwise (also for mere warnings, as nats-server).

@@ -29,6 +29,10 @@
 #include <time.h>
 #include <unistd.h>
 
+/// How many words the command line has, the program's own name among them.
+int linux_argument_count(void);
+/// Word `index` of the command line, below linux_argument_count().
+const char *linux_argument(int index);
 /// errno of the last failed call.
 static inline int linux_errno(void) { return errno; }
 /// open(2) without varargs.
