@@ -29,6 +29,8 @@ public final class Agent {
   public let startedWall_ns: Int64
   public let startedMonotonic_ns: Int64
   private let shared = LeafShared()
+  /// The link that forwards use.
+  private var forwardLink: LeafLink?
   private var consumers: ConsumerEngine?
   private var isStopping = false
 
@@ -56,7 +58,7 @@ public final class Agent {
     if options.jetStream.isEnabled { try startJetStream() }
     if let monitoring = options.monitoring { try startMonitoring(monitoring) }
     try startClients()
-    startForwards()
+    try startForwards()
     try startLinks()
     log.info("Server is ready")
   }
@@ -200,7 +202,7 @@ public final class Agent {
     }
   }
 
-  private func startForwards() {
+  private func startForwards() throws(AgentError) {
     for declaration in options.forwards {
       let forward = ForwardOptions(
         stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive, window: declaration.window,
@@ -211,6 +213,12 @@ public final class Agent {
         )
         continue
       }
+      for other in forwarders where other.streamName == declaration.stream {
+        let overlap = Subject.overlap(other.options.filter ?? ">", declaration.filter ?? ">")
+        if overlap {
+          throw .forward("\(declaration.stream.string): two forwards take the same subjects: give them filters that do not overlap")
+        }
+      }
       do throws(SubjectTransformError) {
         forwarders.append(
           try Forwarder(host: host, account: broker.globalAccount, stream: stream, options: forward, identity: originName))
@@ -218,6 +226,8 @@ public final class Agent {
         host.log.error("\(declaration.location.text): forward \"\(declaration.stream.string)\": \(error.text)")
       }
     }
+    for forwarder in forwarders { forwarder.onSubjectsChanged = { [unowned(unsafe) self] in self.holdForwardedSubjects() } }  // safe: it owns them
+    holdForwardedSubjects()
   }
 
   // MARK: Reload
@@ -295,19 +305,29 @@ extension Agent: MonitorSource {
 extension Agent: LeafLinkObserver {
   public func leafLinkUp(_ link: LeafLink) {
     links.append(link)
-    link.forwardedSubjects = forwarders.flatMap { $0.heldSubjects }
-    // Forwards use one link at a time: the uplink, or the first remote.
-    if links.count == 1 { for forwarder in forwarders { forwarder.linkUp(link) } }
+    chooseForwardLink()
+  }
+
+  /// Forwards go over the uplink where one is configured, otherwise over the remote that came first; never over another hub in its
+  /// place.
+  private func chooseForwardLink() {
+    let wanted = options.uplink != nil ? uplink?.link : links.first
+    guard wanted !== forwardLink else { return }
+    if forwardLink != nil { for forwarder in forwarders { forwarder.linkDown() } }
+    forwardLink = wanted
+    if let wanted { for forwarder in forwarders { forwarder.linkUp(wanted) } }
+  }
+
+  /// What forwards carry does not also go live.
+  private func holdForwardedSubjects() {
+    shared.heldSubjects = forwarders.flatMap { $0.heldSubjects }
+    shared.heldInboundSubjects = forwarders.flatMap { $0.heldInboundSubjects }
   }
 
   public func leafLinkDown(_ link: LeafLink) {
     guard let index = links.firstIndex(where: { $0 === link }) else { return }
     links.remove(at: index)
-    guard index == 0 else { return }
-    for forwarder in forwarders {
-      forwarder.linkDown()
-      if let next = links.first { forwarder.linkUp(next) }
-    }
+    chooseForwardLink()
   }
 }
 

@@ -38,7 +38,7 @@ extension ConsumerEngine {
       let now_ns = host.clock.wall_ns
       consumer.pause(until_ns)
       var response = APIResponse(type)
-      let rest_ns = (until_ns ?? now_ns) - now_ns
+      let rest_ns = max(until_ns ?? now_ns, now_ns) - now_ns
       response.json.field("paused", rest_ns > 0)
       response.json.field("pause_until", time: until_ns)
       if rest_ns > 0 { response.json.field("pause_remaining", rest_ns) }

@@ -46,10 +46,10 @@ extension JetStream {
     guard config.maxBytes > 0 else { return }
     let reserved = reserved
     let before = max(old?.maxBytes ?? 0, 0)
-    if config.storage == .memory, options.maxMemory >= 0, reserved.memory - before + config.maxBytes > options.maxMemory {
+    if config.storage == .memory, options.maxMemory >= 0, config.maxBytes > options.maxMemory - (reserved.memory - before) {
       throw APIError(500, 10028, "insufficient memory resources available")
     }
-    if config.storage == .file, options.maxStore >= 0, reserved.storage - before + config.maxBytes > options.maxStore {
+    if config.storage == .file, options.maxStore >= 0, config.maxBytes > options.maxStore - (reserved.storage - before) {
       throw APIError(500, 10047, "insufficient storage resources available")
     }
   }

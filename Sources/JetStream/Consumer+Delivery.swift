@@ -40,7 +40,7 @@ extension Consumer {
     isDelivering = true
     var budget = Consumer.burstMax
     var isExhausted = false
-    attempts: while budget > 0, config.isPush ? canPush : !waiting.isEmpty {
+    attempts: while budget > 0, !isEnded, config.isPush ? canPush : !waiting.isEmpty {
       budget -= 1
       switch state.hasQueued ? deliverQueued() : deliverNew() {
       case .delivered, .again: continue
@@ -53,7 +53,7 @@ extension Consumer {
     isDelivering = false
     if budget == 0 {
       // Others first: the rest in the loop's next round.
-      host.after(0) { [self] in deliver() }
+      host.after(0, burstTimer) { [self] in deliver() }
     } else if isExhausted, !isStalled {
       endNoWaitRequests()
     }

@@ -40,6 +40,8 @@ public final class Consumer: StreamConsumer {
 
   /// One timer for everything: ack waits, requests, heartbeats, pauses, inactivity.
   let timer = Timer()
+  /// Goes on with a delivery that used up its share of a turn.
+  let burstTimer = Timer()
   /// A lower bound of the next ack deadline.
   var ackDue_ns = Int64.max
   var isDelivering = false
@@ -91,7 +93,9 @@ public final class Consumer: StreamConsumer {
     switch config.ackPolicy {
     case .explicit, .all:
       let subject = ByteString(ackPrefix) + ByteString("*.*.*.*.*")
-      ackSubscription = account.subscribe(subject) { [unowned(unsafe) self] message, _ in acknowledged(message) }
+      ackSubscription = account.subscribe(subject) { [unowned(unsafe) self] message, source in
+        engine.jetStream.outsideOfPublishing(message, source) { message, _ in self.acknowledged(message) }
+      }
     case .none, .flowControl: break
     }
     startPush()
@@ -105,6 +109,7 @@ public final class Consumer: StreamConsumer {
     guard !isEnded else { return }
     isEnded = true
     host.timers.cancel(timer)
+    host.timers.cancel(burstTimer)
     if let ackSubscription { account.remove(ackSubscription) }
     ackSubscription = nil
     stopPush()
@@ -199,7 +204,8 @@ public final class Consumer: StreamConsumer {
   var nextDue_ns: Int64 {
     var due_ns = min(ackDue_ns, waiting.nextDue_ns ?? Int64.max)
     if let until_ns = config.pauseUntil_ns {
-      let rest_ns = until_ns - host.clock.wall_ns
+      let wall_ns = host.clock.wall_ns
+      let rest_ns = until_ns > wall_ns ? until_ns - wall_ns : 0
       if rest_ns > 0 { due_ns = min(due_ns, WaitingPull.later(host.clock.monotonic_ns, rest_ns)) }
     }
     if config.inactiveThreshold_ns > 0 { due_ns = min(due_ns, inactiveAt_ns) }
@@ -230,7 +236,7 @@ public final class Consumer: StreamConsumer {
   }
 
   private var inactiveAt_ns: Int64 {
-    WaitingPull.later(lastActivity_ns, config.inactiveThreshold_ns + (config.isPush ? 0 : inactivityJitter_ns))
+    WaitingPull.later(lastActivity_ns, WaitingPull.later(config.inactiveThreshold_ns, config.isPush ? 0 : inactivityJitter_ns))
   }
 
   /// Whether somebody listens.

@@ -4,14 +4,38 @@ import Bytes
 import Interest
 import JSON
 import LogStore
+import Platform
 import Wire
 
 extension JetStream {
   func subscribeAPI() {
     account.subscribe("$JS.API.>") { [unowned(unsafe) self] message, source in
-      dispatch(APIRequest(message: message, source: source))
+      outsideOfPublishing(message, source) { message, source in
+        self.dispatch(APIRequest(message: message, source: source))  // the engine lives as long as its account
+      }
     }
     if !options.domain.isEmpty { mapDomain(options.domain) }
+  }
+
+  /// Hands a message to `handle`: at once when it came from outside, at the end of the turn when this server published it itself.
+  /// Whoever is in the middle of publishing (a consumer whose client chose a strange reply subject) must not be changed under its feet.
+  func outsideOfPublishing(_ message: Message, _ source: Endpoint, _ handle: @escaping (Message, Endpoint) -> Void) {
+    guard source.kind == .internal else { return handle(message, source) }
+    let subject = ByteString(message.subject)
+    let reply = ByteString(message.reply)
+    let headers = ByteString(message.headers)
+    let payload = ByteString(message.payload)
+    host.turn.defer {
+      subject.withView { subject in
+        reply.withView { reply in
+          headers.withView { headers in
+            payload.withView { payload in
+              handle(Message(subject: subject, reply: reply, headers: headers, payload: payload), source)
+            }
+          }
+        }
+      }
+    }
   }
 
   /// The subjects under which the API is reached by the domain's name (leafnode-protocol.md section 14.1).

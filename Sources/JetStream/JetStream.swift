@@ -109,7 +109,11 @@ public final class JetStream {
     var storage: Int64 = 0
     table.forEach { _, stream in
       guard stream.config.maxBytes > 0 else { return }
-      if stream.isFile { storage += stream.config.maxBytes } else { memory += stream.config.maxBytes }
+      if stream.isFile {
+        storage = WaitingPull.later(storage, stream.config.maxBytes)
+      } else {
+        memory = WaitingPull.later(memory, stream.config.maxBytes)
+      }
     }
     return (memory, storage)
   }

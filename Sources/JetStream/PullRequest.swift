@@ -1,6 +1,7 @@
 // What a request for messages says (section 14): its body, and the checks that need nothing but the request and the configuration.
 import Bytes
 import JSON
+import Platform
 
 /// A request for messages, decoded.
 struct PullRequest: Equatable {
@@ -71,15 +72,22 @@ struct PullRequest: Equatable {
         + " of another type")
   }
 
+  /// More messages than this no client waits for; it keeps sums of requests far from overflowing.
+  private static let batchMax = 1 << 30
+  /// Heartbeats more often than this are a flood.
+  private static let heartbeatMin_ns = 50 * millisecond_ns
+
   /// Checks the request against the consumer's limits; throws the status line.
   mutating func check(_ config: ConsumerConfig) throws(RefusedPull) {
     if priority < 0 || priority > 9 { throw .text("400 Bad Request - Priority must be between 0 and 9") }
     if minPending != 0 || minAckPending != 0 { throw .text("400 Bad Request - Not a Overflow Priority consumer") }
     if !id.isEmpty { throw .text("400 Bad Request - Not a Pinned Client Priority consumer") }
     expires_ns = max(expires_ns, 0)
+    batch = min(max(batch, 1), Self.batchMax)
     heartbeat_ns = max(heartbeat_ns, 0)
     maxBytes = max(maxBytes, 0)
     if heartbeat_ns > 0, heartbeat_ns > expires_ns / 2 { throw .text("400 Bad Request - heartbeat value too large") }
+    if heartbeat_ns > 0 { heartbeat_ns = max(heartbeat_ns, Self.heartbeatMin_ns) }
     if config.maxBatch > 0, batch > config.maxBatch { throw .text("409 Exceeded MaxRequestBatch of \(config.maxBatch)") }
     if config.maxExpires_ns > 0, expires_ns > config.maxExpires_ns {
       throw .text("409 Exceeded MaxRequestExpires of " + GoDuration.format(config.maxExpires_ns).string)

@@ -81,7 +81,9 @@ extension Stream {
     var stamp_ns: Int64 = 0
     _ = log.read(log.firstSequence) { stamp_ns = $0.timestamp_ns }
     // Not more often than every few milliseconds: expiry takes many at once.
-    let wait_ns = max(stamp_ns + config.maxAge_ns - engine.host.clock.wall_ns, JetStream.expiryGranularity_ns)
+    let due_ns = WaitingPull.later(stamp_ns, config.maxAge_ns)
+    guard due_ns < Int64.max else { return }  // an age that no message reaches
+    let wait_ns = max(due_ns - engine.host.clock.wall_ns, JetStream.expiryGranularity_ns)
     engine.host.after(wait_ns + millisecond_ns, ageTimer) { [unowned(unsafe) self] in expire() }
   }
 

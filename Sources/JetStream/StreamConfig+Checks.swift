@@ -2,6 +2,7 @@
 import Bytes
 import Interest
 import JSON
+import LogStore
 
 extension StreamConfig {
   /// Limits of the server, as far as a configuration is checked against them.
@@ -22,6 +23,7 @@ extension StreamConfig {
     if replicas > Limits.replicasMax { throw .invalidConfig(text: "maximum replicas is \(Limits.replicasMax)") }
     if replicas < 0 { throw APIError(400, 10133, "replicas count cannot be negative") }
     if replicas == 0 { replicas = 1 }
+    if firstSequence >= StreamLog.sequenceMax { throw .invalidConfig("first sequence is too large") }
     try normaliseLimits(pedantic: pedantic)
     try checkTimes(pedantic: pedantic)
     if denyPurge, allowRollup { throw .invalidConfig("roll-ups require the purge permission") }

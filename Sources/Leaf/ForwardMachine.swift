@@ -95,6 +95,8 @@ public struct ForwardMachine: ~Copyable {
   private var failures = 0
   /// Whether the stream's position at the hub was written down before the first message went.
   private var located: Bool
+  /// The hub stream's last sequence when it was found: the comparison need not go further.
+  private var scanUntil: UInt64 = 0
   /// One message at first, more once the hub has acknowledged on this link.
   private var window = 1
   private let windowMax: Int
@@ -176,19 +178,24 @@ public struct ForwardMachine: ~Copyable {
       let names = streams.map { $0.name.string }.joined(separator: ", ")
       return refuse("several streams at the hub take these subjects (\(names)): make `to` fit one of them", now_ms)
     }
-    if located, stream.name == progress.hubStream {
-      guard inDoubt else { return begin(now_ms) }
-      state = .comparing
-      return [.createScan(stream: stream.name, after: progress.hubSequence), expect(now_ms, Self.requestTimeout_ms)]
-    }
-    // A stream that has not been forwarded to before holds nothing of ours; but say so durably before the first message goes, or a
-    // crash would leave no place to begin looking from.
-    located = true
+    scanUntil = stream.last
+    // A sequence below ours: the stream was removed and made anew. What is in doubt can stand anywhere in it.
+    if stream.last < progress.hubSequence { located = false }
+    if located, stream.name == progress.hubStream { return compare(now_ms) }
+    // A stream that is new to us holds nothing of ours, except what is in doubt from an earlier time with it. Say where to look from
+    // durably before the first message goes, or a crash would leave no place to begin.
+    located = false
     progress.hubStream = stream.name
-    progress.hubSequence = stream.last
-    sentMax = progress.acknowledged
+    progress.hubSequence = inDoubt ? 0 : stream.last
     deadline_ms = nil
     return [.saveProgress]
+  }
+
+  /// Looks up what is in doubt, if anything is.
+  private mutating func compare(_ now_ms: Int64) -> [Action] {
+    guard inDoubt, scanUntil > progress.hubSequence else { return begin(now_ms) }
+    state = .comparing
+    return [.createScan(stream: progress.hubStream, after: progress.hubSequence), expect(now_ms, Self.requestTimeout_ms)]
   }
 
   public mutating func requestFailed(_ text: String, now_ms: Int64) -> [Action] {
@@ -200,7 +207,8 @@ public struct ForwardMachine: ~Copyable {
 
   public mutating func progressSaved(now_ms: Int64) -> [Action] {
     guard state == .locating else { return [] }
-    return begin(now_ms)
+    located = true
+    return compare(now_ms)
   }
 
   // MARK: Comparing
@@ -212,11 +220,14 @@ public struct ForwardMachine: ~Copyable {
     return [.fetchScan, expect(now_ms, Self.requestTimeout_ms)]
   }
 
-  /// One message of the hub's stream: ours with `sequence`, or somebody else's (nil). `pending` more follow.
-  public mutating func scanned(_ sequence: UInt64?, pending: UInt64, endOfBatch: Bool, now_ms: Int64) -> [Action] {
+  /// One message of the hub's stream: ours with `sequence`, or somebody else's (nil), at the hub's `position`. `pending` more follow.
+  public mutating func scanned(
+    _ sequence: UInt64?, at position: UInt64 = 0, pending: UInt64, endOfBatch: Bool, now_ms: Int64
+  ) -> [Action] {
     guard state == .comparing else { return [] }
-    if let sequence, sequence > progress.acknowledged { present.insert(sequence) }
-    if pending == 0 { return [.deleteScan] + begin(now_ms) }
+    if let sequence, sequence > progress.acknowledged, sequence <= sentMax { present.insert(sequence) }
+    // What came to the hub after it was asked is not ours: nothing was sent meanwhile.
+    if pending == 0 || position >= scanUntil { return [.deleteScan] + begin(now_ms) }
     if endOfBatch { return [.fetchScan, expect(now_ms, Self.requestTimeout_ms)] }
     deadline_ms = now_ms + Self.requestTimeout_ms
     return []
@@ -264,6 +275,14 @@ public struct ForwardMachine: ~Copyable {
     inFlight.append(InFlight(sequence: sequence, subject: subject, size: size, acknowledged: false, hubSequence: 0))
     inFlightBytes += size
     return inFlightCount == 1 ? [expect(now_ms, Self.ackTimeout_ms)] : []
+  }
+
+  /// The link does not take the next message. Acknowledgements come first: after each it is tried again.
+  public mutating func notTaken(_ text: String, now_ms: Int64) -> [Action] {
+    switch state {
+    case .forwarding, .upToDate: inFlightCount == 0 ? refuse(text, now_ms) : []
+    case .offline, .locating, .comparing, .refused: []
+    }
   }
 
   /// The message need not be sent: its subject is not forwarded, or the hub has it.

@@ -7,7 +7,7 @@ import Wire
 public struct ForwardOrigin: Equatable {
   /// `<domain or server>:<stream>:<incarnation>:`, ahead of the sequence.
   private let prefix: ByteString
-  private let domain: ByteString
+  let domain: ByteString
   private let stream: ByteString
   /// A random name of this life of the stream: a gateway that was set up anew counts from 1 again and must not be taken for the old
   /// one.

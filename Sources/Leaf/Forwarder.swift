@@ -14,6 +14,7 @@ public final class Forwarder: StreamConsumer {
   private static let saveInterval_ns = second_ns
   /// The link holds at most about so many bytes of a forward at a time; the rest waits in the stream, where it is safe.
   private static let linkPendingMax = 256 * 1024
+  private static let linkFull_ns = 10 * millisecond_ns
   /// Messages handed to the link in one loop turn.
   private static let burstMax = 256
 
@@ -23,7 +24,12 @@ public final class Forwarder: StreamConsumer {
   public let options: ForwardOptions
   private let transform: SubjectTransform?
   /// Subjects at the hub, as patterns.
-  private let hubPatterns: [ByteString]
+  private var hubPatterns: [ByteString] {
+    if let transform { return [transform.destinationPattern] }
+    return takenSubjects
+  }
+  /// The subjects that are forwarded have changed.
+  public var onSubjectsChanged: (() -> Void)?
   private var origin: ForwardOrigin
   private var machine: ForwardMachine
   private var link: LeafLink?
@@ -33,6 +39,7 @@ public final class Forwarder: StreamConsumer {
   private var scanName = ""
   private var scanLeft = 0
   private let timer = Timer()
+  private let fillTimer = Timer()
   private let saveTimer = Timer()
   private var savedProgress: ForwardProgress
   private var filling = false
@@ -56,17 +63,11 @@ public final class Forwarder: StreamConsumer {
     } else {
       transform = nil
     }
-    if let transform {
-      hubPatterns = [transform.destinationPattern]
-    } else if let filter = options.filter {
-      hubPatterns = [filter]
-    } else {
-      hubPatterns = stream.config.subjects
-    }
     inbox = "_INBOX." + ByteString(host.entropy.name(22)).string
     let stored = Self.load(stream, name)
     let incarnation = stored?.incarnation ?? ByteString(host.entropy.name(8))
-    origin = ForwardOrigin(domain: identity, stream: stream.name, incarnation: incarnation)
+    // The name under which the first message went stays, whatever this server is called after a restart.
+    origin = ForwardOrigin(domain: stored?.identity ?? identity, stream: stream.name, incarnation: incarnation)
     let progress = stored?.progress ?? ForwardProgress()
     savedProgress = progress
     machine = ForwardMachine(progress: progress, last: stream.lastSequence, window: options.window, isOrdered: options.ordered)
@@ -86,10 +87,17 @@ public final class Forwarder: StreamConsumer {
   public var resent: UInt64 { machine.resent }
   /// Messages of the stream that the hub has not acknowledged.
   public var backlog: Int {
-    stream.pending(matching: options.filter.map { [$0] } ?? [], from: machine.progress.acknowledged + 1)
+    // A filter that the whole stream passes needs no counting.
+    let filters = options.filter.map { filter in filter.withView { stream.isCovered(by: $0) } ? [] : [filter] } ?? []
+    return stream.pending(matching: filters, from: machine.progress.acknowledged + 1)
   }
   /// Subjects that do not also go live.
-  public var heldSubjects: [ByteString] { options.live ? [] : options.filter.map { [$0] } ?? stream.config.subjects }
+  public var heldSubjects: [ByteString] { isEnded || options.live ? [] : takenSubjects }
+  /// Subjects that the hub must not send back: forwarded to it unchanged, they would come round for ever.
+  public var heldInboundSubjects: [ByteString] {
+    isEnded ? [] : takenSubjects.filter { taken in hubPatterns.contains { Subject.overlap(taken, $0) } }
+  }
+  private var takenSubjects: [ByteString] { options.filter.map { [$0] } ?? stream.config.subjects }
 
   private var now_ms: Int64 { host.clock.monotonic_ns / millisecond_ns }
 
@@ -97,17 +105,25 @@ public final class Forwarder: StreamConsumer {
 
   private static func key(_ name: ByteString) -> ByteString { ByteString([UInt8]("forward/".utf8) + name.bytes) }
 
-  private static func load(_ stream: Stream, _ name: ByteString) -> (progress: ForwardProgress, incarnation: ByteString)? {
+  private struct Stored {
+    var progress: ForwardProgress
+    /// nil: what was forwarded is no part of the stream any more, and its sequences will be given again.
+    var incarnation: ByteString?
+    var identity: ByteString?
+  }
+
+  private static func load(_ stream: Stream, _ name: ByteString) -> Stored? {
     guard let bytes = stream.engine.store.metadata[key(name)], let json = bytes.withView({ try? JSON.parse($0) }),
       // A stream that was deleted and made anew counts from the beginning.
       json["created"]?.int64 == stream.created_ns, let incarnation = json["incarnation"]?.string,
-      let acknowledged = json["acknowledged"]?.uint64, acknowledged <= stream.lastSequence
+      let acknowledged = json["acknowledged"]?.uint64
     else { return nil }
     var progress = ForwardProgress()
-    progress.acknowledged = acknowledged
+    progress.acknowledged = min(acknowledged, stream.lastSequence)
     progress.hubStream = json["hub_stream"]?.string ?? ByteString()
-    progress.hubSequence = json["hub_seq"]?.uint64 ?? 0
-    return (progress, incarnation)
+    progress.hubSequence = min(json["hub_seq"]?.uint64 ?? 0, PublishAck.sequenceMax)
+    return Stored(
+      progress: progress, incarnation: acknowledged <= stream.lastSequence ? incarnation : nil, identity: json["identity"]?.string)
   }
 
   @discardableResult private func save() -> UInt64 {
@@ -116,6 +132,7 @@ public final class Forwarder: StreamConsumer {
     json.beginObject()
     json.field("created", stream.created_ns)
     json.field("incarnation", origin.incarnation)
+    json.field("identity", origin.domain)
     json.field("acknowledged", machine.progress.acknowledged)
     json.field("hub_stream", machine.progress.hubStream)
     json.field("hub_seq", machine.progress.hubSequence)
@@ -131,6 +148,7 @@ public final class Forwarder: StreamConsumer {
   // MARK: The link
 
   public func linkUp(_ link: LeafLink) {
+    guard !isEnded else { return }
     self.link = link
     perform(machine.linkUp(now_ms: now_ms))
   }
@@ -138,6 +156,7 @@ public final class Forwarder: StreamConsumer {
   public func linkDown() {
     link = nil
     host.timers.cancel(timer)
+    host.timers.cancel(fillTimer)
     machine.linkDown()
   }
 
@@ -162,7 +181,11 @@ public final class Forwarder: StreamConsumer {
       case .findStream: findStream()
       case .saveProgress:
         let position = save()
-        stream.engine.store.whenDurable(position) { [self] in perform(machine.progressSaved(now_ms: now_ms)) }
+        let asked = link
+        stream.engine.store.whenDurable(position) { [self] in
+          // Another link since then has to be asked itself.
+          if link === asked { perform(machine.progressSaved(now_ms: now_ms)) }
+        }
       case .createScan(let hubStream, let after): createScan(hubStream, after)
       case .fetchScan: fetchScan()
       case .deleteScan: deleteScan()
@@ -240,16 +263,21 @@ public final class Forwarder: StreamConsumer {
     let until = stream.lastDeliverable
     var burst = 0
     var refused = false
+    var isLinkFull = false
     if machine.next < stream.firstSequence {
       let lost = stream.firstSequence - machine.next
       droppedBefore += lost
       host.log.warning(
-        "Forward \(stream.name.string): the stream dropped \(lost) messages by its limits before they were forwarded: make it larger")
+        "Forward \(stream.name.string): \(lost) messages left the stream, by its limits or a purge, before they were forwarded")
       machine.passed(stream.firstSequence - 1)
     }
     if machine.maySend, machine.next <= until {
       stream.scan(from: machine.next) { message in
-        guard message.sequence <= until, machine.maySend, burst < Self.burstMax, link.pending < Self.linkPendingMax else { return false }
+        guard message.sequence <= until, machine.maySend, burst < Self.burstMax else { return false }
+        guard link.pending < Self.linkPendingMax else {
+          isLinkFull = true
+          return false
+        }
         if message.sequence > machine.next { machine.passed(message.sequence - 1) }
         guard forwards(message.subject), machine.wants(message.sequence) else {
           machine.passed(message.sequence)
@@ -268,7 +296,13 @@ public final class Forwarder: StreamConsumer {
       }
     }
     if refused {
-      perform(machine.requestFailed("the hub does not let this message pass", now_ms: now_ms))
+      perform(
+        machine.notTaken(
+          "the hub does not take message \(machine.next): it is too large there, not permitted, or the hub takes no headers", now_ms: now_ms
+        ))
+    } else if isLinkFull {
+      // Acknowledgements bring us back here; without any in flight, time does.
+      host.after(Self.linkFull_ns, fillTimer) { [unowned(unsafe) self] in self.fill() }  // safe: cancelled in `linkDown`
     } else if burst == Self.burstMax {
       host.turn.defer { [self] in fill() }
     } else if machine.next > until {
@@ -326,7 +360,9 @@ public final class Forwarder: StreamConsumer {
   private func published(_ sequence: UInt64, _ message: Message) {
     if Headers(message.headers).status == 503 { return perform(machine.refused(sequence, "no stream at the hub takes it", now_ms: now_ms)) }
     switch PublishAck(message.payload) {
-    case .stored(let hubSequence, let duplicate):
+    case .stored(let hubSequence, let duplicate, let hubStream, let domain):
+      // Another JetStream on the way that takes the same subject says nothing about the hub's stream.
+      guard hubStream == machine.progress.hubStream, domain == link?.info.domain ?? ByteString() else { return }
       perform(machine.acknowledged(sequence, hubSequence: hubSequence, duplicate: duplicate, now_ms: now_ms))
       saveSoon()
     case .refused(let text):
@@ -342,7 +378,12 @@ public final class Forwarder: StreamConsumer {
     var found: [(name: ByteString, last: UInt64)] = []
     for entry in json["streams"]?.array ?? [] {
       guard let config = entry["config"], let name = config["name"]?.string else { continue }
-      found.append((name, entry["state"]?["last_seq"]?.uint64 ?? 0))
+      let subjects = (config["subjects"]?.array ?? []).compactMap { $0.string }
+      for pattern in hubPatterns where !subjects.contains(where: { Subject.isSubset(pattern, of: $0) }) {
+        return perform(
+          machine.requestFailed("the hub's stream \(name.string) does not take all of \(pattern.string)", now_ms: now_ms))
+      }
+      found.append((name, min(entry["state"]?["last_seq"]?.uint64 ?? 0, PublishAck.sequenceMax)))
     }
     perform(machine.foundStreams(found, now_ms: now_ms))
   }
@@ -350,7 +391,10 @@ public final class Forwarder: StreamConsumer {
   private func scanCreated(_ payload: ByteView) {
     guard let json = try? JSON.parse(payload) else { return }
     if let error = failure(json) { return perform(machine.requestFailed(error, now_ms: now_ms)) }
-    perform(machine.scanCreated(pending: json["num_pending"]?.uint64 ?? 0, now_ms: now_ms))
+    guard let pending = json["num_pending"]?.uint64 else {
+      return perform(machine.requestFailed("the hub's JetStream does not say how much there is to compare", now_ms: now_ms))
+    }
+    perform(machine.scanCreated(pending: pending, now_ms: now_ms))
   }
 
   private func failure(_ json: JSONValue) -> String? {
@@ -361,16 +405,32 @@ public final class Forwarder: StreamConsumer {
   private func scanned(_ message: Message) {
     let headers = Headers(message.headers)
     if let status = headers.status {
-      // 404: nothing more; 408: the batch has ended early. 100 is a heartbeat.
-      if status != 100 { perform(machine.scanned(nil, pending: status == 404 ? 0 : 1, endOfBatch: true, now_ms: now_ms)) }
+      switch status {
+      case 100: return  // a heartbeat
+      case 404: perform(machine.scanned(nil, pending: 0, endOfBatch: true, now_ms: now_ms))
+      case 408: perform(machine.scanned(nil, pending: 1, endOfBatch: true, now_ms: now_ms))
+      default: perform(machine.requestFailed("the hub's JetStream: \(headers.statusText.string)", now_ms: now_ms))
+      }
       return
     }
-    var start = message.reply.count
-    while start > 0, message.reply[start - 1] != ASCII.dot { start -= 1 }
-    guard let pending = message.reply.dropFirst(start).decimal() else { return }
+    guard let (position, pending) = Self.place(message.reply) else { return }
     scanLeft -= 1
     let sequence = headers.value("Nats-Msg-Id").flatMap { origin.sequence(of: $0) }
-    perform(machine.scanned(sequence, pending: pending, endOfBatch: scanLeft == 0, now_ms: now_ms))
+    perform(machine.scanned(sequence, at: position, pending: pending, endOfBatch: scanLeft == 0, now_ms: now_ms))
+  }
+
+  /// From an ack subject: the message's sequence in its stream, and how many follow (its fourth last and its last token).
+  private static func place(_ reply: ByteView) -> (position: UInt64, pending: UInt64)? {
+    var ends: [Int] = []
+    var index = reply.count - 1
+    while index >= 0, ends.count < 4 {
+      if reply[index] == ASCII.dot { ends.append(index) }
+      index -= 1
+    }
+    guard ends.count == 4, let pending = reply.dropFirst(ends[0] + 1).decimal(),
+      let position = reply.slice(ends[3] + 1, ends[2]).decimal()
+    else { return nil }
+    return (position, pending)
   }
 
   // MARK: StreamConsumer
@@ -379,10 +439,12 @@ public final class Forwarder: StreamConsumer {
   public func messageRemoved(_ sequence: UInt64, subject: ByteView) {}
   public func messagesRemoved(through sequence: UInt64) {}
   public func streamPurged() { if machine.maySend { fill() } }
-  public func streamUpdated() {}
+  public func streamUpdated() { onSubjectsChanged?() }
 
   public func streamDeleted() {
+    host.log.error("Forward \(stream.name.string): the stream was deleted; make it again and restart to forward it")
     stream.engine.store.removeMetadata(Self.key(name))
     end()
+    onSubjectsChanged?()
   }
 }

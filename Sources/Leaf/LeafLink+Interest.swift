@@ -35,6 +35,7 @@ extension LeafLink: InterestObserver {
       if subject.withView({ Self.isJetStreamPrivate($0) }) { return false }
       if !info.domain.isEmpty, subject.hasPrefix("$JS."), subject.withView({ isAPI($0, of: info.domain) }) { return false }
     }
+    for held in shared.heldInboundSubjects where Subject.isSubset(subject, of: held) { return false }
     return importPermission.isUnrestricted || importPermission.permits(interest: subject)
   }
 

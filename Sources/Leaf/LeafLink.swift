@@ -48,8 +48,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   var remoteInterest = ByteMap<Subscription>()
   /// Our interest, as the hub knows it.
   var localInterest = LeafInterest()
-  /// Subjects that the forwarder carries and that therefore do not also go live.
-  public var forwardedSubjects: [ByteString] = []
+  let shared: LeafShared
   /// This link's mark against loops (section 9.5), and those of all links of this server.
   let loopSubject: ByteString
   let loopMarks: LoopMarks
@@ -75,6 +74,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     self.host = host
     self.options = options
     self.stream = stream
+    self.shared = shared
     loopMarks = shared.loopMarks
     loopSubject = shared.loopMarks.new(host.entropy)
     scratch = shared.scratch
@@ -255,6 +255,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   private func establish(_ info: LeafInfo) {
     host.timers.cancel(deadline)
     update(info)
+    guard !isEnded else { return }  // the hub said that it goes away, and the link was given up
     advertiseAll()
     account.observe(self)
     schedulePing(after: second_ns + second_ns / 5 * Int64(host.entropy.below(100)) / 100)
@@ -351,7 +352,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   public override func deliverOnce(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
     guard isEstablished, maySend(message.subject) else { return false }
-    for subject in forwardedSubjects where Subject.matches(message.subject, subject) { return false }
+    for subject in shared.heldSubjects where Subject.matches(message.subject, subject) { return false }
     guard message.size <= info.maxPayload else {
       dropped += 1
       return false
@@ -367,7 +368,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   /// False: the link does not work, the hub forbids it, or takes none so large.
   public func send(_ message: Message) -> Bool {
     guard isEstablished, exportPermission.isUnrestricted || exportPermission.permits(message: message.subject),
-      message.size <= info.maxPayload
+      message.size <= info.maxPayload, info.headers || message.headers.isEmpty
     else { return false }
     output.message(message, queues: [], headers: info.headers)
     sentTraffic.count(message.size)

@@ -24,5 +24,9 @@ public final class LeafShared {
   public let loopMarks = LoopMarks()
   /// Tables of the compressor: too large to have one for each link.
   public let scratch = S2Scratch()
+  /// Subjects that forwarders carry and that therefore do not also go live to the hub.
+  public var heldSubjects: [ByteString] = []
+  /// Subjects that the hub must not send back, because they would be forwarded to it again.
+  public var heldInboundSubjects: [ByteString] = []
   public init() {}
 }
