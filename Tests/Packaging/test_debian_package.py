@@ -83,7 +83,11 @@ class Root:
         notify.settimeout(20)
         with open(self.file("/tmp/log"), "ab") as log:
             self.process = subprocess.Popen(
-                [*as_user, *unit.one("ExecStart").split()], env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/notify"}, stdout=log, stderr=log
+                [*as_user, *unit.one("ExecStart").split()],
+                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": "/run/notify"},
+                umask=int(unit.one("UMask"), 8),
+                stdout=log,
+                stderr=log,
             )
         try:
             while "READY=1" not in notify.recv(4096).decode():
