@@ -89,6 +89,8 @@ def test_a_client_that_does_not_read_is_closed_and_harms_nobody(petiole):
 
 def test_max_connections_is_kept(petiole):
     server = petiole("max_connections: 2\n")
+    # The connection by which the harness saw that the server listens.
+    wait(lambda: server.json("/varz")["connections"] == 0, 5, "no connection")
     with RawClient(server.port) as one, RawClient(server.port) as two:
         one.connect(), two.connect()
         with RawClient(server.port) as three:
