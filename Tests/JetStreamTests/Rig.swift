@@ -196,6 +196,9 @@ final class Rig {
   }
 
   /// Publishes without letting anything settle; returns the inbox for the answer.
+  /// Where requests come from: no service of the server's own.
+  private lazy var outside = Outside(account: account)
+
   @discardableResult
   func send(_ subject: String, _ payload: String = "", headers: [(String, String)] = [], reply: Bool = true, replyTo: String? = nil)
     -> String
@@ -211,7 +214,7 @@ final class Rig {
         ByteString(block).withView { headers in
           ByteString(payload).withView { payload in
             _ = account.route(
-              Message(subject: subject, reply: reply, headers: headers, payload: payload), from: account.services)
+              Message(subject: subject, reply: reply, headers: headers, payload: payload), from: outside)
           }
         }
       }
@@ -245,4 +248,9 @@ final class Rig {
   }
 
   func state(_ stream: String) -> JSONValue { call("$JS.API.STREAM.INFO.\(stream)").json["state"] ?? .null }
+}
+
+/// Somebody who publishes and listens to nothing.
+private final class Outside: Endpoint {
+  init(account: Account) { super.init(kind: .client, id: 1, account: account) }
 }

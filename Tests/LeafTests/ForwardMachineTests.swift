@@ -172,7 +172,7 @@ import Testing
   func scanBatches() {
     let machine = Forward(progress: known(), last: 20)
     _ = machine.linkUp(now_ms: 0)
-    _ = machine.foundStreams([(name: "HUB", last: 100)], now_ms: 0)
+    _ = machine.foundStreams([(name: "HUB", last: 105)], now_ms: 0)
     #expect(machine.state == .comparing)
     #expect(machine.scanCreated(pending: 0, now_ms: 1) == [.deleteScan, .send])
     machine.linkDown()
@@ -224,7 +224,7 @@ import Testing
     #expect(machine.state == .refused("maximum bytes exceeded") && machine.inFlightCount == 0 && !machine.maySend)
     #expect(machine.progress.acknowledged == 10)
     #expect(machine.wake(now_ms: 1_001) == [.findStream, .wakeUp(at_ms: 6_001)])
-    #expect(machine.foundStreams([(name: "HUB", last: 100)], now_ms: 1_002).first == .createScan(stream: "HUB", after: 100))
+    #expect(machine.foundStreams([(name: "HUB", last: 103)], now_ms: 1_002).first == .createScan(stream: "HUB", after: 100))
   }
 
   @Test("ten seconds without an acknowledgement: nothing is assumed, the hub is asked")
@@ -239,14 +239,36 @@ import Testing
     #expect(machine.acknowledged(11, hubSequence: 101, duplicate: false, now_ms: 11_001) == [])
   }
 
-  @Test("a hub stream of another name is a new beginning from what was acknowledged")
+  @Test("a hub stream of another name is searched wholly for what is in doubt, as it may be an old acquaintance")
   func anotherStream() {
     let machine = Forward(progress: known(), last: 20)
     _ = machine.linkUp(now_ms: 0)
     #expect(machine.foundStreams([(name: "NEW", last: 7)], now_ms: 0) == [.saveProgress])
-    #expect(machine.progress.hubStream == "NEW" && machine.progress.hubSequence == 7 && machine.progress.acknowledged == 10)
-    #expect(machine.progressSaved(now_ms: 1) == [.send])
-    #expect(machine.next == 11)
+    #expect(machine.progress.hubStream == "NEW" && machine.progress.hubSequence == 0 && machine.progress.acknowledged == 10)
+    #expect(machine.progressSaved(now_ms: 1).first == .createScan(stream: "NEW", after: 0))
+  }
+
+  @Test("a hub stream that was made anew is searched from its beginning; one with nothing new is not searched at all")
+  func streamMadeAnew() {
+    let machine = Forward(progress: known(), last: 20)
+    _ = machine.linkUp(now_ms: 0)
+    #expect(machine.foundStreams([(name: "HUB", last: 5)], now_ms: 0) == [.saveProgress])
+    #expect(machine.progressSaved(now_ms: 1).first == .createScan(stream: "HUB", after: 0))
+    let other = Forward(progress: known(), last: 20)
+    _ = other.linkUp(now_ms: 0)
+    #expect(other.foundStreams([(name: "HUB", last: 100)], now_ms: 0) == [.send])
+  }
+
+  @Test("a message that the link does not take is a refusal, once nothing is in flight")
+  func notTaken() {
+    let machine = Forward(progress: known(), last: 10)
+    _ = machine.linkUp(now_ms: 0)
+    _ = machine.foundStreams([(name: "HUB", last: 100)], now_ms: 0)
+    _ = machine.sent(11, size: 1, now_ms: 0)
+    #expect(machine.notTaken("too large", now_ms: 1) == [])
+    _ = machine.acknowledged(11, hubSequence: 101, duplicate: false, now_ms: 2)
+    #expect(machine.notTaken("too large", now_ms: 3) == [.wakeUp(at_ms: 1_003)])
+    #expect(machine.state == .refused("too large"))
   }
 
   @Test("answers that come in the wrong state are ignored")

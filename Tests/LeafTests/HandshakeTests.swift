@@ -242,18 +242,19 @@ import Testing
   func publishAcks() {
     func read(_ text: String) -> String {
       switch ByteString(text).withView({ PublishAck($0) }) {
-      case .stored(let sequence, let duplicate): "stored \(sequence)\(duplicate ? " again" : "")"
+      case .stored(let sequence, let duplicate, let stream, let domain):
+        "stored \(sequence) by \(stream.string)\(domain.isEmpty ? "" : "@" + domain.string)\(duplicate ? " again" : "")"
       case .refused(let text): "refused \(text)"
       case .unreadable: "unreadable"
       }
     }
-    #expect(read("{\"stream\":\"S\",\"seq\":12}") == "stored 12")
-    #expect(read("{\"stream\":\"S\",\"domain\":\"hub\",\"seq\":12,\"duplicate\":true}") == "stored 12 again")
+    #expect(read("{\"stream\":\"S\",\"seq\":12}") == "stored 12 by S")
+    #expect(read("{\"stream\":\"S\",\"domain\":\"hub\",\"seq\":12,\"duplicate\":true}") == "stored 12 by S@hub again")
     #expect(
       read("{\"error\":{\"code\":503,\"err_code\":10077,\"description\":\"maximum messages exceeded\"},\"stream\":\"S\",\"seq\":0}")
         == "refused maximum messages exceeded (10077)")
     #expect(read("{\"error\":{\"code\":503}}") == "refused error (503)")
-    for text in ["", "+OK", "{}", "[]", "{\"seq\":0}", "{\"seq\":-1}", "{\"seq\":\"1\"}", "-ERR 'x'", "{\"seq\":1", "{\"seq\":1.5}"] {
+    for text in ["", "+OK", "{}", "[]", "{\"seq\":0}", "{\"seq\":-1}", "{\"seq\":\"1\"}", "-ERR 'x'", "{\"seq\":1", "{\"seq\":1.5}", "{\"stream\":\"S\",\"seq\":18446744073709551615}"] {
       #expect(read(text) == "unreadable", "\(text)")
     }
   }

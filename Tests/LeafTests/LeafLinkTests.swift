@@ -304,7 +304,7 @@ import Testing
     hub.burst = "LS+ >\r\n"
     let rig = hub.rig()
     _ = rig.hub!.taken()
-    rig.link!.forwardedSubjects = ["sensors.>"]
+    rig.shared.heldSubjects = ["sensors.>"]
     #expect(!rig.publish("sensors.a", "x"))
     #expect(rig.publish("other", "x"))
     rig.run()

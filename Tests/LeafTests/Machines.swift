@@ -38,6 +38,7 @@ final class Forward {
   func requestFailed(_ text: String, now_ms: Int64) -> [Action] { machine.requestFailed(text, now_ms: now_ms) }
   func progressSaved(now_ms: Int64) -> [Action] { machine.progressSaved(now_ms: now_ms) }
   func scanCreated(pending: UInt64, now_ms: Int64) -> [Action] { machine.scanCreated(pending: pending, now_ms: now_ms) }
+  func notTaken(_ text: String, now_ms: Int64) -> [ForwardMachine.Action] { machine.notTaken(text, now_ms: now_ms) }
   func scanned(_ sequence: UInt64?, pending: UInt64, endOfBatch: Bool, now_ms: Int64) -> [Action] {
     machine.scanned(sequence, pending: pending, endOfBatch: endOfBatch, now_ms: now_ms)
   }
