@@ -113,7 +113,8 @@ extension Consumer {
       case .byStartSequence:
         if sequence < config.startSequence { throw APIError(400, 10204, "invalid reset: below start seq") }
       case .byStartTime:
-        if sequence < config.firstSequence(in: stream) { throw APIError(400, 10204, "invalid reset: below start time") }
+        let start = try engine.jetStream.firstSequence(config, stream)
+        if sequence < start { throw APIError(400, 10204, "invalid reset: below start time") }
       default: throw APIError(400, 10204, "invalid reset: not allowed")
       }
       first = sequence

@@ -2,6 +2,7 @@
 import Bytes
 import Interest
 import JSON
+import LogStore
 import Platform
 
 extension ConsumerEngine {
@@ -87,9 +88,10 @@ extension ConsumerEngine {
     try checkCounts(stream)
     if stream.config.retention == .workqueue { try checkWorkqueue(stream, config) }
     let chosen = name.isEmpty ? freeName(stream) : name
-    let first = config.firstSequence(in: stream)
+    let first = try jetStream.firstSequence(config, stream)
+    // Never older than its stream, even when the wall clock went back: recovery tells by that whose it is.
     let consumer = Consumer(
-      engine: self, stream: stream, name: chosen, config: config, created_ns: host.clock.wall_ns,
+      engine: self, stream: stream, name: chosen, config: config, created_ns: max(host.clock.wall_ns, stream.created_ns),
       state: ConsumerState(first: first))
     if config.deliverPolicy == .lastPerSubject {
       consumer.resumeAfter = stream.lastSequence
@@ -173,16 +175,23 @@ extension Consumer {
   }
 }
 
+extension JetStream {
+  /// Where a consumer begins, or the error to answer: it must not begin somewhere else because of a failed read.
+  func firstSequence(_ config: ConsumerConfig, _ stream: Stream) throws(APIError) -> UInt64 {
+    do throws(StoreError) { return try config.firstSequence(in: stream) } catch { throw apiError(error) }
+  }
+}
+
 extension ConsumerConfig {
-  /// Where a new consumer of `stream` begins (section 11.7).
-  func firstSequence(in stream: Stream) -> UInt64 {
+  /// Where a new consumer of `stream` begins (section 11.7). Throws when it takes reading and the stream cannot be read.
+  func firstSequence(in stream: Stream) throws(StoreError) -> UInt64 {
     let first = max(stream.firstSequence, 1)
     let behind = stream.lastSequence + 1
     switch deliverPolicy {
     case .all: return first
     case .new: return behind
     case .byStartSequence: return max(startSequence, first)
-    case .byStartTime: return stream.sequence(atOrAfter: startTime_ns ?? 0) ?? behind
+    case .byStartTime: return try stream.sequence(atOrAfter: startTime_ns ?? 0) ?? behind
     case .lastPerSubject: return first
     case .last:
       var last: UInt64 = 0

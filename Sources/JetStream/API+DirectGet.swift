@@ -48,7 +48,7 @@ extension JetStream {
     size: ((Int) -> Void)? = nil
   ) -> Bool {
     let reply = request.reply
-    return stream.read(sequence) { message in
+    let outcome = stream.read(sequence) { message in
       size?(message.headers.count + message.payload.count)
       if wanted.noHeaders, pending == nil {
         account.publish(Message(subject: reply, payload: message.payload))
@@ -65,6 +65,7 @@ extension JetStream {
       }
       _ = headers.block.withView { account.publish(Message(subject: reply, headers: $0, payload: message.payload)) }
     }
+    return outcome.isFound
   }
 
   private func directBatch(_ stream: Stream, _ wanted: GetRequest, _ request: APIRequest) {
@@ -72,7 +73,7 @@ extension JetStream {
       wanted.nextBySubject.isEmpty || wanted.nextBySubject.withView { stream.isCovered(by: $0) } ? [] : [wanted.nextBySubject]
     var next = max(wanted.sequence, stream.firstSequence)
     if let time_ns = wanted.startTime_ns {
-      guard let first = stream.sequence(atOrAfter: time_ns) else { return status(request, "404 Message Not Found") }
+      guard let first = try? stream.sequence(atOrAfter: time_ns) else { return status(request, "404 Message Not Found") }
       next = first
     }
     var pending = stream.pending(matching: filters, from: next)
@@ -100,7 +101,7 @@ extension JetStream {
   private func directMultiLast(_ stream: Stream, _ wanted: GetRequest, _ request: APIRequest) {
     var upTo = wanted.upToSequence > 0 ? wanted.upToSequence : stream.lastSequence
     if let time_ns = wanted.upToTime_ns {
-      guard let behind = time_ns < Int64.max ? stream.sequence(atOrAfter: time_ns + 1) : nil else {
+      guard let behind = time_ns < Int64.max ? try? stream.sequence(atOrAfter: time_ns + 1) : nil else {
         return multiLast(stream, wanted, request, upTo: stream.lastSequence)
       }
       upTo = behind - 1

@@ -67,7 +67,7 @@ extension Stream {
     if !request.lastBySubject.isEmpty { return request.lastBySubject.withView { lastSequence(matching: $0) } }
     var start = request.sequence
     if let time_ns = request.startTime_ns {
-      guard let first = sequence(atOrAfter: time_ns) else { return nil }
+      guard let first = try? sequence(atOrAfter: time_ns) else { return nil }
       start = first
     }
     if !request.nextBySubject.isEmpty {
@@ -104,7 +104,8 @@ extension JetStream {
             if !message.payload.isEmpty { response.json.field("data", base64: message.payload) }
             response.json.field("time", time: message.timestamp_ns)
             response.json.endObject()
-          })
+          }
+        ).isFound
       else { throw .noMessageFound }
       // Not counted as an API call (section 3).
       guard !request.reply.isEmpty else { return }

@@ -8,6 +8,8 @@ import Wire
 extension Consumer {
   /// Messages delivered at a stretch before others get their turn.
   private static let burstMax = 256
+  /// How long delivery waits after the disk could not be read.
+  private static let readRetry_ns = second_ns
 
   /// What an attempt to deliver one message came to.
   private enum Attempt {
@@ -18,6 +20,8 @@ extension Consumer {
     case noTaker
     /// Something moved on without a delivery.
     case again
+    /// The disk could not be read: nothing moved, and it is tried again.
+    case failed
   }
 
   /// Delivers at the end of the turn, together with whatever else happens in it.
@@ -45,6 +49,9 @@ extension Consumer {
       switch state.hasQueued ? deliverQueued() : deliverNew() {
       case .delivered, .again: continue
       case .noTaker: break attempts
+      case .failed:
+        schedule(at: WaitingPull.later(host.clock.monotonic_ns, Consumer.readRetry_ns))
+        break attempts
       case .nothing:
         isExhausted = true
         break attempts
@@ -73,16 +80,23 @@ extension Consumer {
       return .again
     }
     var attempt = Attempt.again
-    let isThere = stream.read(queued.sequence) { message in
+    let outcome = stream.read(queued.sequence) { message in
       attempt = send(message, deliveries: queued.deliveries + 1)
     }
-    if !isThere {
-      // Gone from the stream, or not readable any more.
-      state.acknowledge(queued.sequence)
-      engine.markDirty(self)
-      return .again
+    switch outcome {
+    case .found: return attempt
+    case .failed: return .failed
+    case .damaged(let sequence): passDamaged(sequence)
+    case .none: break
     }
-    return attempt
+    // Gone from the stream, or damaged for good.
+    state.acknowledge(queued.sequence)
+    engine.markDirty(self)
+    return .again
+  }
+
+  private func passDamaged(_ sequence: UInt64) {
+    host.log.warning("JetStream consumer '\(stream.name.string) > \(name.string)' passes over message \(sequence), which is damaged")
   }
 
   private func deliverNew() -> Attempt {
@@ -91,9 +105,13 @@ extension Consumer {
     while selectedNext < selected.count {
       let sequence = selected[selectedNext]
       guard sequence <= stream.lastDeliverable else { return .nothing }
-      if stream.read(sequence, { attempt = send($0, deliveries: 1) }) {
+      switch stream.read(sequence, { attempt = send($0, deliveries: 1) }) {
+      case .found:
         if attempt == .delivered { selectedNext += 1 }
         return attempt
+      case .failed: return .failed
+      case .damaged(let sequence): passDamaged(sequence)
+      case .none: break
       }
       selectedNext += 1
       isCounted = false
@@ -105,13 +123,24 @@ extension Consumer {
       state.next = max(state.next, resumeAfter + 1)
       isCounted = false
     }
-    let isFound = stream.next(from: state.next, through: stream.lastDeliverable, matching: filters) { message in
+    let outcome = stream.next(from: state.next, through: stream.lastDeliverable, matching: filters) { message in
       attempt = send(message, deliveries: 1)
     }
-    if !isFound, stream.lastDeliverable >= state.next {
-      // Nothing up to here matches: it need not be searched again. What arrived without being counted is counted first.
-      _ = undeliveredCount
-      state.next = stream.lastDeliverable + 1
+    switch outcome {
+    case .found: break
+    case .failed: return .failed
+    case .damaged(let sequence):
+      passDamaged(sequence)
+      state.next = sequence + 1
+      isCounted = false
+      engine.markDirty(self)
+      return .again
+    case .none:
+      if stream.lastDeliverable >= state.next {
+        // Nothing up to here matches: it need not be searched again. What arrived without being counted is counted first.
+        _ = undeliveredCount
+        state.next = stream.lastDeliverable + 1
+      }
     }
     return attempt
   }

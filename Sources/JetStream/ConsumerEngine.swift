@@ -93,6 +93,10 @@ public final class ConsumerEngine: ConsumerAPI {
         host.log.error("JetStream consumer '\(stream.name.string) > \(name.string)' has an unreadable configuration and is left alone")
         continue
       }
+      guard stored.created_ns >= stream.created_ns else {
+        host.log.warning("JetStream consumer '\(stream.name.string) > \(name.string)' is of an earlier stream and is left alone")
+        continue
+      }
       recover(stored, name, stream)
     }
   }
@@ -118,7 +122,7 @@ public final class ConsumerEngine: ConsumerAPI {
     }
     let consumer = Consumer(
       engine: self, stream: stream, name: name, config: stored.config, created_ns: stored.created_ns,
-      state: state ?? ConsumerState(first: stored.config.firstSequence(in: stream)))
+      state: state ?? ConsumerState(first: (try? stored.config.firstSequence(in: stream)) ?? max(stream.firstSequence, 1)))
     consumer.resumeAfter = stored.resumeAfter
     if stored.resumeAfter >= consumer.state.next { consumer.select() }
     add(consumer)

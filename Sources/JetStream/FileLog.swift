@@ -27,19 +27,23 @@ final class FileLog: MessageLog {
   func contains(_ sequence: UInt64) -> Bool { log.contains(sequence) }
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64? { log.nextSequence(atOrAfter: sequence) }
 
-  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool {
+  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome {
     do throws(StoreError) {
-      return try log.read(sequence) { message in body(FileLog.view(message)) } != nil
+      return try log.read(sequence) { message in body(FileLog.view(message)) } != nil ? .found : .none
+    } catch {
+      if case .damaged(let sequence) = error { return .damaged(sequence) }
+      return .failed
+    }
+  }
+
+  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool {
+    do throws(StoreError) {
+      try log.scan(from: sequence) { message in body(FileLog.view(message)) }
+      return true
     } catch { return false }
   }
 
-  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) {
-    do throws(StoreError) {
-      try log.scan(from: sequence) { message in body(FileLog.view(message)) }
-    } catch {}
-  }
-
-  func sequence(atOrAfter time_ns: Int64) -> UInt64? { try? log.sequence(atOrAfter: time_ns) }
+  func sequence(atOrAfter time_ns: Int64) throws(StoreError) -> UInt64? { try log.sequence(atOrAfter: time_ns) }
   func deletedSequences(limit: Int) -> [UInt64] { log.deletedSequences(limit: limit) }
   var oldestPartLastSequence: UInt64? { log.oldestSegmentLastSequence }
 

@@ -49,11 +49,25 @@ extension JetStream {
       guard key.hasPrefix("stream/") else { return }
       if let stored = StoredStream.decode(record) { known.insert(stored.id) } else { isComplete = false }
     }
+    dropOrphanedConsumers()
     // With an unreadable record it is not known which log is whose: nothing is dropped.
     guard isComplete else { return }
     for id in store.streamIDs where !known.contains(id) {
       host.log.warning("JetStream drops log \(id), which belongs to no stream")
       store.dropStream(id)
+    }
+  }
+
+  /// Drops records of consumers whose stream has none: `consumer[-state]/<account>/<stream>/<name>` without `stream/<account>/<stream>`.
+  private func dropOrphanedConsumers() {
+    for key in store.metadata.keys.ordered() {
+      let bytes = key.bytes
+      guard bytes.starts(with: "consumer/".utf8) || bytes.starts(with: "consumer-state/".utf8),
+        let begin = bytes.firstIndex(of: ASCII.slash), let end = bytes.lastIndex(of: ASCII.slash), begin < end
+      else { continue }
+      guard store.metadata[ByteString("stream") + ByteString(Array(bytes[begin..<end]))] == nil else { continue }
+      host.log.warning("JetStream drops '\(key.string)', whose stream is gone")
+      store.removeMetadata(key)
     }
   }
 
@@ -72,7 +86,7 @@ extension JetStream {
   func create(_ config: StreamConfig) throws(APIError) -> Stream {
     let created_ns = host.clock.wall_ns
     guard config.storage == .file else {
-      let log = MemoryLog()
+      let log = MemoryLog(use: memoryUse)
       log.begin(at: config.firstSequence)
       return register(config, created_ns: created_ns, logID: 0, log: log)
     }
@@ -116,16 +130,20 @@ extension JetStream {
 
   /// Drops a stream with its consumers and messages.
   func delete(_ stream: Stream) {
-    if stream.isFile {
-      store.removeMetadata(metadataKey(stream.name))
-      store.dropStream(stream.logID)
-    }
     stream.unsubscribe()
     host.timers.cancel(stream.ageTimer)
     stream.isDeleted = true
     table.remove(stream.name)
     stream.forEachConsumer { $0.streamDeleted() }
     stream.consumers.removeAll()
+    // The consumers' records went first: a crash between must not leave them to a later stream of the same name.
+    if stream.isFile {
+      store.removeMetadata(metadataKey(stream.name))
+      store.dropStream(stream.logID)
+    } else {
+      // The memory is free at once, also when somebody still holds the stream.
+      stream.log.removeThrough(stream.log.lastSequence)
+    }
     // The subscriptions' handlers may be on the stack now: the object goes at the end of the turn.
     host.turn.defer { [self] in if let held = slots[Int(stream.slot)], held === stream { slots[Int(stream.slot)] = nil } }
   }
@@ -193,9 +211,9 @@ extension Stream {
     let last_ns = log.lastTimestamp_ns
     let now_ns = engine.host.clock.monotonic_ns
     let recent = log.lastSequence - min(log.lastSequence, Self.recoveredIDsMin) + 1
-    let first = min(log.sequence(atOrAfter: last_ns - config.duplicateWindow_ns) ?? recent, recent)
+    let first = min((try? log.sequence(atOrAfter: last_ns - config.duplicateWindow_ns)) ?? recent, recent)
     log.scan(from: first) { message in
-      if !message.headers.isEmpty, let id = Headers(message.headers).value("Nats-Msg-Id") {
+      if !message.headers.isEmpty, let id = Headers(message.headers).value("Nats-Msg-Id"), !id.isEmpty {
         let age_ns = message.sequence >= recent ? 0 : last_ns - message.timestamp_ns
         dedupe.add(id, sequence: message.sequence, time_ns: now_ns - age_ns)
       }

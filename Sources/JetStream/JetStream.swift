@@ -46,6 +46,8 @@ public final class JetStream {
   var slots: [Stream?] = []
   let durableAcks = PendingAcks()
   let promptAcks = PendingAcks()
+  /// What the memory streams hold; limited by `Options.maxMemory`.
+  let memoryUse = MemoryUse()
   var isPromptScheduled = false
   var isDraining = false
   var touched: [Stream] = []

@@ -2,6 +2,11 @@
 import Bytes
 import LogStore
 
+/// The bytes of all messages that an account keeps in memory: every memory log adds what it holds.
+final class MemoryUse {
+  fileprivate(set) var bytes = 0
+}
+
 final class MemoryLog: MessageLog {
   private struct Entry {
     /// Subject, headers and payload, one after the other; empty when the message was removed.
@@ -20,8 +25,13 @@ final class MemoryLog: MessageLog {
   private var head = 0
   private var base: UInt64 = 1
   private(set) var count = 0
-  private(set) var bytes = 0
+  private(set) var bytes = 0 {
+    didSet { use.bytes += bytes - oldValue }
+  }
+  private let use: MemoryUse
   private(set) var lastTimestamp_ns: Int64 = 0
+
+  init(use: MemoryUse = MemoryUse()) { self.use = use }
 
   var firstSequence: UInt64 { base }
   var lastSequence: UInt64 { base + UInt64(entries.count - head) - 1 }
@@ -112,8 +122,8 @@ final class MemoryLog: MessageLog {
     return nil
   }
 
-  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool {
-    guard let index = index(sequence), entries[index].isThere else { return false }
+  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome {
+    guard let index = index(sequence), entries[index].isThere else { return .none }
     let entry = entries[index]
     entry.bytes.withView { view in
       let headersStart = Int(entry.subjectLength)
@@ -123,20 +133,21 @@ final class MemoryLog: MessageLog {
           sequence: sequence, timestamp_ns: entry.timestamp_ns, subject: view.prefix(headersStart),
           headers: view.slice(headersStart, payloadStart), payload: view.dropFirst(payloadStart)))
     }
-    return true
+    return .found
   }
 
-  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) {
+  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool {
     var next = sequence
     while let found = nextSequence(atOrAfter: next) {
       var goesOn = true
       _ = read(found) { goesOn = body($0) }
-      if !goesOn { return }
+      if !goesOn { return true }
       next = found + 1
     }
+    return true
   }
 
-  func sequence(atOrAfter time_ns: Int64) -> UInt64? {
+  func sequence(atOrAfter time_ns: Int64) throws(StoreError) -> UInt64? {
     var low = head
     var high = entries.count
     while low < high {

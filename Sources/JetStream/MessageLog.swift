@@ -20,6 +20,19 @@ public struct LogMessage {
   }
 }
 
+/// What came of reading a message.
+public enum ReadOutcome: Equatable {
+  case found
+  /// There is no such message.
+  case none
+  /// The record of this message is damaged on the medium; others can be read.
+  case damaged(UInt64)
+  /// The disk could not be read now. It says nothing about whether the message is there.
+  case failed
+
+  public var isFound: Bool { self == .found }
+}
+
 /// The messages of one stream in the order of their sequences, with gaps where messages were removed.
 public protocol MessageLog: AnyObject {
   /// The sequence of the first message; `lastSequence` + 1 when there is none.
@@ -49,12 +62,15 @@ public protocol MessageLog: AnyObject {
   func contains(_ sequence: UInt64) -> Bool
   /// The first message at or after `sequence`.
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64?
-  /// Calls `body` with one message; false when it is not there or cannot be read.
-  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool
-  /// Calls `body` with each message from `sequence` on until it returns false.
-  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool)
+  /// Calls `body` with one message.
+  @discardableResult
+  func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome
+  /// Calls `body` with each message from `sequence` on until it returns false. Damaged ones are left out. False when the disk could not
+  /// be read and messages may be missing.
+  @discardableResult
+  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool
   /// The first message that came at or after a time.
-  func sequence(atOrAfter time_ns: Int64) -> UInt64?
+  func sequence(atOrAfter time_ns: Int64) throws(StoreError) -> UInt64?
   /// The removed sequences between the first and the last, at most `limit`.
   func deletedSequences(limit: Int) -> [UInt64]
   /// When space is short: the last of this stream's sequences in the oldest part that can be given back as a whole.

@@ -30,6 +30,23 @@ struct PublishHeaders {
       if name.count > 6, name.hasPrefix("Nats-") { note(name, value) }
       return true
     }
+    // An empty value is no value, except where a number is expected.
+    messageID = PublishHeaders.present(messageID)
+    expectedStream = PublishHeaders.present(expectedStream)
+    expectedLastSubject = PublishHeaders.present(expectedLastSubject)
+    expectedLastMessageID = PublishHeaders.present(expectedLastMessageID)
+    rollup = PublishHeaders.present(rollup)
+    ttl = PublishHeaders.present(ttl)
+    schedule = PublishHeaders.present(schedule)
+    scheduler = PublishHeaders.present(scheduler)
+    streamSource = PublishHeaders.present(streamSource)
+    batchID = PublishHeaders.present(batchID)
+    requiredLevel = PublishHeaders.present(requiredLevel)
+  }
+
+  private static func present(_ value: ByteView?) -> ByteView? {
+    if let value, !value.isEmpty { return value }
+    return nil
   }
 
   private mutating func note(_ name: ByteView, _ value: ByteView) {
@@ -192,12 +209,41 @@ extension Stream {
       Int64(state.count) >= config.maxMessagesPerSubject
     {
       if config.discardNewPerSubject { return APIError(503, 10077, "maximum messages per subject exceeded") }
-      // The oldest message of the subject gives way, so the stream does not grow.
+      // The oldest message of the subject gives way, so the stream gets no more messages. It may get larger.
+      if config.maxBytes > 0, Int64(log.bytes + size) > config.maxBytes {
+        let replaced = firstSequence(of: message.subject).map { accountedSize($0) } ?? 0
+        if Int64(log.bytes + size - replaced) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
+      }
       return nil
     }
     if config.maxMessages > 0, Int64(log.count) >= config.maxMessages { return APIError(503, 10077, "maximum messages exceeded") }
     if config.maxBytes > 0, Int64(log.bytes + size) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
     return nil
+  }
+
+  /// What a message counts for in `log.bytes` (section 4.3).
+  private func accountedSize(_ contentSize: Int, hasHeaders: Bool) -> Int { contentSize + (isFile ? (hasHeaders ? 34 : 30) : 16) }
+
+  /// The same of a stored message; 0 when it cannot be read.
+  private func accountedSize(_ sequence: UInt64) -> Int {
+    var size = 0
+    log.read(sequence) { message in
+      size = accountedSize(
+        message.subject.count + message.headers.count + message.payload.count, hasHeaders: !message.headers.isEmpty)
+    }
+    return size
+  }
+
+  /// How many bytes the stream's own limits free when a message of `size` bytes is stored.
+  private func giveWay(_ subject: ByteView, size: Int) -> Int {
+    var freed = 0
+    if config.maxMessagesPerSubject > 0, let state = subjects[subject], Int64(state.count) >= config.maxMessagesPerSubject {
+      freed = firstSequence(of: subject).map { accountedSize($0) } ?? 0
+    }
+    guard config.discard == .old else { return freed }
+    if config.maxMessages > 0, Int64(log.count) >= config.maxMessages { freed = max(freed, accountedSize(log.firstSequence)) }
+    if config.maxBytes > 0 { freed = max(freed, Int(clamping: Int64(log.bytes + size) - config.maxBytes)) }
+    return freed
   }
 
   private func store(_ message: borrowing Message, headers: ByteView, rollup: Rollup, id: ByteView?) {
@@ -208,8 +254,15 @@ extension Stream {
       return refuse(message.reply, APIError(400, 10054, "message size exceeds maximum allowed"))
     }
     if config.discard == .new {
-      let size = contentSize + message.subject.count + (isFile ? (headers.isEmpty ? 30 : 34) : 16)
+      let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
       if let error = checkDiscardNew(message, size: size, rollup: rollup) { return refuse(message.reply, error) }
+    }
+    if !isFile, engine.options.maxMemory >= 0 {
+      let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
+      let use_bytes = Int64(engine.memoryUse.bytes + size)
+      if use_bytes > engine.options.maxMemory, use_bytes - Int64(giveWay(message.subject, size: size)) > engine.options.maxMemory {
+        return refuse(message.reply, .insufficientResources)
+      }
     }
     let time_ns = max(engine.host.clock.wall_ns, log.lastTimestamp_ns + 1)
     let sequence = log.lastSequence + 1

@@ -1,11 +1,12 @@
 // Reading a stream: by sequence, subject and time, and counting what a filter has yet to see.
 import Bytes
 import Interest
+import LogStore
 
 extension Stream {
-  /// Calls `body` with the message of a sequence; false when it is not there.
+  /// Calls `body` with the message of a sequence.
   @discardableResult
-  public func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> Bool { log.read(sequence, body) }
+  public func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome { log.read(sequence, body) }
 
   public func contains(_ sequence: UInt64) -> Bool { log.contains(sequence) }
 
@@ -13,44 +14,45 @@ extension Stream {
   public func nextSequence(atOrAfter sequence: UInt64) -> UInt64? { log.nextSequence(atOrAfter: sequence) }
 
   /// The first message that came at or after a time.
-  public func sequence(atOrAfter time_ns: Int64) -> UInt64? { log.sequence(atOrAfter: time_ns) }
+  public func sequence(atOrAfter time_ns: Int64) throws(StoreError) -> UInt64? { try log.sequence(atOrAfter: time_ns) }
 
   /// Calls `body` with the messages from `sequence` on until it returns false.
-  public func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) { log.scan(from: sequence, body) }
+  @discardableResult
+  public func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool { log.scan(from: sequence, body) }
 
   /// Calls `body` with the first message at or after `sequence` that matches one of `filters` (none: all) and is at or before
-  /// `through`. False when there is none. `filters` must not cover all of the stream when that can be known (`isCovered`).
+  /// `through`. Without filters a damaged message is reported, with filters it is passed over. `filters` must not cover all of the stream when that can be known (`isCovered`).
   @discardableResult
   public func next(
     from sequence: UInt64, through: UInt64, matching filters: [ByteString], _ body: (LogMessage) -> Void
-  ) -> Bool {
-    guard sequence <= through else { return false }
+  ) -> ReadOutcome {
+    guard sequence <= through else { return .none }
     if filters.isEmpty {
-      guard let next = log.nextSequence(atOrAfter: sequence), next <= through else { return false }
+      guard let next = log.nextSequence(atOrAfter: sequence), next <= through else { return .none }
       return log.read(next, body)
     }
     if filters.count == 1, let only = filters.first, Subject.isLiteral(only) {
       // A literal filter: most often answered without reading.
-      guard let state = only.withView({ subjects[$0] }), state.last >= sequence || state.lastIsOld else { return false }
+      guard let state = only.withView({ subjects[$0] }), state.last >= sequence || state.lastIsOld else { return .none }
       if state.first > sequence { return next(from: state.first, through: through, among: filters, body) }
-      if state.count == 1, !state.firstIsOld, state.first < sequence { return false }
+      if state.count == 1, !state.firstIsOld, state.first < sequence { return .none }
     }
     return next(from: sequence, through: through, among: filters, body)
   }
 
   private func next(
     from sequence: UInt64, through: UInt64, among filters: [ByteString], _ body: (LogMessage) -> Void
-  ) -> Bool {
-    guard sequence <= through else { return false }
+  ) -> ReadOutcome {
+    guard sequence <= through else { return .none }
     var found = false
-    log.scan(from: sequence) { message in
+    let isComplete = log.scan(from: sequence) { message in
       guard message.sequence <= through else { return false }
       guard Stream.matches(message.subject, filters) else { return true }
       found = true
       body(message)
       return false
     }
-    return found
+    return found ? .found : isComplete ? .none : .failed
   }
 
   static func matches(_ subject: ByteView, _ filters: [ByteString]) -> Bool {

@@ -1,6 +1,7 @@
 // What leaves a stream: limits, age, deletes and purges.
 import Bytes
 import Interest
+import LogStore
 import Platform
 
 extension Stream {
@@ -11,6 +12,8 @@ extension Stream {
     if config.maxMessagesPerSubject > 0, Int64(subjectCount) > config.maxMessagesPerSubject {
       trim(subject, to: Int(config.maxMessagesPerSubject))
     }
+    // With discard new the message would have been refused: others do not give way.
+    guard config.discard == .old else { return }
     if config.maxMessages > 0, Int64(log.count) > config.maxMessages {
       while Int64(log.count) > config.maxMessages, dropFirst() {}
     }
@@ -28,8 +31,10 @@ extension Stream {
       }
       for subject in over { subject.withView { trim($0, to: Int(config.maxMessagesPerSubject)) } }
     }
-    while config.maxMessages > 0, Int64(log.count) > config.maxMessages, dropFirst() {}
-    while config.maxBytes > 0, Int64(log.bytes) > config.maxBytes, log.count > 0, dropFirst() {}
+    if config.discard == .old {
+      while config.maxMessages > 0, Int64(log.count) > config.maxMessages, dropFirst() {}
+      while config.maxBytes > 0, Int64(log.bytes) > config.maxBytes, log.count > 0, dropFirst() {}
+    }
     expire()
   }
 
@@ -64,14 +69,28 @@ extension Stream {
     }
     let now_ns = engine.host.clock.wall_ns
     let limit_ns = now_ns - config.maxAge_ns
-    if log.count > 0 {
-      if let keep = log.sequence(atOrAfter: limit_ns + 1) {
+    guard log.count > 0 else { return }
+    do throws(StoreError) {
+      if let keep = try log.sequence(atOrAfter: limit_ns + 1) {
         if keep > log.firstSequence { removeThrough(keep - 1) }
-      } else {
+      } else if log.lastTimestamp_ns <= limit_ns {
         removeThrough(log.lastSequence)
+      } else {
+        // The young ones at the end are damaged: how much before them is old is known again when they are.
+        return expireLater()
       }
+    } catch {
+      engine.host.log.warning("JetStream stream '\(name.string)' cannot be read now, its old messages stay for a while")
+      return expireLater()
     }
     scheduleExpiry()
+  }
+
+  /// How long expiry waits when the stream could not be read.
+  private static let expiryRetry_ns = 60 * second_ns
+
+  private func expireLater() {
+    engine.host.after(Stream.expiryRetry_ns, ageTimer) { [unowned(unsafe) self] in expire() }
   }
 
   /// The timer runs while there are messages that can become too old.
@@ -106,6 +125,8 @@ extension Stream {
   @discardableResult
   public func removeThrough(_ sequence: UInt64) -> Int {
     let before = log.count
+    // Consumers must not be moved past what the stream has given out: those sequences are yet to come.
+    let sequence = min(sequence, log.lastSequence)
     guard before > 0, sequence >= log.firstSequence else { return 0 }
     if sequence >= log.lastSequence {
       log.removeThrough(log.lastSequence)

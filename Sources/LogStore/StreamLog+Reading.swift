@@ -102,9 +102,16 @@ extension StreamLog {
     return found
   }
 
-  /// The timestamp of the first live message behind an anchor; nil when it is damaged.
+  /// The timestamp of the first live message behind an anchor that is not damaged; nil when all in the anchor's reach are. Throws
+  /// only what the disk reports: one damaged record must not make a whole stream unsearchable.
   private func firstTimestamp(_ at: Int) throws(StoreError) -> Int64? {
-    guard let sequence = nextSequence(atOrAfter: index[at].sequence) else { return nil }
-    return try read(sequence) { $0.timestamp_ns }
+    guard let first = nextSequence(atOrAfter: index[at].sequence), let anchor = index.floor(first) else { return nil }
+    let buffer = store.takeReadBuffer()
+    defer { store.giveReadBuffer(buffer) }
+    var cursor = Cursor(index[anchor], store)
+    while let record = try cursor.next(id, store, buffer, window: ReadBuffer.pointBytes) {
+      if record.sequence >= first, contains(record.sequence) { return StoredMessage(record).timestamp_ns }
+    }
+    return nil
   }
 }

@@ -25,11 +25,17 @@ public final class Host {
   /// Runs `action` once, `delay_ns` from now.
   @discardableResult
   public func after(_ delay_ns: Int64, _ action: @escaping () -> Void) -> Timer {
-    timers.schedule(at: clock.monotonic_ns + delay_ns, action)
+    timers.schedule(at: later(delay_ns), action)
   }
 
   /// (Re)schedules `timer` for `delay_ns` from now.
   public func after(_ delay_ns: Int64, _ timer: Timer, _ action: @escaping () -> Void) {
-    timers.schedule(timer, at: clock.monotonic_ns + delay_ns, action)
+    timers.schedule(timer, at: later(delay_ns), action)
+  }
+
+  /// `delay_ns` from now; a delay that is too long never ends.
+  private func later(_ delay_ns: Int64) -> Int64 {
+    let (sum, overflow) = clock.monotonic_ns.addingReportingOverflow(delay_ns)
+    return overflow ? (delay_ns > 0 ? .max : .min) : sum
   }
 }

@@ -44,6 +44,20 @@ final class TestDisk: Disk {
   private var next: Int32 = 0
   private var pending: (() -> Void)?
   var space = Int.max
+  /// Every read fails, as with a bad medium or no file descriptors left.
+  var readsFail = false
+  /// Spoils one byte of everything that was written and contains `text`.
+  func damage(_ text: String) {
+    let wanted = [UInt8](text.utf8)
+    for file in files.values {
+      guard file.data.count >= wanted.count else { continue }
+      for at in 0...(file.data.count - wanted.count)
+      where file.data[at] == wanted[0] && file.data[at..<at + wanted.count].elementsEqual(wanted) {
+        file.data[at] ^= 0xFF
+        file.durable = file.data
+      }
+    }
+  }
   var isBusy: Bool { pending != nil }
 
   /// What a power cut leaves: nothing that was not made durable.
@@ -76,6 +90,7 @@ final class TestDisk: Disk {
   func close(_ file: FileHandle) { handles[file.number] = nil }
   func size(_ file: FileHandle) throws(DiskError) -> Int { handles[file.number]!.data.count }
   func read(_ file: FileHandle, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
+    if readsFail { throw DiskError(.inputOutput, operation: "read", path: "segment") }
     let data = handles[file.number]!.data
     guard offset < data.count else { return 0 }
     let count = min(buffer.count, data.count - offset)
