@@ -45,12 +45,12 @@ extension Options {
   /// How often the selector's own probe interval fits into the operator's: all its times follow in proportion, so that a short
   /// interval makes the whole selector quick and a long one makes it calm.
   static func selectorParameters(_ uplink: UplinkOptions) -> ClusterSelector.Parameters {
-    var parameters = ClusterSelector.Parameters()
-    if uplink.isMetered { parameters.metered = true }
+    var parameters = uplink.isMetered ? ClusterSelector.Parameters.onMeteredUplink : ClusterSelector.Parameters()
     parameters.probe_budget_bytes = uplink.probeBudget_bytes
     guard let interval_ns = uplink.probeInterval_ns else { return parameters }
     let wanted_ms = max(interval_ns / millisecond_ns, 1)
-    let own_ms = parameters.probe_interval_ms
+    // Not the metered interval: what is scaled is the same on both kinds of uplink.
+    let own_ms = ClusterSelector.Parameters().probe_interval_ms
     parameters.probe_interval_ms = wanted_ms
     guard wanted_ms < own_ms else { return parameters }
     func scaled(_ time_ms: Int64) -> Int64 { max(time_ms * wanted_ms / own_ms, min(time_ms, 100)) }
@@ -76,7 +76,7 @@ extension Options {
     case .off: .off
     case .accept: .accept
     case .s2Fast: .s2Fast
-    // The levels above fast are the sender's own choice on each side of a link; validation refuses them here.
+    // The configuration refuses the levels above fast: only the fast one is built in.
     case .s2Auto, .s2Better, .s2Best: .s2Auto
     }
   }

@@ -92,8 +92,15 @@ public final class Broker {
     host.after(clients.isEmpty ? 0 : limits.lameDuckGrace_ns) { self.closeNext(each, done) }
   }
 
+  private static let lameDuckPoll_ns = 100 * millisecond_ns
+
   private func closeNext(_ each: Int64, _ done: @escaping () -> Void) {
-    guard let client = clients.values.first else { return done() }
+    guard let client = clients.values.first(where: { !$0.isClosing }) else {
+      // Those that are closing already still have bytes to write; their write deadline ends the wait.
+      if clients.isEmpty { return done() }
+      host.after(Self.lameDuckPoll_ns) { self.closeNext(each, done) }
+      return
+    }
     client.close(.serverShutdown)
     host.after(each) { self.closeNext(each, done) }
   }

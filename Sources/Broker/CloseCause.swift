@@ -5,7 +5,7 @@ import Bytes
 public enum CloseCause {
   case unknownOperation, malformed, clientError, controlLineExceeded, payloadExceeded
   case invalidProtocol, noRespondersNeedsHeaders, headersNotAllowed, badConnect, accountNotAllowed
-  case connectionsExceeded, staleConnection, leafClient
+  case connectionsExceeded, staleConnection
   case serverShutdown
 
   /// The text of the -ERR that goes ahead of the close; nil where the server closes without a word.
@@ -19,7 +19,7 @@ public enum CloseCause {
     case .accountNotAllowed: "Authorization Violation"
     case .connectionsExceeded: "maximum connections exceeded"
     case .staleConnection: "Stale Connection"
-    case .malformed, .clientError, .headersNotAllowed, .badConnect, .serverShutdown, .leafClient: nil
+    case .malformed, .clientError, .headersNotAllowed, .badConnect, .serverShutdown: nil
     }
   }
 
@@ -34,7 +34,6 @@ public enum CloseCause {
     case .accountNotAllowed: "Authentication Failure"
     case .connectionsExceeded: "Maximum Connections Exceeded"
     case .staleConnection: "Stale Connection"
-    case .leafClient: "Incorrect Port"
     case .serverShutdown: "Server Shutdown"
     }
   }

@@ -7,6 +7,7 @@ enum LeafAbilities {
   static let hasWebSocket = false
   static let hasCredentials = false
   static let hasAccounts = false
+  static let hasSlowCompression = false
 }
 
 extension LeafnodeOptions {
@@ -66,7 +67,7 @@ extension LeafRemote {
       Option("no_randomize", kind: .boolean { $0.noRandomize = $1 }, standard: "false", doc: "Tries the URLs in the order written."),
       Option(
         "ignore_discovered_servers", kind: .boolean { $0.ignoreDiscoveredServers = $1 }, standard: "false",
-        doc: "Uses only these URLs, not those that the hub tells of."),
+        doc: "Accepted and always so: petiole dials only the URLs written here, never those that the hub tells of."),
       Option("deny_imports", kind: .subjects { $0.denyImports = $1 }, doc: "Subjects that are not taken from the hub."),
       Option("deny_exports", kind: .subjects { $0.denyExports = $1 }, doc: "Subjects that are not given to the hub."),
       Option(
@@ -148,7 +149,12 @@ extension OptionDecoder {
     switch value.content {
     case .boolean(let flag): return flag ? .s2Auto : .off
     case .string(let word):
-      if let known = word.withView({ LeafCompression(named: $0) }) { return known }
+      if let known = word.withView({ LeafCompression(named: $0) }) {
+        if known == .s2Better || known == .s2Best, !LeafAbilities.hasSlowCompression {
+          error(at: value.location, "not supported by this version of petiole: compression \"\(word)\": use s2_fast")
+        }
+        return known
+      }
       error(at: value.location, "unsupported compression mode \"\(word)\"")
     default: wrongType(value, "string", field: field)
     }

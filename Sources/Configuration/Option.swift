@@ -78,7 +78,7 @@ enum OptionKind<Target> {
     case .plain(.number, _): return "number"
     case .plain(.string, _), .plain(.credentials, _), .plain(.account, _): return "string"
     case .plain(.subjects, _): return "string or array of strings"
-    case .plain(.compression, _): return "`off`, `accept`, `s2_auto`, `s2_fast`, `s2_better`, `s2_best`, true or false"
+    case .plain(.compression, _): return "`off`, `accept`, `s2_auto`, `s2_fast`, true or false"
     case .plain(.choice(let words), _): return words.map { "`\(ByteView($0).string)`" }.joined(separator: ", ")
     }
   }

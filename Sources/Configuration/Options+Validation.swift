@@ -71,6 +71,9 @@ extension Options {
     var problems: [ConfigurationProblem] = []
     func error(_ location: Location, _ text: Message) { problems.append(ConfigurationProblem(at: location, text)) }
     if uplink.clusters.isEmpty { error(uplink.location, "uplink needs clusters") }
+    if uplink.clusters.count > UplinkOptions.clustersMax {
+      error(uplink.location, "uplink can have at most \(UplinkOptions.clustersMax) clusters, not \(uplink.clusters.count)")
+    }
     if let remote = leafnodes.remotes.first {
       problems.append(
         ConfigurationProblem(

@@ -132,6 +132,9 @@ public struct LeafRemote: Equatable, Sendable {
 
 /// The `uplink` block: the backbone clusters from which the nearest is chosen.
 public struct UplinkOptions: Equatable, Sendable {
+  /// As many as the cluster selector takes (`ClusterSelector.clusters_max`).
+  public static let clustersMax = 64
+
   public var location = Location.none
   public var clusters: [UplinkCluster] = []
   public var credentials: ByteString?

@@ -15,7 +15,7 @@ extension UplinkOptions {
             decoder.decode(map, by: UplinkCluster.table, into: &cluster)
             uplink.clusters.append(cluster)
           }
-        }, doc: "The backbone clusters."),
+        }, doc: "The backbone clusters, at most 64."),
       Option(
         "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
       Option(
@@ -25,7 +25,7 @@ extension UplinkOptions {
         "probe_budget", kind: .size(0...Int64.max) { $0.probeBudget_bytes = $1 }, standard: "no limit",
         doc: "Bytes a day that measuring may cost."),
       Option(
-        "probe_interval", kind: .duration(1_000_000_000...day_ns) { $0.probeInterval_ns = $1 }, standard: "\"30m\"; metered 1h",
+        "probe_interval", kind: .duration(1_000_000_000...day_ns) { $0.probeInterval_ns = $1 }, standard: "15m; metered 1h",
         doc: "The time between rounds of measuring."),
       Option(
         "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",

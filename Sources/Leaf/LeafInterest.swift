@@ -27,6 +27,15 @@ struct LeafInterest {
     return ByteString(key)
   }
 
+  /// Calls `body` with every entry and its count. `body` must not change the interest.
+  func forEach(_ body: (_ subject: ByteString, _ queue: ByteString?, _ count: Int) -> Void) {
+    counts.forEach { key, count in
+      // Neither subjects nor queue names have blanks.
+      guard let blank = key.bytes.firstIndex(of: ASCII.space) else { return body(key, nil, count) }
+      body(ByteString(Array(key.bytes[..<blank])), ByteString(Array(key.bytes[(blank + 1)...])), count)
+    }
+  }
+
   mutating func add(_ subject: ByteString, _ queue: ByteString?, weight: Int = 1) -> Change {
     let key = Self.key(subject, queue)
     let count = (counts[key] ?? 0) + weight

@@ -23,9 +23,26 @@ extension LeafLink: InterestObserver {
   }
 
   private func advertise(_ subject: ByteString, _ queue: ByteString?, added: Bool) {
-    guard mayAdvertise(subject) else { return }
+    // Counted whatever the hub permits now: its permissions may change while the subscription lives.
     let change = added ? localInterest.add(subject, queue) : localInterest.remove(subject, queue)
+    guard mayAdvertise(subject) else { return }
     output.interest(subject, queue, change)
+  }
+
+  /// Tells the hub what `change` of its permissions lets in or shuts out of the interest that is there.
+  func advertiseChanges(_ change: () -> Void) {
+    var wasTold: [Bool] = []
+    localInterest.forEach { subject, _, _ in wasTold.append(mayAdvertise(subject)) }
+    change()
+    guard isEstablished else { return }
+    var index = 0
+    localInterest.forEach { subject, queue, count in
+      let isTold = mayAdvertise(subject)
+      if isTold != wasTold[index] {
+        output.interest(subject, queue, isTold ? .add(weight: queue == nil ? 0 : count) : .remove)
+      }
+      index += 1
+    }
   }
 
   /// JetStream's API and the data of KV and object stores stay on their side of the link (section 14.2); a literal of those makes

@@ -201,7 +201,12 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
       if isFirst { said(info) }
       connect()
     case .established: establish(info)
-    case .update: update(info)
+    case .update:
+      if info.importPermissions != nil || info.exportPermissions != nil || info.connectInfo {
+        advertiseChanges { update(info) }
+      } else {
+        update(info)
+      }
     case .fail(let failure): end(failure)
     }
   }
@@ -283,9 +288,17 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     host.log.error("leafnode \(remote) - hub says: \(text.string)")
     if text.contains("Loop detected") { return end(.loop) }
     refusal = text.contains("remote leafnode has same cluster name") ? .sameCluster : .refusedByHub(text.string)
+    refused_ns = host.clock.monotonic_ns
   }
-  /// What the hub complained about before it closed.
+  /// What the hub complained about last, and when.
   private var refusal: LeafFailure?
+  private var refused_ns: Int64 = 0
+  /// A hub that closes for what it complained about does so at once; a close later than this has another reason.
+  private static let refusalCloses_ns = 2 * second_ns
+  /// The complaint that a close now is due to.
+  private var closingRefusal: LeafFailure? {
+    host.clock.monotonic_ns - refused_ns <= Self.refusalCloses_ns ? refusal : nil
+  }
 
   // MARK: PING
 
@@ -335,8 +348,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public func closed(_ stream: ByteStream, reason: CloseReason) {
     stream.delegate = nil
     switch reason {
-    case .peerClosed: end(refusal ?? .closedByHub)
-    case .failed(let error): end(refusal ?? .network(error))
+    case .peerClosed: end(closingRefusal ?? .closedByHub)
+    case .failed(let error): end(closingRefusal ?? .network(error))
     case .outputOverflow, .writeDeadline: end(.outputOverflow)
     case .closedHere: end(.closedHere)
     }

@@ -21,6 +21,10 @@ public final class LeafRemote: LeafLinkOwner {
   private let reconnect_ns: Int64
   private let dialTimeout_ns: Int64
   private var turn = 0
+  /// Dials that failed in a row.
+  private var failures = 0
+  /// The first of those is logged and every 3600th, as by nats-server's `connect_error_reports`.
+  private static let failuresPerReport = 3600
   private var dial: LeafDial?
   private let timer = Timer()
   private var stopped = false
@@ -59,10 +63,15 @@ public final class LeafRemote: LeafLinkOwner {
       self.dial = nil
       switch result {
       case .failure(let error):
-        self.host.log.error("Error trying to connect as leafnode to remote server \"\(endpoint.text)\": \(error)")
+        self.failures += 1
+        if self.failures == 1 || self.failures % Self.failuresPerReport == 0 {
+          self.host.log.error(
+            "Error trying to connect as leafnode to remote server \"\(endpoint.text)\" (attempt \(self.failures)): \(error)")
+        }
         // After a failed dial some jitter, so that a fleet does not return at once (leafnode-protocol.md section 2).
         self.retry(self.reconnect_ns + Int64(self.host.entropy.below(Int(self.reconnect_ns) + 1)))
       case .success(let stream):
+        self.failures = 0
         var options = self.options
         options.user = endpoint.user
         options.password = endpoint.password

@@ -16,6 +16,8 @@ struct HTTPResponse {
 final class HTTPConnection: ByteStreamDelegate {
   /// A connection that asks nothing for so long is closed.
   private static let idle_ns = 60 * second_ns
+  /// Who asks on while more than so many bytes of answers wait to be read is not served further.
+  private static let pendingMax = 1 << 20
 
   private unowned(unsafe) let monitor: Monitor  // safe: the monitor holds its connections and closes them before it goes
   let stream: ByteStream
@@ -42,6 +44,10 @@ final class HTTPConnection: ByteStreamDelegate {
         send(.text("400 Bad Request", "400 Bad Request"), keepAlive: false, head: false)
         return bytes.count
       case .request(let request, let consumed):
+        guard stream.output.count <= Self.pendingMax else {
+          close()
+          return bytes.count
+        }
         used += consumed
         armTimer()
         let response =

@@ -117,8 +117,9 @@ extension Monitor {
     json.field("num_removes", interest.removes)
     json.field("num_matches", interest.matches)
     json.field("cache_hit_rate", interest.matches == 0 ? 0 : Double(interest.cacheHits) / Double(interest.matches))
-    json.field("max_fanout", 0)
-    json.field("avg_fanout", 0)
+    let fanout = interest.fanout
+    json.field("max_fanout", fanout.max)
+    json.field("avg_fanout", fanout.average)
     json.field("total", 0)
     json.field("offset", 0)
     json.field("limit", Self.limitDefault)

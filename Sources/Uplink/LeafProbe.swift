@@ -127,7 +127,9 @@ extension LinkFailure {
     case .tlsRequired: self = .tls
     case .pingsUnanswered: self = .silent
     case .loop, .sameCluster: self = .loop
-    case .refusedByHub: self = .authorization
+    case .refusedByHub(let text):
+      let isAuthorization = ByteString(text).withView { $0.contains("Authorization") || $0.contains("Authentication") }
+      self = isAuthorization ? .authorization : .closed
     case .closedHere: self = .closedHere
     }
   }

@@ -73,6 +73,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
 
   public func stop() {
     stopped = true
+    attempt = nil
     host.timers.cancel(timer)
     dial?.cancel()
     for probe in probes.values { probe.cancel() }
@@ -155,7 +156,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
   }
 
   private func dialNext() {
-    guard var attempt else { return }
+    guard !stopped, var attempt else { return }
     attempt.dials += 1
     self.attempt = attempt
     let (endpoint, turn) = nextTurn(attempt.cluster)
@@ -184,7 +185,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
   }
 
   private func failed(_ failure: LinkFailure) {
-    guard let attempt else { return }
+    guard !stopped, let attempt else { return }
     if attempt.dials < min(clusters[attempt.cluster.index].endpoints.count, Self.dialsMax) { return dialNext() }
     self.attempt = nil
     if let departed {

@@ -370,6 +370,28 @@ import Testing
     #expect(client.closed == .peerClosed)
   }
 
+  @Test("lame duck ends only when a client that reads slowly has got its last bytes, and others are not held up by it")
+  func slowLameDuck() {
+    let rig = BrokerRig { limits in
+      limits.lameDuckDuration_ns = 2 * second_ns
+      limits.lameDuckGrace_ns = second_ns
+    }
+    let slow = rig.client()
+    let other = rig.client()
+    slow.say("SUB a 1\r\n")
+    slow.stream.setReading(false)
+    let payload = String(repeating: "x", count: 1_000_000)
+    for _ in 0..<4 { other.say("PUB a 1000000\r\n\(payload)\r\n", wait_ns: 200 * millisecond_ns) }
+    var done = false
+    rig.broker.startLameDuck { done = true }
+    rig.simulation.run(for: 4 * second_ns)
+    #expect(other.closed == .peerClosed)
+    #expect(!done && rig.broker.clients.count == 1)
+    slow.stream.setReading(true)
+    rig.simulation.run(for: 5 * second_ns)
+    #expect(done && slow.closed == .peerClosed)
+  }
+
   // MARK: Fuzz
 
   @Test("hostile bytes never crash the server, and never disturb another client", arguments: 0..<20)

@@ -265,9 +265,18 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
     let modes: [(String, LeafCompression)] = [
       ("off", .off), ("false", .off), ("disabled", .off), ("true", .s2Auto), ("on", .s2Auto), ("s2_auto", .s2Auto), ("S2_FAST", .s2Fast),
       ("fast", .s2Fast),
-      ("s2_better", .s2Better), ("s2_best", .s2Best), ("accept", .accept),
+      ("accept", .accept),
     ]
     for (word, mode) in modes { #expect(options("leafnodes {compression: \(word)}").leafnodes.compression == mode) }
+    for block in ["leafnodes {", "leafnodes { remotes: [{ url: a, ", "uplink { clusters: [{name: a, url: a}], "] {
+      for word in ["s2_better", "best"] {
+        let end = block.contains("remotes") ? "}]}" : "}"
+        #expect(
+          load("\(block)compression: \(word)\(end)").messages == [
+            "t.conf:1:\(block.utf8.count + 14): not supported by this version of petiole: compression \"\(word)\": use s2_fast"
+          ])
+      }
+    }
     #expect(load("leafnodes {compression: zstd}").messages == ["t.conf:1:25: unsupported compression mode \"zstd\""])
   }
 
@@ -414,6 +423,14 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
         && uplink.compression == .off)
     #expect(read.forwards[0].isLive && read.forwards[0].window == 512 && read.forwards[0].filter == nil)
     #expect(options("uplink { clusters: [{ name: a, url: a, weight: 2 }] }").uplink?.clusters[0].weight == 2)
+  }
+
+  @Test("as many clusters as the selector takes, and no more", arguments: [64, 65])
+  func clusterCount(_ count: Int) {
+    let clusters = (0..<count).map { "{name: c\($0), url: a}" }.joined(separator: ",")
+    #expect(
+      load("uplink {clusters: [\(clusters)]}").messages
+        == (count > 64 ? ["t.conf:1:8: uplink can have at most 64 clusters, not 65"] : []))
   }
 
   @Test(

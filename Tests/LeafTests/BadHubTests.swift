@@ -112,6 +112,18 @@ import Wire
     gone(rig)
   }
 
+  @Test("a complaint explains a close that follows at once, not one much later", arguments: [1, 3])
+  func complaint(seconds: Int64) {
+    let rig = GoodHub().rig()
+    rig.hub!.send("-ERR 'Authorization Violation'\r\n")
+    rig.run(seconds * second_ns)
+    #expect(rig.failure == nil)
+    rig.hub!.stream.close()
+    rig.run()
+    #expect(rig.failure == (seconds == 1 ? .refusedByHub("Authorization Violation") : .closedByHub))
+    gone(rig)
+  }
+
   @Test("the own mark coming back is a loop: the hub is told, the link ends; marks of others are no interest")
   func loop() {
     let rig = GoodHub().rig()

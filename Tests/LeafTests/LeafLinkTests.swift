@@ -242,6 +242,29 @@ import Testing
     #expect(rig.hub!.taken() == ["LMSG new.1 () [] x"])
   }
 
+  @Test("interest that the hub forbids is counted, and told when later permissions let it in")
+  func laterPermissions() {
+    var hub = GoodHub()
+    hub.answer = ",\"import\":{\"allow\":[\"a.>\"]}"
+    var early: Subscription?
+    let rig = hub.rig(before: { rig in
+      rig.subscribe("a.1")
+      early = rig.subscribe("b.1")
+      rig.subscribe("b.1")
+      rig.subscribe("b.2", "G")
+      rig.subscribe("b.2", "G")
+      rig.subscribe("c")
+    })
+    _ = rig.hub!.taken()
+    rig.hub!.send("INFO {\"import\":{\"allow\":[\"b.>\"]}}\r\n")
+    rig.run()
+    #expect(Set(rig.hub!.taken()) == ["LS- a.1", "LS+ b.1", "LS+ b.2 G 2"])
+    // The second subscription of the subject still wants it.
+    rig.account.remove(early!)
+    rig.run()
+    #expect(rig.hub!.taken() == [])
+  }
+
   @Test("denies of this side's configuration hold in both directions")
   func denies() {
     var hub = GoodHub()

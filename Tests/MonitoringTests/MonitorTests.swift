@@ -120,6 +120,20 @@ extension String {
 private func keys(_ json: JSONValue?) -> [String] { json?.object?.map { $0.name.string } ?? [] }
 
 @Suite struct MonitorTests {
+  @Test("a caller that asks on and reads nothing is not answered without end")
+  func pipelined() {
+    let rig = MonitorRig()
+    let caller = rig.connect()
+    caller.stream!.setReading(false)
+    let requests = String(repeating: "GET /varz HTTP/1.1\r\nHost: gw\r\n\r\n", count: 2_000)
+    for _ in 0..<5 { rig.send(requests, on: caller) }
+    caller.stream!.setReading(true)
+    rig.simulation.run(for: 5 * second_ns)
+    #expect(caller.isClosed)
+    #expect(caller.bytes.count < 4 << 20)
+    #expect(rig.get("/varz").status == "HTTP/1.1 200 OK")
+  }
+
   @Test("/varz has the keys of monitoring.md, and its own under one name")
   func varz() {
     let rig = MonitorRig()
