@@ -67,6 +67,8 @@ extension Stream {
       engine.host.timers.cancel(ageTimer)
       return
     }
+    // By a clock that was never set nothing is too old.
+    guard engine.host.clock.isWallTrusted else { return expireLater() }
     let now_ns = engine.host.clock.wall_ns
     let limit_ns = now_ns - config.maxAge_ns
     guard log.count > 0 else { return }
@@ -86,7 +88,7 @@ extension Stream {
     scheduleExpiry()
   }
 
-  /// How long expiry waits when the stream could not be read.
+  /// How long expiry waits when the stream could not be read or the wall clock is not trusted.
   private static let expiryRetry_ns = 60 * second_ns
 
   private func expireLater() {
@@ -97,6 +99,7 @@ extension Stream {
   func scheduleExpiry() {
     guard config.maxAge_ns > 0, log.count > 0, !isDeleted else { return }
     guard !ageTimer.isScheduled else { return }
+    guard engine.host.clock.isWallTrusted else { return expireLater() }
     var stamp_ns: Int64 = 0
     _ = log.read(log.firstSequence) { stamp_ns = $0.timestamp_ns }
     // Not more often than every few milliseconds: expiry takes many at once.

@@ -25,6 +25,19 @@ struct DataSafetyTests {
     #expect(stream.count == 0)
   }
 
+  @Test("nothing expires by a wall clock that is not trusted")
+  func expiryNeedsTime() throws {
+    let rig = try Rig()
+    rig.create(#"{"name":"S","subjects":["s"],"max_age":10000000000}"#)
+    rig.clock.isWallTrusted = false
+    _ = rig.call("s", "one")
+    rig.pass(300 * second_ns)
+    #expect(rig.jetStream.stream("S")?.count == 1)
+    rig.clock.isWallTrusted = true
+    rig.pass(61 * second_ns)
+    #expect(rig.jetStream.stream("S")?.count == 0)
+  }
+
   @Test("a damaged record does not make younger messages expire")
   func expiryBesideDamage() throws {
     let rig = try Rig()

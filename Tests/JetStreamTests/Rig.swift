@@ -13,6 +13,7 @@ final class TestClock: Clock {
   var jump_ns: Int64 = 0
   var monotonic_ns: Int64 { now_ns }
   var wall_ns: Int64 { now_ns + jump_ns }
+  var isWallTrusted = true
 }
 
 final class TestEntropy: Entropy {

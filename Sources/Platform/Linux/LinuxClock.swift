@@ -6,6 +6,7 @@ public final class LinuxClock: Clock {
   public init() {}
   public var monotonic_ns: Int64 { linux_monotonic_ns() }
   public var wall_ns: Int64 { linux_wall_ns() }
+  public var isWallTrusted: Bool { wall_ns >= earliestTrustedWall_ns }
 }
 
 /// The kernel's random numbers, fetched 64 words at a time.

@@ -148,4 +148,6 @@ final class SimulatedClock: Clock {
   init(machine: SimulatedMachine) { self.machine = machine }
   var monotonic_ns: Int64 { machine.monotonic_ns }
   var wall_ns: Int64 { machine.wall_ns }
+  /// A machine without a real-time clock counts from 1970 until it is synchronised.
+  var isWallTrusted: Bool { machine.hasRealTimeClock || machine.wall_ns >= second_ns * 86_400 * 365 }
 }
