@@ -254,7 +254,10 @@ import Testing
       read("{\"error\":{\"code\":503,\"err_code\":10077,\"description\":\"maximum messages exceeded\"},\"stream\":\"S\",\"seq\":0}")
         == "refused maximum messages exceeded (10077)")
     #expect(read("{\"error\":{\"code\":503}}") == "refused error (503)")
-    for text in ["", "+OK", "{}", "[]", "{\"seq\":0}", "{\"seq\":-1}", "{\"seq\":\"1\"}", "-ERR 'x'", "{\"seq\":1", "{\"seq\":1.5}", "{\"stream\":\"S\",\"seq\":18446744073709551615}"] {
+    for text in [
+      "", "+OK", "{}", "[]", "{\"seq\":0}", "{\"seq\":-1}", "{\"seq\":\"1\"}", "-ERR 'x'", "{\"seq\":1", "{\"seq\":1.5}",
+      "{\"stream\":\"S\",\"seq\":18446744073709551615}",
+    ] {
       #expect(read(text) == "unreadable", "\(text)")
     }
   }
