@@ -18,7 +18,7 @@ public struct ForwardProgress: Equatable {
 public struct ForwardMachine: ~Copyable {
   /// Most messages in flight: enough to fill a link of 250 ms round trip with 1,000 messages a second many times over, few enough to be
   /// looked up after a break.
-  public static let windowDefault = 512
+  public static let windowDefault = 256
   /// Most bytes in flight.
   public static let windowBytesMax = 1024 * 1024
   /// A hub that neither acknowledges nor refuses for so long is asked what it has.
