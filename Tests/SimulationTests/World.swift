@@ -87,7 +87,13 @@ final class World {
     do throws(AgentError) {
       try agent.start()
     } catch {
-      fail("the agent does not start: \(error.text)")
+      guard scenario.mayFailToStart else { return fail("the agent does not start: \(error.text)") }
+      // As whoever supervises it does.
+      simulation.note("the agent does not start: \(error.text)")
+      simulation.after(0) { [self] in
+        killAgent()
+        simulation.after(second_ns) { [self] in startAgent() }
+      }
     }
   }
 
