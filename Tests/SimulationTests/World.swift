@@ -34,7 +34,7 @@ final class World {
     let scenario = Scenario(entropy: simulation.entropy.fork())
     self.scenario = scenario
     gateway = simulation.machine("gateway")
-    let stream = SimulatedHubStream(name: "SITES", subjects: ["site.>"])
+    let stream = SimulatedHubStream(name: "SITES", subjects: ["site.>"], domain: scenario.setup.domain)
     backbone = SimulatedBackbone(simulation: simulation, setup: scenario.setup, stream: stream)
     for cluster in scenario.clusters {
       let machine = simulation.machine(cluster.name)
