@@ -153,7 +153,7 @@ final class Scenario {
     case 6, 7: return Event(at_ns: at_ns, duration_ns: down, misfortune: .powerCut)
     case 8: return Event(at_ns: at_ns, duration_ns: 0, misfortune: .restart)
     case 9, 10: return Event(at_ns: at_ns, duration_ns: lasts(100...150_000), misfortune: .hubOutage(some))
-    case 11: return Event(at_ns: at_ns, duration_ns: lasts(20...20_000), misfortune: .noLeader)
+    case 11: return Event(at_ns: at_ns, duration_ns: entropy.oneIn(2) ? lasts(20...1_000) : lasts(20...20_000), misfortune: .noLeader)
     case 12: return Event(at_ns: at_ns, duration_ns: lasts(20...10_000), misfortune: .refusal)
     case 13: return Event(at_ns: at_ns, duration_ns: lasts(1_000...90_000), misfortune: .noNames)
     case 14:
@@ -185,6 +185,16 @@ final class Scenario {
         default: false
         }
       }
+  }
+
+  /// Whether the disk can be such that an agent rightly refuses to start on it.
+  var mayFailToStart: Bool {
+    events.contains {
+      switch $0.misfortune {
+      case .diskError, .diskFull: true
+      default: false
+      }
+    }
   }
 
   // MARK: Running it

@@ -40,6 +40,8 @@ final class SimulatedHubStream {
 
   let name: ByteString
   let subjects: [ByteString]
+  /// The JetStream domain, as a PubAck says it.
+  private let domainField: String
   /// Why publishes are refused, or nil.
   var refusal: StaticString?
   private(set) var messages: [HubMessage] = []
@@ -51,8 +53,9 @@ final class SimulatedHubStream {
   /// Called for each message that is stored.
   var stored: (HubMessage) -> Void = { _ in }
 
-  init(name: ByteString, subjects: [ByteString]) {
+  init(name: ByteString, subjects: [ByteString], domain: ByteString?) {
     self.name = name
+    domainField = domain.map { "\"domain\":\"\($0.string)\"," } ?? ""
     self.subjects = subjects
   }
 
@@ -69,13 +72,13 @@ final class SimulatedHubStream {
     let id = headers.withView { Headers($0).value("Nats-Msg-Id").map { ByteString($0) } }
     if let id, let known = recent[id], now_ns - known.at_ns < Self.duplicateWindow_ns {
       duplicates += 1
-      return [UInt8]("{\"stream\":\"\(name.string)\",\"seq\":\(known.sequence),\"duplicate\": true}".utf8)
+      return [UInt8]("{\"stream\":\"\(name.string)\",\(domainField)\"seq\":\(known.sequence),\"duplicate\": true}".utf8)
     }
     let message = HubMessage(sequence: UInt64(messages.count) + 1, subject: subject, headers: headers, payload: payload)
     messages.append(message)
     if let id { recent[id] = (message.sequence, now_ns) }
     stored(message)
-    return [UInt8]("{\"stream\":\"\(name.string)\",\"seq\":\(message.sequence)}".utf8)
+    return [UInt8]("{\"stream\":\"\(name.string)\",\(domainField)\"seq\":\(message.sequence)}".utf8)
   }
 
   // MARK: The API

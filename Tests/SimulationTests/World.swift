@@ -34,7 +34,7 @@ final class World {
     let scenario = Scenario(entropy: simulation.entropy.fork())
     self.scenario = scenario
     gateway = simulation.machine("gateway")
-    let stream = SimulatedHubStream(name: "SITES", subjects: ["site.>"])
+    let stream = SimulatedHubStream(name: "SITES", subjects: ["site.>"], domain: scenario.setup.domain)
     backbone = SimulatedBackbone(simulation: simulation, setup: scenario.setup, stream: stream)
     for cluster in scenario.clusters {
       let machine = simulation.machine(cluster.name)
@@ -87,7 +87,13 @@ final class World {
     do throws(AgentError) {
       try agent.start()
     } catch {
-      fail("the agent does not start: \(error.text)")
+      guard scenario.mayFailToStart else { return fail("the agent does not start: \(error.text)") }
+      // As whoever supervises it does.
+      simulation.note("the agent does not start: \(error.text)")
+      simulation.after(0) { [self] in
+        killAgent()
+        simulation.after(second_ns) { [self] in startAgent() }
+      }
     }
   }
 
