@@ -2,7 +2,6 @@
 // One source, two builds (docs/decisions/0001-two-builds.md):
 //   swift build / swift test          the ordinary compiler: tests, sanitizers, the embeddable library
 //   EMBEDDED=1 swift build --swift-sdk …   the shipping binary: Embedded Swift, static (make release)
-import Foundation
 import PackageDescription
 
 let embedded = Context.environment["EMBEDDED"] == "1"
@@ -57,46 +56,34 @@ let floors: [(name: String, imports: [String])] = [
   ),
 ]
 
-let present = floors.filter { FileManager.default.fileExists(atPath: Context.packageDirectory + "/Sources/" + $0.name) }
-func tested(_ name: String) -> Bool { FileManager.default.fileExists(atPath: Context.packageDirectory + "/Tests/" + name + "Tests") }
-let top = FileManager.default.fileExists(atPath: Context.packageDirectory + "/Sources/petiole")
+func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byName(name: $0) } }
 
-func dependencies(_ names: [String]) -> [Target.Dependency] {
-  names.filter { name in (name.hasPrefix("C") && name != "Compression" && name != "Configuration") || present.contains { $0.name == name } }
-    .map { .byName(name: $0) }
-}
+/// One test target for each floor; the composition root is tested whole, by the simulation.
+let tests: [Target] =
+  floors.filter { $0.name != "Agent" }.map {
+    .testTarget(
+      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name),
+      linkerSettings: [.linkedLibrary("cares")])
+  } + [
+    .testTarget(
+      name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("SimulationTests"),
+      linkerSettings: [.linkedLibrary("cares")])
+  ]
 
 let package = Package(
   name: "petiole",
-  products: top
-    ? [
-      .executable(name: "petiole", targets: ["petiole"]),
-      .library(name: "Petiole", targets: ["Agent"]),
-    ] : [],
+  products: [
+    .executable(name: "petiole", targets: ["petiole"]),
+    .library(name: "Petiole", targets: ["Agent"]),
+  ],
   targets: [
     .target(name: "CLinux", cSettings: c),
     .systemLibrary(name: "CAres", pkgConfig: embedded ? nil : "libcares", providers: [.apt(["libc-ares-dev"])]),
   ]
-    + present.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: settings($0.name)) }
-    + (!top
-      ? []
-      : [
-        .executableTarget(
-          name: "petiole", dependencies: dependencies(["Agent"] + floors.map { $0.name }.filter { $0 != "Agent" } + ["CLinux"]),
-          swiftSettings: settings("petiole"), linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
-      ])
-    + (embedded
-      ? []
-      : present.filter { tested($0.name) }.map {
-        .testTarget(
-          name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name),
-          linkerSettings: [.linkedLibrary("cares")])
-      })
-    + (embedded || !tested("Simulation")
-      ? []
-      : [
-        .testTarget(
-          name: "SimulationTests", dependencies: dependencies(present.map(\.name) + ["CLinux"]), swiftSettings: settings("SimulationTests"),
-          linkerSettings: [.linkedLibrary("cares")])
-      ])
+    + floors.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: settings($0.name)) }
+    + [
+      .executableTarget(
+        name: "petiole", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("petiole"),
+        linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
+    ] + (embedded ? [] : tests)
 )
