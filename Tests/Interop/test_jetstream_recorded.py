@@ -46,6 +46,14 @@ KNOWN_DIFFERENCES = {
     ("consumers", 172): "last_per_subject begins its delivered sequence at 0",
 }
 
+# Pages of names among which some are generated: those sort anywhere, so which stand on the page is chance, and only how many is not.
+PAGES_OF_CHANCE = {("consumers", 100)}
+
+
+def names_counted(answers):
+    return [(kind, body | {"consumers": len(body["consumers"])}) if kind == "json" else (kind, body) for kind, body in answers]
+
+
 # Values that differ on every run, or that describe the implementation: compared by type only.
 VARYING = {
     "created", "ts", "time", "first_ts", "last_ts", "last_active", "bytes", "memory", "storage", "total", "errors", "_nats.ver",
@@ -173,6 +181,8 @@ async def test_answers_as_nats_server_does(file, petiole, hub, client):
         reference = await theirs.ask(request, len(case["responses"]) or None, 0.3)
         mine = await ours.ask(request, len(reference) or None, 5 if reference else 0.3)
         compared += 1
+        if (file, case["n"]) in PAGES_OF_CHANCE:
+            mine, reference = names_counted(mine), names_counted(reference)
         if mine != reference and (file, case["n"]) not in KNOWN_DIFFERENCES:
             head = f"{case['n']} {case['title']}: {request['subject'][:80]} {json.dumps(request['body'])[:300]}"
             different.append("\n".join([head, *difference(mine, reference)]))
