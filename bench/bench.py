@@ -131,7 +131,7 @@ class Bench:
         uplink = f'uplink {{ clusters: [ {{ name: hub, urls: ["{hub.leaf_url}"] }} ] }}' if self.is_petiole(which) else remote(hub, "off")
         edge = self.server(which, jetstream="domain: edge", config=uplink)
         until(lambda: hub.json("/leafz")["leafnodes"] == 1, 20, "the leaf link")
-        time.sleep(2 if self.scale < 1 else 5)
+        time.sleep(10)  # both have settled by then, whatever they still did after the start
         return proc_value(edge.pid, "status", "VmRSS")
 
     def is_petiole(self, which):
