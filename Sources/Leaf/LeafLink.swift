@@ -1,5 +1,5 @@
-// A leaf link that this server dialled: its life from the first INFO to its end. Sending is in LeafLink+Output.swift's
-// counterpart LeafOutput, interest in LeafLink+Interest.swift, messages from the hub in LeafLink+Input.swift.
+// A leaf link that this server dialled: its life from the first INFO to its end. What is sent is put together in
+// LeafOutput.swift, interest is in LeafLink+Interest.swift, messages from the hub in LeafLink+Input.swift.
 import Broker
 import Bytes
 import Compression
