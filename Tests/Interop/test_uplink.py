@@ -41,8 +41,10 @@ async def test_the_nearest_of_three_is_chosen_left_and_returned_to(petiole, hub,
     edge = petiole(uplink(**{name.replace("-", "_"): proxy for name, proxy in proxies.items()}))
     await until_linked_to(hubs, "near")
 
+    # The hub counts the link from its own side of the handshake, some milliseconds before the agent does.
+    await until(lambda: edge.json("/uplinkz")["cluster"] == "near", 10, "the agent says that it is linked to near")
     page = edge.json("/uplinkz")
-    assert page["cluster"] == "near" and page["decision"]
+    assert page["decision"]
     rtt_us = {cluster["name"]: cluster["rtt_us"] for cluster in page["clusters"]}
     # The proxy accepts by itself, so the time to INFO is one way through it.
     assert 2_000 <= rtt_us["near"] < 20_000 <= rtt_us["middle"] < 60_000 <= rtt_us["far_away"], rtt_us
