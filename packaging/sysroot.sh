@@ -14,9 +14,9 @@ say() { printf 'sysroot: %s\n' "$*" >&2; }
 
 float=()
 case $arch in
-  amd64) swift_triple=x86_64-unknown-linux-gnu; multiarch=x86_64-linux-gnu; c_target=x86_64-unknown-linux-gnu ;;
-  arm64) swift_triple=aarch64-none-none-elf; multiarch=aarch64-linux-gnu; c_target=aarch64-unknown-linux-gnu ;;
-  armhf) swift_triple=armv7-none-none-eabi; multiarch=arm-linux-gnueabihf; c_target=armv7-unknown-linux-gnueabihf; float=(-mfloat-abi=hard) ;;
+  amd64) swift_triple=x86_64-unknown-linux-gnu; multiarch=x86_64-linux-gnu; musl=x86_64-linux-musl; c_target=x86_64-unknown-linux-musl ;;
+  arm64) swift_triple=aarch64-none-none-elf; multiarch=aarch64-linux-gnu; musl=aarch64-linux-musl; c_target=aarch64-unknown-linux-musl ;;
+  armhf) swift_triple=armv7-none-none-eabi; multiarch=arm-linux-gnueabihf; musl=arm-linux-musleabihf; c_target=armv7-unknown-linux-musleabihf; float=(-mfloat-abi=hard) ;;
   *) say "ARCH is amd64, arm64 or armhf, not $arch"; exit 2 ;;
 esac
 
@@ -36,9 +36,7 @@ say "fetching Debian's $arch headers and static libraries"
 
 rm -rf "$here/stamp" "$here/sysroot" "$here/sdks" "$here/apt"
 apt=$here/apt
-mkdir -p "$here/sysroot/usr/"{bin,lib} "$apt"/{lists/partial,cache/archives/partial,debs}
-ln -s usr/lib "$here/sysroot/lib"
-ln -s usr/bin "$here/sysroot/bin"
+mkdir -p "$here/sysroot/usr/"{include,lib} "$apt"/{lists/partial,cache/archives/partial,debs,unpacked}
 options=(-o APT::Architecture="$arch" -o APT::Architectures="$arch" -o Dir::State::Lists="$apt/lists" -o Dir::Cache="$apt/cache"
   -o APT::Sandbox::User=root -o Acquire::Retries=3 -o Acquire::Languages=none)
 
@@ -52,25 +50,29 @@ done
 gcc=$(apt-cache "${options[@]}" depends --important gcc | sed -n 's/.*Depends: gcc-\([0-9][0-9]*\).*/\1/p' | head -n 1)
 [ -n "$gcc" ] || { cat "$apt/log" >&2; say "no $arch packages can be had from this machine's apt sources"; exit 1; }
 for attempt in 1 2 3; do
-  (cd "$apt/debs" && apt-get "${options[@]}" -qq download libc6 libc6-dev linux-libc-dev "libgcc-$gcc-dev" libgcc-s1 \
-    libcrypt-dev libc-ares-dev) 2>"$apt/log" && break
+  (cd "$apt/debs" && apt-get "${options[@]}" -qq download musl-dev linux-libc-dev "libgcc-$gcc-dev" libc-ares-dev) 2>"$apt/log" && break
   say "packages, attempt $attempt of 3: $(tail -n 1 "$apt/log")"
   [ "$attempt" = 3 ] && { cat "$apt/log" >&2; exit 1; }
   sleep $((attempt * 4))
 done
-for deb in "$apt"/debs/*.deb; do
-  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$here/sysroot" --keep-directory-symlink --exclude='./usr/share/*'
-done
+for deb in "$apt"/debs/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$apt/unpacked" --exclude='./usr/share/*'; done
+# Only what is asked for: a header of the build machine's own C library among musl's would be a mistake nobody sees.
+from=$apt/unpacked/usr
+cp -a "$from/include/$musl/." "$here/sysroot/usr/include/"
+cp -a "$from/include/linux" "$from/include/asm-generic" "$from/include/$multiarch/asm" "$here/sysroot/usr/include/"
+find "$from/include" -name 'ares*.h' -exec cp {} "$here/sysroot/usr/include/" \;
+cp -a "$from/lib/$musl/"{crt1.o,crti.o,crtn.o,libc.a,libm.a} "$from/lib/$multiarch/libcares.a" "$here/sysroot/usr/lib/"
+cp "$from/lib/gcc/$multiarch/$gcc/libgcc.a" "$here/sysroot/usr/lib/"
 rm -rf "$apt"
 
 bundle=$here/sdks/$arch-linux-static.artifactbundle
 mkdir -p "$bundle/$arch"
-python3 - "$bundle" "$arch" "$here/sysroot" "$toolchain" "$swift_triple" "$multiarch" "$c_target" "$tables" "${float[@]}" <<'P'
+python3 - "$bundle" "$arch" "$here/sysroot" "$toolchain" "$swift_triple" "$c_target" "$tables" "${float[@]}" <<'P'
 import json, pathlib, sys
 
-bundle, arch, root, toolchain, swift_triple, multiarch, c_target, tables, *float_abi = sys.argv[1:]
+bundle, arch, root, toolchain, swift_triple, c_target, tables, *float_abi = sys.argv[1:]
 name = f"{arch}-linux-static"
-headers = ["-isystem", f"{root}/usr/include/{multiarch}", "-isystem", f"{root}/usr/include"]
+headers = ["-isystem", f"{root}/usr/include"]
 
 
 def each(prefix, flags):
@@ -105,11 +107,14 @@ write(f"{arch}/toolset.json", {
         *each("-Xcc", headers + float_abi),
         # lld: GNU ld rejects the standard library's copy relocations on aarch64.
         "-use-ld=lld",
-        *each("-Xclang-linker", [f"--target={c_target}", f"--sysroot={root}", "-static", "-no-pie", *float_abi]),
+        *each("-Xclang-linker", [f"--target={c_target}", f"--sysroot={root}", "-static", "-no-pie", "-nostartfiles",
+                                 "-nodefaultlibs", *float_abi]),
     ]},
     "cCompiler": {"extraCLIOptions": [f"--target={c_target}", "-DPETIOLE_EMBEDDED", *headers, *float_abi]},
     # Symbols stay in; packaging/build-release.sh takes them out into a file of their own.
-    "linker": {"extraCLIOptions": ["--gc-sections", "--icf=all", "--build-id=sha1", tables]},
+    "linker": {"extraCLIOptions": ["--gc-sections", "--icf=all", "--build-id=sha1", tables,
+                                   *(f"{root}/usr/lib/{start}" for start in ("crt1.o", "crti.o")),
+                                   f"-L{root}/usr/lib", "-lc", "-lgcc", f"{root}/usr/lib/crtn.o"]},
 })
 P
 printf '%s\n' "$stamp" >"$here/stamp"

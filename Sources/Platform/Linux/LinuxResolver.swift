@@ -14,6 +14,8 @@ final class LinuxResolver {
   static let tries: Int32 = 3
   /// The longest name that DNS allows (RFC 1035, 2.3.4).
   static let nameMax = 253
+  /// SOCK_STREAM, which one C library spells as an enumeration and the other as a macro.
+  static let streamSocket: Int32 = 1
 
   private let loop: LinuxLoop
   private var channel: ares_channel?
@@ -41,7 +43,7 @@ final class LinuxResolver {
     pending += 1
     var hints = ares_addrinfo_hints()
     hints.ai_family = AF_UNSPEC
-    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    hints.ai_socktype = LinuxResolver.streamSocket
     // c-ares calls back exactly once, with the question that is retained here.
     host.withCString { name in
       ares_getaddrinfo(
