@@ -4,10 +4,10 @@ import Bytes
 import JSON
 
 public struct ConsumerConfig: Equatable, Sendable {
-  public enum DeliverPolicy: Equatable, Sendable { case all, last, new, byStartSequence, byStartTime, lastPerSubject }
-  public enum AckPolicy: Equatable, Sendable { case none, all, explicit, flowControl }
-  public enum ReplayPolicy: Equatable, Sendable { case instant, original }
-  public enum PriorityPolicy: Equatable, Sendable { case none, overflow, pinnedClient, prioritized }
+  public enum DeliverPolicy: Int, Equatable, Sendable { case all, last, new, byStartSequence, byStartTime, lastPerSubject }
+  public enum AckPolicy: Int, Equatable, Sendable { case none, all, explicit, flowControl }
+  public enum ReplayPolicy: Int, Equatable, Sendable { case instant, original }
+  public enum PriorityPolicy: Int, Equatable, Sendable { case none, overflow, pinnedClient, prioritized }
 
   /// Empty for an ephemeral consumer.
   public var durable = ByteString()
@@ -71,13 +71,7 @@ public struct ConsumerConfig: Equatable, Sendable {
     metadata.removeAll { StreamConfig.isDynamic($0.key) }
     var level: [UInt8] = []
     level.append(decimal: requiredLevel)
-    setMetadata("_nats.req.level", ByteString(level))
-  }
-
-  mutating func setMetadata(_ key: ByteString, _ value: ByteString) {
-    metadata.removeAll { $0.key == key }
-    metadata.append(Metadatum(key: key, value: value))
-    metadata.order { $0.key < $1.key }
+    metadata.set("_nats.req.level", ByteString(level))
   }
 
   /// How long to wait for the ack of delivery number `deliveries`.

@@ -13,7 +13,7 @@ struct RequestField {
     member.name.count == name.utf8CodeUnitCount && member.name.withView { $0.equalsIgnoringCase(name) }
   }
 
-  private func mismatch(_ type: StaticString) -> APIError {
+  func mismatch(_ type: StaticString) -> APIError {
     let kind: String
     switch member.value {
     case .null: kind = "null"
@@ -39,13 +39,6 @@ struct RequestField {
     if member.value.isNull { return }
     guard let value = member.value.int else { throw mismatch(type) }
     target = value
-  }
-
-  /// A field of 32 bits.
-  func read(int32 target: inout Int) throws(APIError) {
-    if member.value.isNull { return }
-    guard let value = member.value.int64, let narrow = Int32(exactly: value) else { throw mismatch("int32") }
-    target = Int(narrow)
   }
 
   func read(_ target: inout UInt64) throws(APIError) {

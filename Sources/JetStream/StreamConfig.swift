@@ -4,9 +4,9 @@ import Bytes
 import JSON
 
 public struct StreamConfig: Equatable, Sendable {
-  public enum Retention: Equatable, Sendable { case limits, interest, workqueue }
-  public enum Discard: Equatable, Sendable { case old, new }
-  public enum Storage: Equatable, Sendable { case file, memory }
+  public enum Retention: Int, Equatable, Sendable { case limits, interest, workqueue }
+  public enum Discard: Int, Equatable, Sendable { case old, new }
+  public enum Storage: Int, Equatable, Sendable { case file, memory }
 
   public struct Placement: Equatable, Sendable {
     public var cluster = ByteString()
@@ -85,12 +85,6 @@ public struct StreamConfig: Equatable, Sendable {
     metadata.removeAll { StreamConfig.isDynamic($0.key) }
     var level: [UInt8] = []
     level.append(decimal: requiredLevel)
-    setMetadata("_nats.req.level", ByteString(level))
-  }
-
-  mutating func setMetadata(_ key: ByteString, _ value: ByteString) {
-    metadata.removeAll { $0.key == key }
-    metadata.append(Metadatum(key: key, value: value))
-    metadata.order { $0.key < $1.key }
+    metadata.set("_nats.req.level", ByteString(level))
   }
 }
