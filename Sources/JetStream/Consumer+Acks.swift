@@ -63,24 +63,30 @@ enum AckVerb: Equatable {
 }
 
 extension Consumer {
+  /// Deadlines that are looked at before others get their turn.
+  private static let expiriesMax = 4096
+  /// How soon the next deadline is looked at.
+  private static let expiryPause_ns = millisecond_ns
+  /// Given up messages that a consumer remembers where they only matter to a count.
+  private static let givenUpMax = 65_536
+
   /// A message to the ack subject.
   func acknowledged(_ message: Message) {
-    guard !isEnded, let subject = AckSubject(message.subject, prefixLength: ackPrefix.count),
-      subject.sequence <= state.delivered.stream
-    else { return }
+    guard !isEnded, let subject = AckSubject(message.subject, prefixLength: ackPrefix.count) else { return }
     let now_ns = host.clock.monotonic_ns
     lastActivity_ns = now_ns
     switch AckVerb(message.payload) {
-    case .acknowledge: acknowledge(subject)
-    case .terminate:
-      if state.acknowledge(subject.sequence) { changedByAck() }
+    case .acknowledge, .terminate:
+      // Of a message that was not delivered yet nothing can be said.
+      guard subject.sequence < state.next else { return }
+      acknowledge(subject)
     case .refuse(let delay_ns): refuse(subject.sequence, delay_ns, now_ns)
     case .working:
       if let deliveries = state.deliveries(of: subject.sequence) {
-        state.extend(subject.sequence, until: WaitingPull.later(now_ns, config.ackWait(deliveries: deliveries)))
+        state.extend(subject.sequence, until: deadline(deliveries: deliveries, now_ns))
       }
     case .next(let start):
-      acknowledge(subject)
+      if subject.sequence < state.next { acknowledge(subject) }
       // The reply gets the next messages instead of a confirmation.
       return pull(message.payload.dropFirst(start), reply: message.reply)
     case .unknown: break
@@ -89,9 +95,29 @@ extension Consumer {
     account.publish(Message(subject: message.reply))
   }
 
+  /// When a delivery that is made now has to be acknowledged.
+  func deadline(deliveries: Int, _ now_ns: Int64) -> Int64 {
+    guard isTracking, config.ackPolicy != .flowControl else { return Int64.max }
+    return WaitingPull.later(now_ns, max(config.ackWait(deliveries: deliveries), Consumer.expiryPause_ns))
+  }
+
   private func acknowledge(_ subject: AckSubject) {
-    let changed = config.ackPolicy == .all ? state.acknowledge(through: subject.sequence) : state.acknowledge(subject.sequence)
-    if changed { changedByAck() }
+    if config.ackPolicy == .explicit {
+      guard state.acknowledge(subject.sequence) else { return }
+      changedByAck()
+      stream.consumerIsDone(with: subject.sequence)
+    } else {
+      acknowledge(through: SequencePair(consumer: subject.delivery, stream: subject.sequence))
+    }
+  }
+
+  /// Everything up to a delivery is acknowledged.
+  func acknowledge(through place: SequencePair) {
+    var done: [UInt64] = []
+    let tells = stream.config.retention != .limits
+    guard state.acknowledge(through: place, done: { if tells { done.append($0) } }) else { return }
+    changedByAck()
+    for sequence in done { stream.consumerIsDone(with: sequence) }
   }
 
   private func changedByAck() {
@@ -104,9 +130,33 @@ extension Consumer {
       if state.refuse(sequence, until: nil) { deliverSoon() }
       return
     }
-    let deadline_ns = WaitingPull.later(now_ns, delay_ns)
+    let deadline_ns = WaitingPull.later(now_ns, max(delay_ns, Consumer.expiryPause_ns))
     guard state.refuse(sequence, until: deadline_ns), deadline_ns < ackDue_ns else { return }
     ackDue_ns = deadline_ns
     schedule(at: deadline_ns)
+  }
+
+  // MARK: No ack in time
+
+  /// Queues what was not acknowledged in time, and gives up what was delivered often enough.
+  func expireAcks(_ now_ns: Int64) {
+    var gaveUp: [PendingDelivery] = []
+    let next_ns = state.expire(now_ns: now_ns, maxDeliver: config.maxDeliver, limit: Consumer.expiriesMax) { gaveUp.append($0) }
+    ackDue_ns = next_ns.map { max($0, now_ns + Consumer.expiryPause_ns) } ?? Int64.max
+    for delivery in gaveUp { wasGivenUp(delivery.sequence, deliveries: Int(delivery.deliveries)) }
+  }
+
+  /// A message was delivered for the last time and not acknowledged.
+  func wasGivenUp(_ sequence: UInt64, deliveries: Int) {
+    if stream.config.retention == .limits { state.forgetGivenUp(keeping: Consumer.givenUpMax) }
+    stateChanged(freed: true)
+  }
+
+  /// Tells the stream what was delivered without waiting for an ack.
+  func tellDone() {
+    guard !doneUnread.isEmpty else { return }
+    let done = doneUnread
+    doneUnread.removeAll(keepingCapacity: true)
+    for sequence in done { stream.consumerIsDone(with: sequence) }
   }
 }

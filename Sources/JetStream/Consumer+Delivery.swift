@@ -58,6 +58,7 @@ extension Consumer {
       }
     }
     isDelivering = false
+    tellDone()
     if budget == 0 {
       // Others first: the rest in the loop's next round.
       host.after(0, burstTimer) { [self] in deliver() }
@@ -70,13 +71,13 @@ extension Consumer {
   var isStalled: Bool { isTracking && config.maxAckPending > 0 && state.pendingCount >= config.maxAckPending }
 
   /// Whether acks are waited for.
-  var isTracking: Bool { config.ackPolicy == .explicit || config.ackPolicy == .all }
+  var isTracking: Bool { config.ackPolicy != .none }
 
   private func deliverQueued() -> Attempt {
     guard let queued = state.firstQueued() else { return .again }
     if config.maxDeliver > 0, queued.deliveries >= config.maxDeliver {
-      state.acknowledge(queued.sequence)
-      engine.markDirty(self)
+      state.giveUp(queued.sequence)
+      wasGivenUp(queued.sequence, deliveries: queued.deliveries)
       return .again
     }
     var attempt = Attempt.again
@@ -186,14 +187,15 @@ extension Consumer {
     let now_ns = host.clock.monotonic_ns
     lastDelivery_ns = host.clock.wall_ns
     lastActivity_ns = now_ns
-    let deadline_ns = isTracking ? WaitingPull.later(now_ns, config.ackWait(deliveries: deliveries)) : Int64.max
+    let deadline_ns = deadline(deliveries: deliveries, now_ns)
     if isNew {
       _ = state.deliverNew(sequence, tracked: isTracking, deadline_ns: deadline_ns)
       undelivered = max(undelivered - 1, 0)
     } else {
       _ = state.deliverAgain(sequence, deadline_ns: deadline_ns)
     }
-    if isTracking, deadline_ns < ackDue_ns {
+    if !isTracking, stream.config.retention != .limits { doneUnread.append(sequence) }
+    if deadline_ns < ackDue_ns {
       ackDue_ns = deadline_ns
       schedule(at: deadline_ns)
     }

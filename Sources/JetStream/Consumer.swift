@@ -42,6 +42,8 @@ public final class Consumer: StreamConsumer {
   let timer = Timer()
   /// Goes on with a delivery that used up its share of a turn.
   let burstTimer = Timer()
+  /// What was delivered without waiting for an ack in a stream that wants to know; told when nothing is being read.
+  var doneUnread: [UInt64] = []
   /// A lower bound of the next ack deadline.
   var ackDue_ns = Int64.max
   var isDelivering = false
@@ -159,6 +161,11 @@ public final class Consumer: StreamConsumer {
 
   public func messagesArrived() { deliver() }
 
+  public func needs(_ sequence: UInt64, subject: ByteView) -> Bool {
+    guard Stream.matches(subject, filters) else { return false }
+    return sequence >= state.next || state.isPending(sequence) || state.isGivenUp(sequence)
+  }
+
   public func messageRemoved(_ sequence: UInt64, subject: ByteView) {
     if state.acknowledge(sequence) { stateChanged(freed: true) }
     guard isCounted, sequence >= state.next, sequence <= countedThrough else { return }
@@ -221,11 +228,7 @@ public final class Consumer: StreamConsumer {
   private func tick() {
     guard !isEnded else { return }
     let now_ns = host.clock.monotonic_ns
-    if now_ns >= ackDue_ns {
-      let before = state.pendingCount
-      ackDue_ns = state.expire(now_ns: now_ns, maxDeliver: config.maxDeliver, givenUp: { _ in }) ?? Int64.max
-      if state.pendingCount != before { engine.markDirty(self) }
-    }
+    if now_ns >= ackDue_ns { expireAcks(now_ns) }
     endRequests(now_ns)
     heartbeat(now_ns)
     if config.inactiveThreshold_ns > 0, now_ns >= inactiveAt_ns {

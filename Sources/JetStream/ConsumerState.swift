@@ -44,8 +44,13 @@ struct ConsumerState {
   /// Sequences that go out again, in this order; some may be acknowledged meanwhile.
   private var queue: [UInt64] = []
   private var queueFront = 0
+  /// Deadlines of what waits for an ack, some of them outdated.
+  private var deadlines = DeadlineHeap()
+  /// Delivered for the last time without an ack and not acknowledged since, ascending. They stay in a stream that keeps what is not
+  /// acknowledged.
+  private(set) var givenUp: [UInt64] = []
   /// How many pending messages were delivered more than once.
-  private(set) var redeliveredCount = 0
+  private var redeliveredPending = 0
   /// How many pending messages stand in the queue.
   private(set) var queuedCount = 0
   /// Grows with every change, for whoever writes the state down.
@@ -61,6 +66,8 @@ struct ConsumerState {
 
   var pendingCount: Int { list.count - goneCount }
   var hasQueued: Bool { queuedCount > 0 }
+  /// Messages that were delivered more than once, or for the last time, and are not acknowledged.
+  var redeliveredCount: Int { redeliveredPending + givenUp.count }
 
   // MARK: Finding
 
@@ -85,12 +92,28 @@ struct ConsumerState {
 
   func isPending(_ sequence: UInt64) -> Bool { find(sequence) != nil }
 
+  /// A pending message.
+  func pending(_ sequence: UInt64) -> PendingDelivery? { find(sequence).map { list[$0] } }
+
   /// How often a pending message was delivered.
   func deliveries(of sequence: UInt64) -> Int? { find(sequence).map { Int(list[$0].deliveries) } }
 
   func forEachPending(_ body: (PendingDelivery) -> Void) {
     for index in front..<list.count where !list[index].isGone { body(list[index]) }
   }
+
+  /// The place of a message among those that were given up.
+  private func findGivenUp(_ sequence: UInt64) -> (index: Int, isThere: Bool) {
+    var low = 0
+    var high = givenUp.count
+    while low < high {
+      let middle = (low + high) / 2
+      if givenUp[middle] < sequence { low = middle + 1 } else { high = middle }
+    }
+    return (low, low < givenUp.count && givenUp[low] == sequence)
+  }
+
+  func isGivenUp(_ sequence: UInt64) -> Bool { !givenUp.isEmpty && findGivenUp(sequence).isThere }
 
   // MARK: Delivering
 
@@ -104,6 +127,7 @@ struct ConsumerState {
       list.append(
         PendingDelivery(
           sequence: sequence, first: delivered.consumer, deadline_ns: deadline_ns, deliveries: 1, isQueued: false, isGone: false))
+      remember(deadline_ns, sequence)
     } else {
       floor = delivered
     }
@@ -138,61 +162,87 @@ struct ConsumerState {
     delivered.consumer += 1
     list[index].isQueued = false
     queuedCount -= 1
-    if list[index].deliveries == 1 { redeliveredCount += 1 }
+    if list[index].deliveries == 1 { redeliveredPending += 1 }
     list[index].deliveries += 1
     list[index].deadline_ns = deadline_ns
+    remember(deadline_ns, sequence)
     if queueFront < queue.count, queue[queueFront] == sequence { dropQueueFront() }
     return delivered.consumer
   }
 
   // MARK: Acknowledging
 
-  /// One message is done with. Returns whether it was pending.
+  /// One message is done with. Returns whether it waited for that.
   @discardableResult
   mutating func acknowledge(_ sequence: UInt64) -> Bool {
-    guard let index = find(sequence) else { return false }
+    guard let index = find(sequence) else {
+      let place = findGivenUp(sequence)
+      guard place.isThere else { return false }
+      changes &+= 1
+      givenUp.remove(at: place.index)
+      return true
+    }
     remove(index)
     settle()
     return true
   }
 
-  /// Everything up to `sequence` is done with. Returns whether anything was pending.
+  /// Everything up to `place.stream` is done with: an ack for the delivery `place`. `done` is told each that waited. Returns whether
+  /// anything did.
   @discardableResult
-  mutating func acknowledge(through sequence: UInt64) -> Bool {
-    var any = false
+  mutating func acknowledge(through place: SequencePair, done: (UInt64) -> Void = { _ in }) -> Bool {
+    guard place.stream > floor.stream || (front < list.count && list[front].sequence <= place.stream) else { return false }
+    changes &+= 1
+    removeAll(through: place.stream, done: done)
+    trim()
+    floor = SequencePair(
+      consumer: max(floor.consumer, min(place.consumer, delivered.consumer)), stream: max(floor.stream, min(place.stream, delivered.stream))
+    )
+    return true
+  }
+
+  private mutating func removeAll(through sequence: UInt64, done: (UInt64) -> Void) {
     var index = front
     while index < list.count, list[index].sequence <= sequence {
       if !list[index].isGone {
+        done(list[index].sequence)
         remove(index)
-        any = true
       }
       index += 1
     }
-    if any { settle() }
-    return any
+    let place = givenUp.isEmpty ? 0 : findGivenUp(sequence == .max ? sequence : sequence + 1).index
+    guard place > 0 else { return }
+    for index in 0..<place { done(givenUp[index]) }
+    givenUp.removeFirst(place)
   }
 
   private mutating func remove(_ index: Int) {
     changes &+= 1
     if list[index].isQueued { queuedCount -= 1 }
-    if list[index].deliveries > 1 { redeliveredCount -= 1 }
+    if list[index].deliveries > 1 { redeliveredPending -= 1 }
     list[index].isGone = true
     goneCount += 1
   }
 
   /// Moves the floor and gives memory back after entries went.
   private mutating func settle() {
+    trim()
+    if front == list.count {
+      floor = delivered
+    } else if list[front].first > floor.consumer + 1 {
+      floor = SequencePair(consumer: list[front].first - 1, stream: list[front].sequence - 1)
+    }
+  }
+
+  /// Gives memory back after entries went.
+  private mutating func trim() {
     while front < list.count, list[front].isGone { front += 1 }
     if front == list.count {
       list.removeAll(keepingCapacity: list.capacity <= 1024)
       front = 0
       goneCount = 0
-      floor = delivered
-      return
-    }
-    let first = list[front]
-    if first.first > floor.consumer + 1 { floor = SequencePair(consumer: first.first - 1, stream: first.sequence - 1) }
-    if goneCount > 64, goneCount * 2 > list.count {
+      deadlines.removeAll()
+    } else if goneCount > 64, goneCount * 2 > list.count {
       list.removeAll { $0.isGone }
       goneCount = 0
       front = 0
@@ -203,54 +253,115 @@ struct ConsumerState {
   @discardableResult
   mutating func refuse(_ sequence: UInt64, until deadline_ns: Int64?) -> Bool {
     guard let index = find(sequence) else { return false }
-    guard !list[index].isQueued else { return true }
     if let deadline_ns {
+      if list[index].isQueued {
+        list[index].isQueued = false
+        queuedCount -= 1
+      }
       list[index].deadline_ns = deadline_ns
-    } else {
-      enqueue(index)
+      remember(deadline_ns, sequence)
+    } else if !list[index].isQueued {
+      list[index].isQueued = true
+      queuedCount += 1
+      queue.append(sequence)
     }
     return true
   }
 
   /// Its receiver is still at work: the wait begins anew.
   mutating func extend(_ sequence: UInt64, until deadline_ns: Int64) {
-    if let index = find(sequence), !list[index].isQueued { list[index].deadline_ns = deadline_ns }
+    guard let index = find(sequence), !list[index].isQueued else { return }
+    list[index].deadline_ns = deadline_ns
+    remember(deadline_ns, sequence)
   }
 
-  private mutating func enqueue(_ index: Int) {
-    list[index].isQueued = true
-    queuedCount += 1
-    queue.append(list[index].sequence)
+  // MARK: Deadlines
+
+  @inline(__always) private mutating func remember(_ deadline_ns: Int64, _ sequence: UInt64) {
+    guard deadline_ns < Int64.max else { return }
+    if deadlines.count > 128, deadlines.count > 4 * pendingCount { forgetOutdatedDeadlines() }
+    deadlines.insert(deadline_ns, sequence)
   }
 
-  /// Queues everything whose deadline has come, unless it was delivered `maxDeliver` times (-1: no limit): that is given up, and
-  /// `givenUp` is told. Returns the next deadline, if any.
-  mutating func expire(now_ns: Int64, maxDeliver: Int, givenUp: (UInt64) -> Void) -> Int64? {
-    var nearest: Int64?
-    var gone = false
-    for index in front..<list.count where !list[index].isGone && !list[index].isQueued {
-      let deadline_ns = list[index].deadline_ns
-      if deadline_ns > now_ns {
-        nearest = min(nearest ?? deadline_ns, deadline_ns)
-      } else if maxDeliver > 0, Int(list[index].deliveries) >= maxDeliver {
-        givenUp(list[index].sequence)
+  private mutating func forgetOutdatedDeadlines() {
+    deadlines.removeAll()
+    forEachPending { if !$0.isQueued, $0.deadline_ns < Int64.max { deadlines.insert($0.deadline_ns, $0.sequence) } }
+  }
+
+  /// The pending message that a deadline is about, unless the deadline is outdated.
+  private func index(of due: DeadlineHeap.Entry) -> Int? {
+    guard let index = find(due.sequence), !list[index].isQueued, list[index].deadline_ns == due.deadline_ns else { return nil }
+    return index
+  }
+
+  /// Queues what has to go out again by `now_ns`, in the stream's order, unless it was delivered `maxDeliver` times (-1: no limit): that
+  /// is given up, and `gaveUp` is told. Looks at `limit` deadlines at most. Returns the next deadline, if any: it may have come already.
+  mutating func expire(now_ns: Int64, maxDeliver: Int, limit: Int = .max, gaveUp: (PendingDelivery) -> Void) -> Int64? {
+    var expired: [UInt64] = []
+    var looked = 0
+    while looked < limit, let due = deadlines.first, due.deadline_ns <= now_ns {
+      looked += 1
+      deadlines.removeFirst()
+      guard let index = index(of: due) else { continue }
+      if maxDeliver > 0, Int(list[index].deliveries) >= maxDeliver {
+        gaveUp(list[index])
         remove(index)
-        gone = true
+        noteGivenUp(due.sequence)
       } else {
-        enqueue(index)
+        list[index].isQueued = true
+        queuedCount += 1
+        expired.append(due.sequence)
       }
     }
-    if gone { settle() }
-    return nearest
+    expired.order { $0 < $1 }
+    queue += expired
+    trim()
+    while looked < limit, let due = deadlines.first, due.deadline_ns > now_ns, index(of: due) == nil {
+      looked += 1
+      deadlines.removeFirst()
+    }
+    return deadlines.first?.deadline_ns
   }
+
+  /// The queue's first message was delivered for the last time.
+  mutating func giveUp(_ sequence: UInt64) {
+    guard let index = find(sequence) else { return }
+    remove(index)
+    noteGivenUp(sequence)
+    trim()
+  }
+
+  private mutating func noteGivenUp(_ sequence: UInt64) {
+    let place = findGivenUp(sequence)
+    if !place.isThere { givenUp.insert(sequence, at: place.index) }
+  }
+
+  /// Forgets the oldest of those that were given up, where it matters to nobody but a count.
+  mutating func forgetGivenUp(keeping limit: Int) { if givenUp.count > limit { givenUp.removeFirst(givenUp.count - limit) } }
 
   // MARK: The stream
 
-  /// All messages up to `sequence` are gone from the stream.
-  mutating func removed(through sequence: UInt64) {
-    acknowledge(through: sequence)
+  /// All messages up to `sequence` are gone from the stream. `terminated` is told of those that waited for an ack.
+  mutating func removed(through sequence: UInt64, terminated: (PendingDelivery) -> Void = { _ in }) {
+    if front < list.count, list[front].sequence <= sequence {
+      forEachPending { if $0.sequence <= sequence { terminated($0) } }
+      removeAll(through: sequence) { _ in }
+      settle()
+    } else if let first = givenUp.first, first <= sequence {
+      removeAll(through: sequence) { _ in }
+    }
     // Not a change to be written down: after a restart the stream says the same again.
     if sequence >= next { next = sequence + 1 }
+  }
+
+  /// All messages up to `sequence` were purged: the consumer stands behind them.
+  mutating func purged(through sequence: UInt64) {
+    guard sequence > floor.stream || sequence >= next else { return }
+    changes &+= 1
+    removed(through: sequence)
+    delivered.stream = max(delivered.stream, next - 1)
+    floor.stream = max(floor.stream, sequence)
+    if pendingCount == 0 { floor = delivered }
   }
 
   /// The stream ends with `last` now: whatever was said of later sequences is about messages that are no more.
@@ -260,6 +371,7 @@ struct ConsumerState {
     delivered.stream = min(delivered.stream, last)
     floor.stream = min(floor.stream, last)
     for index in front..<list.count where list[index].sequence > last && !list[index].isGone { remove(index) }
+    givenUp.removeAll { $0 > last }
     if goneCount > 0 { settle() }
   }
 
@@ -272,12 +384,14 @@ struct ConsumerState {
 
   // MARK: Written down
 
-  /// What `ConsumerState+Record` read back. `pending` is ascending by sequence.
-  init(delivered: SequencePair, floor: SequencePair, next: UInt64, pending: [PendingDelivery]) {
+  /// What `ConsumerState+Record` read back. `pending` and `givenUp` are ascending by sequence.
+  init(delivered: SequencePair, floor: SequencePair, next: UInt64, pending: [PendingDelivery], givenUp: [UInt64]) {
     self.delivered = delivered
     self.floor = floor
     self.next = next
     list = pending
-    for entry in pending where entry.deliveries > 1 { redeliveredCount += 1 }
+    self.givenUp = givenUp
+    for entry in pending where entry.deliveries > 1 { redeliveredPending += 1 }
+    forgetOutdatedDeadlines()
   }
 }

@@ -19,11 +19,15 @@ public protocol StreamConsumer: AnyObject {
   func streamUpdated()
   /// The stream is gone: end, and forget what is stored. Not called when the process stops.
   func streamDeleted()
+  /// Whether the consumer is not done with a message of the stream: it delivers such subjects, and this one is yet to be delivered, waits
+  /// for its ack, or was given up after its last delivery.
+  func needs(_ sequence: UInt64, subject: ByteView) -> Bool
   /// Appends the members of ConsumerInfo to an object that is open; an internal one has none.
   func appendInfo(to json: inout JSONWriter)
 }
 
 extension StreamConsumer {
+  public func needs(_ sequence: UInt64, subject: ByteView) -> Bool { false }
   public func appendInfo(to json: inout JSONWriter) {}
 }
 

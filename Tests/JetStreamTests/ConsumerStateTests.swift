@@ -30,7 +30,7 @@ struct ConsumerStateTests {
   func ackThrough() {
     var state = Self.delivered([1, 2, 3, 4])
     state.refuse(2, until: nil)
-    state.acknowledge(through: 3)
+    state.acknowledge(through: SequencePair(consumer: 3, stream: 3))
     let none = state.firstQueued()
     #expect(none == nil)
     #expect(state.floor == SequencePair(consumer: 3, stream: 3))
@@ -41,7 +41,7 @@ struct ConsumerStateTests {
   func expires() {
     var state = Self.delivered([1, 2, 3])
     state.extend(2, until: 200)
-    let next = state.expire(now_ns: 100, maxDeliver: 2, givenUp: { _ in })
+    let next = state.expire(now_ns: 100, maxDeliver: 2, gaveUp: { _ in })
     #expect(next == 200)
     #expect(state.queuedCount == 2)
     let first = state.firstQueued()?.sequence
@@ -50,11 +50,34 @@ struct ConsumerStateTests {
     #expect(number == 4)
     #expect(state.redeliveredCount == 1)
     var given: [UInt64] = []
-    let later = state.expire(now_ns: 300, maxDeliver: 2, givenUp: { given.append($0) })
+    let later = state.expire(now_ns: 300, maxDeliver: 2, gaveUp: { given.append($0.sequence) })
     #expect(later == nil)
     #expect(given == [1])
-    #expect(state.floor == SequencePair(consumer: 1, stream: 1))
-    #expect(state.redeliveredCount == 0)
+    // It was not acknowledged: the floor stays, until an ack moves it on.
+    #expect(state.floor == SequencePair())
+    #expect(state.redeliveredCount == 1 && state.isGivenUp(1))
+    #expect(state.acknowledge(1) && !state.isGivenUp(1) && state.redeliveredCount == 0)
+  }
+
+  @Test("deadlines are looked at in their order, a few at a time, and outdated ones do not count")
+  func deadlines() {
+    var state = ConsumerState(first: 1)
+    for sequence in 1...1000 { _ = state.deliverNew(UInt64(sequence), tracked: true, deadline_ns: Int64(5000 - sequence)) }
+    for sequence in 1...1000 where sequence % 2 == 0 { state.acknowledge(UInt64(sequence)) }
+    for _ in 0..<10_000 { state.extend(999, until: 9000) }
+    state.refuse(1, until: 4001)
+    var next = state.expire(now_ns: 4500, maxDeliver: -1, limit: 100, gaveUp: { _ in })
+    #expect(next! <= 4500)
+    while let due = next, due <= 4500 { next = state.expire(now_ns: 4500, maxDeliver: -1, limit: 100, gaveUp: { _ in }) }
+    // From 500 on (deadlines up to 4500) without 999, which was extended, and 1.
+    #expect(state.queuedCount == 250)
+    #expect(next == 4501)
+    var queued: [UInt64] = []
+    while let first = state.firstQueued() {
+      queued.append(first.sequence)
+      state.acknowledge(first.sequence)
+    }
+    #expect(Set(queued) == Set(stride(from: UInt64(501), to: 999, by: 2)).union([1]))
   }
 
   @Test("a record holds everything that matters")
@@ -73,6 +96,9 @@ struct ConsumerStateTests {
     #expect(pending.map(\.deliveries) == [1, 2, 1])
     #expect(pending.allSatisfy { $0.deadline_ns == 700 })
     #expect(copy.redeliveredCount == 1)
+    _ = state.expire(now_ns: 900, maxDeliver: 1, gaveUp: { _ in })
+    let given = try #require(state.record.withView { ConsumerState(record: $0, deadline_ns: 700) })
+    #expect(given.givenUp == state.givenUp && given.givenUp.count == 3 && given.pendingCount == 0)
   }
 
   @Test("a record that would be too long leaves the end to be delivered again")
@@ -97,7 +123,7 @@ struct ConsumerStateTests {
       }
       if Bool.random(using: &random) { damaged.removeLast(Int.random(in: 0...damaged.count, using: &random)) }
       guard var state = damaged.withView({ ConsumerState(record: $0, deadline_ns: 0) }) else { continue }
-      _ = state.expire(now_ns: 1, maxDeliver: 3, givenUp: { _ in })
+      _ = state.expire(now_ns: 1, maxDeliver: 3, gaveUp: { _ in })
       while let queued = state.firstQueued() { state.acknowledge(queued.sequence) }
       #expect(state.pendingCount == 0)
     }
