@@ -38,7 +38,7 @@ let floors: [(name: String, imports: [String])] = [
   ("Interest", ["Bytes"]),
   ("Configuration", ["Bytes", "CLinux"]),
   ("Platform", ["Bytes", "CLinux", "CAres"]),
-  ("LogStore", ["Platform", "Bytes"]),
+  ("LogStore", ["Platform", "Interest", "Bytes"]),
   ("Broker", ["Platform", "Interest", "Wire", "JSON", "Bytes"]),
   ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "JSON", "Bytes"]),
   ("Leaf", ["JetStream", "Broker", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),

@@ -7,21 +7,20 @@ import Bytes
 
 /// The subjects of one stream. A sequence is positive and below 2^63.
 ///
-/// Removal does not search: when the first or last message of a subject goes, the bound stays as a bound and is made exact when somebody
-/// asks for it, with a search that the caller gives.
+/// Removal does not search: when the first or last message of a subject goes, the bound stays as a bound until somebody who searched says
+/// what it really is (`settle`).
 public struct SubjectIndex {
-  /// The messages of the subjects that match a pattern.
-  public struct Summary: Equatable, Sendable {
-    public var subjects = 0
-    public var messages: UInt64 = 0
-    /// No message of these subjects has a lower sequence; 0 when there is none.
-    public var firstBound: UInt64 = 0
-    /// No message of these subjects has a higher sequence.
-    public var lastBound: UInt64 = 0
+  /// One subject.
+  public struct State: Equatable, Sendable {
+    /// Messages.
+    public var count: Int
+    /// The first message; with `firstIsOld` that one is gone, and none is before this.
+    public var first: UInt64
+    public var firstIsOld: Bool
+    /// The last message; with `lastIsOld` that one is gone, and none is behind this.
+    public var last: UInt64
+    public var lastIsOld: Bool
   }
-
-  /// Finds the sequence of the next message of `subject` at or after `from` (searching for a first) or at or before it (for a last).
-  public typealias Search = (_ subject: ByteView, _ from: UInt64) -> UInt64?
 
   /// A sequence that may be only a bound: the top bit says so.
   private struct Bound {
@@ -72,25 +71,28 @@ public struct SubjectIndex {
 
   // MARK: Changes
 
-  /// A message of `subject` is in the stream as `sequence`. Messages may be added in any order, each once.
-  public mutating func add(_ subject: ByteView, _ sequence: UInt64) {
+  /// A message of `subject` is in the stream as `sequence`. Messages may be added in any order, each once. Returns how many of the
+  /// subject there are now.
+  @discardableResult
+  public mutating func add(_ subject: ByteView, _ sequence: UInt64) -> Int {
     precondition(sequence > 0, "sequences begin at 1")
     let hash = ByteHash.hash(subject, seed: seed)
     if let index = find(subject, hash) {
+      var count = 0
       update(index) { entry in
         entry.count += 1
+        count = Int(entry.count)
         if sequence <= entry.first.sequence { entry.first = Bound(exactly: sequence) }
         if sequence >= entry.last.sequence { entry.last = Bound(exactly: sequence) }
       }
-      return
+      return count
     }
     let entry = Entry(first: Bound(exactly: sequence), last: Bound(exactly: sequence), count: 1, text: texts.append(subject))
     subjectCount += 1
     if subjectCount * 4 > table.count * 3 { growTable() }
     place(makeEntry(entry), hash)
+    return 1
   }
-
-  public mutating func add(_ subject: ByteString, _ sequence: UInt64) { subject.withView { add($0, sequence) } }
 
   /// The message `sequence` of `subject` has left the stream. Returns how many of the subject remain, or nil when it was not known.
   @discardableResult
@@ -113,125 +115,43 @@ public struct SubjectIndex {
     return remaining
   }
 
-  @discardableResult
-  public mutating func remove(_ subject: ByteString, _ sequence: UInt64) -> Int? { subject.withView { remove($0, sequence) } }
-
-  /// Forgets a subject altogether, as after its purge.
-  public mutating func removeAll(of subject: ByteView) {
-    let hash = ByteHash.hash(subject, seed: seed)
-    if let index = find(subject, hash) { drop(index, hash) }
+  /// Somebody searched: these are the real first and last message of `subject`.
+  public mutating func settle(_ subject: ByteView, first: UInt64? = nil, last: UInt64? = nil) {
+    guard let index = find(subject) else { return }
+    update(index) { entry in
+      if let first { entry.first = Bound(exactly: first) }
+      if let last { entry.last = Bound(exactly: last) }
+    }
   }
 
   public mutating func removeAll() { self = SubjectIndex(seed: seed) }
 
   // MARK: Questions
 
-  /// The number of messages of `subject`.
-  public func count(_ subject: ByteView) -> Int { find(subject).map { Int(entry($0).count) } ?? 0 }
+  public subscript(subject: ByteView) -> State? { find(subject).map { state(of: entry($0)) } }
 
-  /// The sequence of the first message of `subject`, or nil when there is none. `search` is asked only when the first was removed and nobody
-  /// asked since.
-  public mutating func first(_ subject: ByteView, search: Search) -> UInt64? {
-    find(subject).flatMap { exactFirst($0, subject, search) }
-  }
-
-  /// The sequence of the last message of `subject`, or nil when there is none. `search` is asked only when the last was removed and nobody
-  /// asked since.
-  public mutating func last(_ subject: ByteView, search: Search) -> UInt64? {
-    find(subject).flatMap { exactLast($0, subject, search) }
-  }
-
-  /// Calls `body` with each subject that `pattern` matches, its number of messages, and bounds of its first and last sequence, in no
-  /// particular order. A literal is one look-up; a wildcard looks at every subject.
-  public func forEachMatching(
-    _ pattern: ByteView, _ body: (_ subject: ByteView, _ count: Int, _ firstBound: UInt64, _ lastBound: UInt64) -> Void
-  ) {
-    forEachIndex(matching: pattern) { index, subject in
-      let entry = entry(index)
-      body(subject, Int(entry.count), entry.first.sequence, entry.last.sequence)
-    }
-  }
-
-  /// What the subjects that `pattern` matches come to.
-  public func summary(_ pattern: ByteView) -> Summary {
-    var sum = Summary()
-    forEachMatching(pattern) { _, count, first, last in
-      sum.firstBound = sum.subjects == 0 ? first : min(sum.firstBound, first)
-      sum.lastBound = max(sum.lastBound, last)
-      sum.subjects += 1
-      sum.messages += UInt64(count)
-    }
-    return sum
-  }
-
-  /// The sequence of the last message of any subject that `pattern` matches, or nil when there is none.
-  public mutating func lastMatching(_ pattern: ByteView, search: Search) -> UInt64? {
-    var best: UInt64 = 0
-    var doubtful: [(index: Int, bound: UInt64)] = []
-    forEachIndex(matching: pattern) { index, _ in
-      let last = entry(index).last
-      if last.sequence <= best { return }
-      if last.isExact { best = last.sequence } else { doubtful.append((index, last.sequence)) }
-    }
-    doubtful.order { $0.bound > $1.bound }
-    for (index, bound) in doubtful {
-      if bound <= best { break }
-      let subject = ByteString(texts.text(at: entry(index).text))
-      if let last = subject.withView({ exactLast(index, $0, search) }) { best = max(best, last) }
-    }
-    return best == 0 ? nil : best
-  }
-
-  /// The sequence of the first message of any subject that `pattern` matches, or nil when there is none.
-  public mutating func firstMatching(_ pattern: ByteView, search: Search) -> UInt64? {
-    var best = UInt64.max
-    var doubtful: [(index: Int, bound: UInt64)] = []
-    forEachIndex(matching: pattern) { index, _ in
-      let first = entry(index).first
-      if first.sequence >= best { return }
-      if first.isExact { best = first.sequence } else { doubtful.append((index, first.sequence)) }
-    }
-    doubtful.order { $0.bound < $1.bound }
-    for (index, bound) in doubtful {
-      if bound >= best { break }
-      let subject = ByteString(texts.text(at: entry(index).text))
-      if let first = subject.withView({ exactFirst(index, $0, search) }) { best = min(best, first) }
-    }
-    return best == .max ? nil : best
-  }
-
-  private mutating func exactFirst(_ index: Int, _ subject: ByteView, _ search: Search) -> UInt64? {
-    let first = entry(index).first
-    if first.isExact { return first.sequence }
-    guard let found = search(subject, first.sequence), found >= first.sequence else { return nil }
-    update(index) { $0.first = Bound(exactly: found) }
-    return found
-  }
-
-  private mutating func exactLast(_ index: Int, _ subject: ByteView, _ search: Search) -> UInt64? {
-    let last = entry(index).last
-    if last.isExact { return last.sequence }
-    guard let found = search(subject, last.sequence), found <= last.sequence else { return nil }
-    update(index) { $0.last = Bound(exactly: found) }
-    return found
-  }
-
-  private func forEachIndex(matching pattern: ByteView, _ body: (Int, ByteView) -> Void) {
+  /// Calls `body` with each subject that `pattern` matches, in no particular order. A literal is one look-up; a wildcard looks at every
+  /// subject.
+  public func forEach(matching pattern: ByteView, _ body: (_ subject: ByteView, _ state: State) -> Void) {
     guard subjectCount > 0 else { return }
     if Subject.isLiteral(pattern) {
-      if let index = find(pattern) { body(index, pattern) }
+      if let index = find(pattern) { body(pattern, state(of: entry(index))) }
       return
     }
     let prefix = pattern.prefix(Subject.literalPrefixLength(pattern))
     let all = pattern.isTail
-    for (chunk, entries) in chunks.enumerated() {
-      for (offset, entry) in entries.enumerated() where entry.count > 0 {
+    for entries in chunks {
+      for entry in entries where entry.count > 0 {
         let subject = texts.text(at: entry.text)
-        if all || (subject.hasPrefix(prefix) && Subject.matches(subject, pattern)) {
-          body(chunk * Self.entriesPerChunk + offset, subject)
-        }
+        if all || (subject.hasPrefix(prefix) && Subject.matches(subject, pattern)) { body(subject, state(of: entry)) }
       }
     }
+  }
+
+  @inline(__always) private func state(of entry: Entry) -> State {
+    State(
+      count: Int(entry.count), first: entry.first.sequence, firstIsOld: !entry.first.isExact, last: entry.last.sequence,
+      lastIsOld: !entry.last.isExact)
   }
 
   // MARK: Entries

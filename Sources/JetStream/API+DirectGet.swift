@@ -1,6 +1,7 @@
 // $JS.API.DIRECT.GET (section 10.2): the message itself as the answer, or a status.
 import Broker
 import Bytes
+import Interest
 import LogStore
 import Wire
 
@@ -156,7 +157,7 @@ extension Stream {
     for filter in filters {
       filter.withView { filter in
         subjects.forEach(matching: filter) { subject, state in
-          if state.first <= upTo { wanted.set(subject, 0) }
+          if state.first <= upTo { wanted.set(ByteString(subject), 0) }
         }
       }
     }

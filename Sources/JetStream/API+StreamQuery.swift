@@ -1,5 +1,6 @@
 // $JS.API.STREAM.INFO, NAMES and LIST (sections 4.3 and 5).
 import Bytes
+import Interest
 import JSON
 
 extension JetStream {
@@ -140,7 +141,7 @@ extension Stream {
   func subjectPage(_ filter: ByteString, offset: Int) -> (subjects: [(subject: ByteString, count: Int)], total: Int) {
     var found: [(subject: ByteString, count: Int)] = []
     filter.withView { filter in
-      subjects.forEach(matching: filter) { subject, state in found.append((subject, state.count)) }
+      subjects.forEach(matching: filter) { subject, state in found.append((ByteString(subject), state.count)) }
     }
     found.order { $0.subject < $1.subject }
     let total = found.count

@@ -1,5 +1,6 @@
 // File storage: the stream's part of the process-wide LogStore in the shape that streams share.
 import Bytes
+import Interest
 import LogStore
 
 final class FileLog: MessageLog {
@@ -14,6 +15,14 @@ final class FileLog: MessageLog {
   var lastTimestamp_ns: Int64 { log.lastTimestamp_ns }
   var deletedCount: Int { log.deletedCount }
   var isDurable: Bool { true }
+  var subjectCount: Int { log.subjects.subjectCount }
+  var appendedSubjectCount: Int { log.appendedSubjectCount }
+
+  func subject(_ subject: ByteView) -> SubjectIndex.State? { log.subjects[subject] }
+  func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void) {
+    log.subjects.forEach(matching: filter, body)
+  }
+  func settle(_ subject: ByteView, first: UInt64?, last: UInt64?) { log.settle(subject, first: first, last: last) }
 
   func append(
     sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView

@@ -185,20 +185,11 @@ extension Stream {
   /// Rebuilds what is kept in memory of the messages in the log.
   func recover() {
     lastDeliverable = log.lastSequence
-    indexSubjects()
     if config.duplicateWindow_ns > 0, log.count > 0 { recoverIDs() }
     _ = log.read(log.lastSequence) { message in
       if let id = Headers(message.headers).value("Nats-Msg-Id") { lastMessageID = ByteString(id) }
     }
     enforceAllLimits()
-  }
-
-  func indexSubjects() {
-    subjects.removeAll()
-    log.scan(from: log.firstSequence) { message in
-      _ = subjects.added(message.subject, message.sequence)
-      return true
-    }
   }
 
   /// So many of the last ids count as new at least, whatever their stamps say: a wall clock that jumped between two of them makes the

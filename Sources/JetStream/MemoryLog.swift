@@ -1,5 +1,6 @@
 // Memory storage: messages in one deque, gone when the process ends.
 import Bytes
+import Interest
 import LogStore
 
 /// The bytes of all messages that an account keeps in memory: every memory log adds what it holds.
@@ -30,6 +31,8 @@ final class MemoryLog: MessageLog {
   }
   private let use: MemoryUse
   private(set) var lastTimestamp_ns: Int64 = 0
+  private var subjects = SubjectIndex()
+  private(set) var appendedSubjectCount = 0
 
   init(use: MemoryUse = MemoryUse()) { self.use = use }
 
@@ -38,6 +41,13 @@ final class MemoryLog: MessageLog {
   var deletedCount: Int { entries.count - head - count }
   var isDurable: Bool { false }
   var oldestPartLastSequence: UInt64? { nil }
+  var subjectCount: Int { subjects.subjectCount }
+
+  func subject(_ subject: ByteView) -> SubjectIndex.State? { subjects[subject] }
+  func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void) {
+    subjects.forEach(matching: filter, body)
+  }
+  func settle(_ subject: ByteView, first: UInt64?, last: UInt64?) { subjects.settle(subject, first: first, last: last) }
 
   private func index(_ sequence: UInt64) -> Int? {
     guard sequence >= base, sequence - base < UInt64(entries.count - head) else { return nil }
@@ -62,6 +72,7 @@ final class MemoryLog: MessageLog {
       bytes: content, timestamp_ns: timestamp_ns, subjectLength: UInt32(subject.count), headersLength: UInt32(headers.count),
       isThere: true)
     entries.append(entry)
+    appendedSubjectCount = subjects.add(subject, sequence)
     count += 1
     bytes += entry.size
     lastTimestamp_ns = timestamp_ns
@@ -70,22 +81,22 @@ final class MemoryLog: MessageLog {
 
   func remove(_ sequence: UInt64) -> Bool {
     guard let index = index(sequence), entries[index].isThere else { return false }
-    count -= 1
-    bytes -= entries[index].size
-    entries[index].isThere = false
-    entries[index].bytes = []
+    takeOut(index, sequence)
     dropFront()
     return true
   }
 
+  private func takeOut(_ index: Int, _ sequence: UInt64) {
+    count -= 1
+    bytes -= entries[index].size
+    entries[index].bytes.withView { _ = subjects.remove($0.prefix(Int(entries[index].subjectLength)), sequence) }
+    entries[index].isThere = false
+    entries[index].bytes = []
+  }
+
   func removeThrough(_ sequence: UInt64) {
     while head < entries.count, base <= sequence {
-      if entries[head].isThere {
-        count -= 1
-        bytes -= entries[head].size
-        entries[head].isThere = false
-        entries[head].bytes = []
-      }
+      if entries[head].isThere { takeOut(head, base) }
       head += 1
       base += 1
     }

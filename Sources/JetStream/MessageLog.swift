@@ -1,5 +1,6 @@
 // Where a stream keeps its messages: the one shape that file and memory storage share. MemoryLog is in its own file.
 import Bytes
+import Interest
 import LogStore
 
 /// A message as a log hands it out. Its views are valid during the call that received it.
@@ -48,6 +49,16 @@ public protocol MessageLog: AnyObject {
   var deletedCount: Int { get }
   /// Whether appending must wait for the disk before it is acknowledged.
   var isDurable: Bool { get }
+
+  /// Different subjects of the messages.
+  var subjectCount: Int { get }
+  /// How many messages the subject of the last appended one had then.
+  var appendedSubjectCount: Int { get }
+  func subject(_ subject: ByteView) -> SubjectIndex.State?
+  /// Calls `body` with each subject that `filter` matches.
+  func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void)
+  /// Somebody searched: these are the real first and last message of `subject`.
+  func settle(_ subject: ByteView, first: UInt64?, last: UInt64?)
 
   /// Appends; returns the position to wait for (0 in memory).
   func append(

@@ -271,7 +271,7 @@ extension Stream {
         sequence: sequence, time_ns: time_ns, subject: message.subject, headers: headers, payload: message.payload, reply: message.reply)
     else { return }
     let wasEmpty = log.count == 1
-    let subjectCount = subjects.added(message.subject, sequence)
+    let subjectCount = log.appendedSubjectCount
     if let id {
       lastMessageID = ByteString(id)
       if config.duplicateWindow_ns > 0 { dedupe.add(id, sequence: sequence, time_ns: engine.host.clock.monotonic_ns) }

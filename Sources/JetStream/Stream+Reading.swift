@@ -67,7 +67,7 @@ extension Stream {
     var last: UInt64?
     var old: [ByteString] = []
     subjects.forEach(matching: filter) { subject, state in
-      if state.lastIsOld { old.append(subject) } else if state.last > last ?? 0 { last = state.last }
+      if state.lastIsOld { old.append(ByteString(subject)) } else if state.last > last ?? 0 { last = state.last }
     }
     for subject in old {
       if let sequence = subject.withView({ lastSequence(of: $0) }), sequence > last ?? 0 { last = sequence }
@@ -90,14 +90,13 @@ extension Stream {
     guard let state = subjects[subject] else { return nil }
     if !state.lastIsOld { return state.last }
     var last: UInt64 = 0
-    log.scan(from: state.first) { message in
-      if message.subject == subject { last = message.sequence }
+    let isComplete = log.scan(from: state.first) { message in
+      if message.sequence <= state.last, message.subject == subject { last = message.sequence }
       return message.sequence < state.last
     }
-    subjects.set(subject) { state in
-      state.last = last
-      state.lastIsOld = false
-    }
+    // What the disk could not give now is not known to be gone.
+    guard isComplete, last > 0 else { return nil }
+    subjects.settle(subject, last: last)
     return last
   }
 
@@ -105,16 +104,14 @@ extension Stream {
   func firstSequence(of subject: ByteView) -> UInt64? {
     guard let state = subjects[subject] else { return nil }
     if !state.firstIsOld { return state.first }
-    var first = state.first
+    var first: UInt64 = 0
     log.scan(from: state.first) { message in
       guard message.subject == subject else { return true }
       first = message.sequence
       return false
     }
-    subjects.set(subject) { state in
-      state.first = first
-      state.firstIsOld = false
-    }
+    guard first > 0 else { return nil }
+    subjects.settle(subject, first: first)
     return first
   }
 
@@ -136,7 +133,7 @@ extension Stream {
           if sequence <= first || state.first >= sequence {
             total += state.count
           } else if state.last >= sequence || state.lastIsOld {
-            mixed.append(subject)
+            mixed.append(ByteString(subject))
           }
         }
       }

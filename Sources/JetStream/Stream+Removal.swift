@@ -26,8 +26,8 @@ extension Stream {
   func enforceAllLimits() {
     if config.maxMessagesPerSubject > 0 {
       var over: [ByteString] = []
-      subjects.states.forEach { subject, state in
-        if Int64(state.count) > config.maxMessagesPerSubject { over.append(subject) }
+      subjects.forEach(matching: ByteView(">")) { subject, state in
+        if Int64(state.count) > config.maxMessagesPerSubject { over.append(ByteString(subject)) }
       }
       for subject in over { subject.withView { trim($0, to: Int(config.maxMessagesPerSubject)) } }
     }
@@ -115,12 +115,9 @@ extension Stream {
   @discardableResult
   public func removeOne(_ sequence: UInt64) -> Bool {
     var subject = ByteString()
-    _ = log.read(sequence) { message in subject = ByteString(message.subject) }
+    if !consumers.isEmpty { _ = log.read(sequence) { message in subject = ByteString(message.subject) } }
     guard log.remove(sequence) else { return false }
-    subject.withView { subject in
-      subjects.removed(subject, sequence)
-      forEachConsumer { $0.messageRemoved(sequence, subject: subject) }
-    }
+    subject.withView { subject in forEachConsumer { $0.messageRemoved(sequence, subject: subject) } }
     return true
   }
 
@@ -131,18 +128,7 @@ extension Stream {
     // Consumers must not be moved past what the stream has given out: those sequences are yet to come.
     let sequence = min(sequence, log.lastSequence)
     guard before > 0, sequence >= log.firstSequence else { return 0 }
-    if sequence >= log.lastSequence {
-      log.removeThrough(log.lastSequence)
-      subjects.removeAll()
-    } else {
-      // The subjects are counted down first: afterwards the messages cannot be read any more.
-      log.scan(from: log.firstSequence) { message in
-        guard message.sequence <= sequence else { return false }
-        subjects.removed(message.subject, message.sequence)
-        return true
-      }
-      log.removeThrough(sequence)
-    }
+    log.removeThrough(sequence)
     forEachConsumer { $0.messagesRemoved(through: sequence) }
     return before - log.count
   }

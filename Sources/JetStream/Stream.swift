@@ -18,7 +18,7 @@ public final class Stream {
   /// Its place in the engine's table, for pending acks.
   let slot: UInt32
   let log: any MessageLog
-  var subjects = SubjectTable()
+  var subjects: SubjectTable { SubjectTable(log: log) }
   var dedupe = DedupeWindow()
   /// `Nats-Msg-Id` of the last stored message; empty when it had none.
   var lastMessageID = ByteString()

@@ -83,6 +83,18 @@ extension LogStore {
     if active.size + size > segmentLimit(active), active.size > active.checkpointEnd { try beginSegment() }
   }
 
+  /// Everything that `body` appends, to whatever streams, is there after a crash as a whole or not at all. It takes at most `bytes` of
+  /// `StreamLog.bytesOnDisk(…)`. Throws before anything was appended when there is no room for so much; within `body` appending does
+  /// not fail then.
+  public func together(bytes: Int, _ body: () -> Void) throws(StoreError) {
+    precondition(!holdTogether, "groups do not nest")
+    try admit(bytes + Record.commitBytes)
+    if active == nil { try beginSegment() } else { try makeRoom(bytes) }
+    holdTogether = true
+    body()
+    holdTogether = false
+  }
+
   /// Completes a record: checksum and chain. The record must be the one that `room` gave last.
   @inline(__always) func seal(_ target: UnsafeMutableRawPointer, length: Int, position: UInt64) {
     let crc = Record.checksum(target, length: length, salt: salt, position: position)

@@ -29,6 +29,7 @@ extension LogStore {
       report.messages = streams.values.reduce(0) { $0 + $1.count }
       report.duration_ns = host.clock.monotonic_ns - started_ns
       isOpen = true
+      finishRecounts()
       durablePosition = appendedPosition
       tell(report)
       if (try? checkSpace(0)) == nil {

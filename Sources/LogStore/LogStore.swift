@@ -90,6 +90,9 @@ public final class LogStore {
   var releaseQueued = false
   var compaction: Compaction?
   let compactionTimer = Timer()
+  /// Streams whose subjects are counted anew.
+  var recounting: [StreamLog] = []
+  let recountTimer = Timer()
   var spareReadBuffer: ReadBuffer?
 
   public init(host: Host, directory: String, options: Options = Options()) {
@@ -188,6 +191,7 @@ public final class LogStore {
     host.timers.cancel(lazyTimer)
     host.timers.cancel(retryTimer)
     host.timers.cancel(compactionTimer)
+    host.timers.cancel(recountTimer)
     for segment in openSegments {
       if let file = segment.file { host.disk.close(file) }
       segment.file = nil

@@ -1,5 +1,6 @@
 // Reading the segments of a directory when the store is opened. docs/store-design.md has the rules; this is all of them.
 import Bytes
+import Interest
 import Platform
 
 /// One run over all segments. Fills the store's segments, streams and metadata, and the report.
@@ -303,6 +304,7 @@ final class Recovery {
       stream.lastSequence = sequence - 1
       stream.indexNewest(sequence, position, bytes: size, segment)
       if count == 0 { stream.firstSequence = mark }
+      stream.subjects.add(record.subject, sequence)
       stream.lastTimestamp_ns = max(stream.lastTimestamp_ns, record.timestamp_ns)
     } else if record.isRelocated, stream.contains(sequence) {
       // Copied forward, and the original's file is still there, or there again.
@@ -314,6 +316,7 @@ final class Recovery {
       store.relocate(stream, sequence, bytes: size, from: old, to: position)
     } else if record.isRelocated, stream.removed.remove(sequence) {
       stream.place(sequence, position, bytes: size, isIndexed: false)
+      stream.subjects.add(record.subject, sequence)
       stream.count += 1
       stream.bytes += size
       segment.liveMessages += 1

@@ -34,6 +34,7 @@ extension StreamLog {
     // Whole anchors first: their sums are known.
     while index.count > 1, index[1].sequence - 1 <= sequence {
       let anchor = index[0]
+      _ = countDown(anchor, from: firstSequence, through: index[1].sequence - 1, messages: Int(anchor.count))
       settle(anchor, messages: Int(anchor.count), bytes: anchor.bytes)
       index.removeFirst(1)
       firstSequence = index[0].sequence
@@ -54,18 +55,7 @@ extension StreamLog {
     guard first <= sequence else { return }
     let gone = liveCount(first, sequence)
     guard gone > 0 else { return }
-    var size = 0
-    var seen = 0
-    let buffer = store.takeReadBuffer()
-    defer { store.giveReadBuffer(buffer) }
-    var cursor = Cursor(anchor, store)
-    while seen < gone, let record = try? cursor.next(id, store, buffer, window: ReadBuffer.pointBytes) {
-      guard record.sequence >= first, record.sequence <= sequence, !removed.contains(record.sequence) else { continue }
-      size += record.messageBytes
-      seen += 1
-    }
-    // Of damaged messages only the average size is known.
-    if seen < gone { size += anchor.bytes * (gone - seen) / max(1, Int(anchor.count)) }
+    var size = countDown(anchor, from: first, through: sequence, messages: gone)
     size = gone == Int(anchor.count) ? anchor.bytes : min(size, anchor.bytes)
     settle(anchor, messages: gone, bytes: size)
     index[0].count -= UInt32(gone)
@@ -73,11 +63,31 @@ extension StreamLog {
     if Int(index[0].count) > 0 { index[0].sequence = sequence + 1 }
   }
 
+  /// Takes the messages behind `anchor` between two sequences out of the subjects, of which there are `gone`. Returns their bytes.
+  private func countDown(_ anchor: Anchor, from first: UInt64, through last: UInt64, messages gone: Int) -> Int {
+    var size = 0
+    var seen = 0
+    let buffer = store.takeReadBuffer()
+    defer { store.giveReadBuffer(buffer) }
+    var cursor = Cursor(anchor, store)
+    while seen < gone, let record = try? cursor.next(id, store, buffer, window: ReadBuffer.pointBytes) {
+      guard record.sequence >= first, record.sequence <= last, !removed.contains(record.sequence) else { continue }
+      size += record.messageBytes
+      seen += 1
+      uncount(record.subject, record.sequence)
+    }
+    guard seen < gone else { return size }
+    subjectsAreUncertain()
+    // Of messages that cannot be read only the average size is known.
+    return size + anchor.bytes * (gone - seen) / max(1, Int(anchor.count))
+  }
+
   /// Removes all messages: `firstSequence` becomes `lastSequence + 1`.
   public func removeAll() {
     guard count > 0 else { return }
     for at in 0..<index.count { settle(index[at], messages: Int(index[at].count), bytes: index[at].bytes) }
     index.removeAll()
+    forgetSubjects()
     removed.removeAll()
     count = 0
     bytes = 0
@@ -109,6 +119,7 @@ extension StreamLog {
   func forgetEverything() {
     for at in 0..<index.count { settle(index[at], messages: Int(index[at].count), bytes: index[at].bytes) }
     index.removeAll()
+    forgetSubjects()
     removed.removeAll()
     count = 0
     bytes = 0
@@ -145,7 +156,12 @@ extension StreamLog {
     position?.pointee = anchor.position
     // The last message behind an anchor takes what is left, so that a damaged one does not spoil the sums for ever.
     var next: UInt64 = 0
-    if anchor.count > 1, let record = try? find(sequence, buffer, next: &next) { size = min(record.messageBytes, anchor.bytes) }
+    if let record = try? find(sequence, buffer, next: &next) {
+      if anchor.count > 1 { size = min(record.messageBytes, anchor.bytes) }
+      uncount(record.subject, sequence)
+    } else {
+      subjectsAreUncertain()
+    }
     settle(anchor, messages: 1, bytes: size)
     index[at].count -= 1
     index[at].bytes -= size

@@ -1,5 +1,6 @@
 // One stream in the log: its extent, its index, appending. Reading and removing are in the extensions beside.
 import Bytes
+import Interest
 import Platform
 
 /// The messages of one stream. Belongs to its `LogStore` and must not be used after it is gone.
@@ -24,6 +25,12 @@ public final class StreamLog {
   /// Sequences between first and last that are not there: removed, lost or never used.
   var removed = SequenceSet()
   var index = AnchorIndex()
+  /// The subjects of its messages.
+  public internal(set) var subjects = SubjectIndex()
+  /// How many messages the subject of the last appended one had then.
+  public private(set) var appendedSubjectCount = 0
+  /// The subjects are being counted anew.
+  var recount: Recount?
   /// The first sequence moved and that is not yet in the log.
   var firstIsDirty = false
   var isDropped = false
@@ -35,6 +42,11 @@ public final class StreamLog {
   init(id: UInt32, store: LogStore) {
     self.id = id
     self.store = store
+  }
+
+  /// What a message takes in the log, for `LogStore.together`.
+  public static func bytesOnDisk(subject: Int, headers: Int, payload: Int) -> Int {
+    Record.padded(Record.headerBytes + subject + (headers == 0 ? 0 : headers + 4) + payload)
   }
 
   /// Appends a message. Its sequence must be above `lastSequence`; a gap counts as removed. Timestamps should not go back.
@@ -65,6 +77,7 @@ public final class StreamLog {
     store.seal(target, length: length, position: position)
     let segment = store.collecting.unsafelyUnwrapped.segment
     indexNewest(sequence, position, bytes: length - Record.headerBytes + 30, segment)
+    appendedSubjectCount = subjects.add(subject, sequence)
     lastTimestamp_ns = timestamp_ns
     store.appendedPosition += 1
     store.commitSoon()
