@@ -37,7 +37,7 @@ let floors: [(name: String, imports: [String])] = [
   ("Wire", ["Bytes"]),
   ("Interest", ["Bytes"]),
   ("Configuration", ["Bytes", "CLinux"]),
-  ("Platform", ["Bytes", "CLinux", "CAres"]),
+  ("Platform", ["Bytes", "CLinux"]),
   ("LogStore", ["Platform", "Interest", "Bytes"]),
   ("Broker", ["Platform", "Interest", "Wire", "JSON", "Bytes"]),
   ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "JSON", "Bytes"]),
@@ -62,12 +62,10 @@ func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byNam
 let tests: [Target] =
   floors.filter { $0.name != "Agent" }.map {
     .testTarget(
-      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name),
-      linkerSettings: [.linkedLibrary("cares")])
+      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name))
   } + [
     .testTarget(
-      name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("SimulationTests"),
-      linkerSettings: [.linkedLibrary("cares")])
+      name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("SimulationTests"))
   ]
 
 let package = Package(
@@ -77,13 +75,12 @@ let package = Package(
     .library(name: "Petiole", targets: ["Agent"]),
   ],
   targets: [
-    .target(name: "CLinux", cSettings: c),
-    .systemLibrary(name: "CAres", pkgConfig: embedded ? nil : "libcares", providers: [.apt(["libc-ares-dev"])]),
+    .target(name: "CLinux", cSettings: c)
   ]
     + floors.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: settings($0.name)) }
     + [
       .executableTarget(
         name: "petiole", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("petiole"),
-        linkerSettings: [.linkedLibrary("cares"), .linkedLibrary("m")])
+        linkerSettings: [.linkedLibrary("m")])
     ] + (embedded ? [] : tests)
 )

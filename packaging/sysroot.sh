@@ -50,7 +50,7 @@ done
 gcc=$(apt-cache "${options[@]}" depends --important gcc | sed -n 's/.*Depends: gcc-\([0-9][0-9]*\).*/\1/p' | head -n 1)
 [ -n "$gcc" ] || { cat "$apt/log" >&2; say "no $arch packages can be had from this machine's apt sources"; exit 1; }
 for attempt in 1 2 3; do
-  (cd "$apt/debs" && apt-get "${options[@]}" -qq download musl-dev linux-libc-dev "libgcc-$gcc-dev" libc-ares-dev) 2>"$apt/log" && break
+  (cd "$apt/debs" && apt-get "${options[@]}" -qq download musl-dev linux-libc-dev "libgcc-$gcc-dev") 2>"$apt/log" && break
   say "packages, attempt $attempt of 3: $(tail -n 1 "$apt/log")"
   [ "$attempt" = 3 ] && { cat "$apt/log" >&2; exit 1; }
   sleep $((attempt * 4))
@@ -60,8 +60,7 @@ for deb in "$apt"/debs/*.deb; do dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$ap
 from=$apt/unpacked/usr
 cp -a "$from/include/$musl/." "$here/sysroot/usr/include/"
 cp -a "$from/include/linux" "$from/include/asm-generic" "$from/include/$multiarch/asm" "$here/sysroot/usr/include/"
-find "$from/include" -name 'ares*.h' -exec cp {} "$here/sysroot/usr/include/" \;
-cp -a "$from/lib/$musl/"{crt1.o,crti.o,crtn.o,libc.a,libm.a} "$from/lib/$multiarch/libcares.a" "$here/sysroot/usr/lib/"
+cp -a "$from/lib/$musl/"{crt1.o,crti.o,crtn.o,libc.a,libm.a} "$here/sysroot/usr/lib/"
 cp "$from/lib/gcc/$multiarch/$gcc/libgcc.a" "$here/sysroot/usr/lib/"
 rm -rf "$apt"
 
@@ -107,8 +106,8 @@ write(f"{arch}/toolset.json", {
         *each("-Xcc", headers + float_abi),
         # lld: GNU ld rejects the standard library's copy relocations on aarch64.
         "-use-ld=lld",
-        *each("-Xclang-linker", [f"--target={c_target}", f"--sysroot={root}", "-static", "-no-pie", "-nostartfiles",
-                                 "-nodefaultlibs", *float_abi]),
+        *each("-Xclang-linker", [f"--target={c_target}", f"--sysroot={root}", "-static", "-nostartfiles",
+                                 "-nodefaultlibs", "-Wno-unused-command-line-argument", *float_abi]),
     ]},
     "cCompiler": {"extraCLIOptions": [f"--target={c_target}", "-DPETIOLE_EMBEDDED", *headers, *float_abi]},
     # Symbols stay in; packaging/build-release.sh takes them out into a file of their own.

@@ -36,6 +36,9 @@ public struct ByteString: Hashable, Sendable, Comparable, ExpressibleByStringLit
   public func hasPrefix(_ literal: StaticString) -> Bool { withView { $0.hasPrefix(literal) } }
   public func equals(_ literal: StaticString) -> Bool { withView { $0.equals(literal) } }
 
+  /// `switch name { case "literal": … }`, compared in place.
+  public static func ~= (literal: StaticString, string: ByteString) -> Bool { string.equals(literal) }
+
   public func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 
   public static func + (left: ByteString, right: ByteString) -> ByteString { ByteString(left.bytes + right.bytes) }

@@ -49,7 +49,7 @@ public enum LeafFailure: Error, Equatable {
   public var penalty_ns: Int64 {
     switch self {
     case .loop, .sameCluster: 30 * second_ns
-    case .refusedByHub(let text) where text.hasPrefix("connection rejected since minimum version"): 5 * second_ns
+    case .refusedByHub(let text) where text.utf8.starts(with: "connection rejected since minimum version".utf8): 5 * second_ns
     default: 0
     }
   }

@@ -29,20 +29,24 @@ extension Monitor {
       let offset = try number(request, "offset", 0)
       let limit = try number(request, "limit", Self.limitDefault)
       let cid = try number(request, "cid", 0)
-      let sort = request["sort"]?.string ?? "cid"
-      let state = request["state"]?.string.lowercased() ?? "open"
-      guard ["", "open", "closed", "any", "all"].contains(state) else { throw QueryError(text: "Error decoding state for \(state)") }
-      var clients = state == "closed" ? [] : Array(source.broker.clients.values)
+      let sort = request["sort"] ?? "cid"
+      var clients: [ClientConnection] = []
+      switch ByteString((request["state"] ?? "open").bytes.map { ASCII.lowercased($0) }) {
+      case "", "open", "any", "all": clients = Array(source.broker.clients.values)
+      case "closed": break
+      case let state: throw QueryError(text: "Error decoding state for \(state.string)")
+      }
       if cid > 0 { clients = clients.filter { $0.id == UInt64(cid) } }
-      guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort)") }
+      guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort.string)") }
       return .success(
-        write(clients, offset: offset, limit: limit, subscriptions: request["subs"].map { $0 != "0" && $0 != "false" } ?? false))
+        write(clients, offset: offset, limit: limit, subscriptions: request["subs"].map { !$0.equals("0") && !$0.equals("false") } ?? false)
+      )
     } catch {
       return .failure(error)
     }
   }
 
-  private func order(_ clients: inout [ClientConnection], _ sort: String) -> Bool {
+  private func order(_ clients: inout [ClientConnection], _ sort: ByteString) -> Bool {
     // One key for all orders, so that there is one sort: least first.
     let key: (ClientConnection) -> Int64
     switch sort {

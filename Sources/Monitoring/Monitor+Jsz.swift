@@ -39,7 +39,10 @@ extension Monitor {
 
   private func flag(_ request: HTTPRequest, _ name: StaticString) -> Bool {
     guard let value = request[name] else { return false }
-    return ["1", "t", "T", "true", "TRUE", "True"].contains(value.string)
+    switch value {
+    case "1", "t", "T", "true", "TRUE", "True": return true
+    default: return false
+    }
   }
 
   func jsz(_ request: HTTPRequest) -> [UInt8] {

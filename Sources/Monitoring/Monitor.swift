@@ -48,7 +48,7 @@ public final class Monitor {
 
   func answer(_ request: HTTPRequest) -> HTTPResponse {
     let body: [UInt8]
-    switch request.path.string {
+    switch request.path {
     case "/": body = index()
     case "/varz": body = varz()
     case "/connz":
@@ -69,7 +69,7 @@ public final class Monitor {
     }
     count(request.path)
     var response = HTTPResponse(body: body)
-    if request.path == "/" { response.contentType = "text/html; charset=utf-8" }
+    if request.path.equals("/") { response.contentType = "text/html; charset=utf-8" }
     return response
   }
 

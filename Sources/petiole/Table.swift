@@ -12,7 +12,7 @@ struct Table {
 
   private static func isNumeric(_ text: String) -> Bool {
     guard let first = text.utf8.first else { return true }
-    return (first >= 0x30 && first <= 0x39) || text == "-"
+    return (first >= 0x30 && first <= 0x39) || (first == 0x2D && text.utf8.count == 1)
   }
 
   var text: String {
@@ -24,17 +24,19 @@ struct Table {
         if number > 0, !Self.isNumeric(row[column]) { right[column] = false }
       }
     }
-    var text = ""
+    // In bytes: the characters of a String would bring Unicode's tables into the program.
+    var text: [UInt8] = []
     for row in rows {
-      var line = ""
       for column in row.indices {
-        let space = String(repeating: " ", count: widths[column] - row[column].utf8.count)
-        line += right[column] ? space + row[column] : row[column] + space
-        line += "  "
+        let space = repeatElement(UInt8(ascii: " "), count: widths[column] - row[column].utf8.count)
+        if right[column] { text.append(contentsOf: space) }
+        text.append(contentsOf: row[column].utf8)
+        if !right[column] { text.append(contentsOf: space) }
+        text.append(contentsOf: "  ".utf8)
       }
-      while line.utf8.last == 0x20 { line.removeLast() }
-      text += line + "\n"
+      while text.last == UInt8(ascii: " ") { text.removeLast() }
+      text.append(UInt8(ascii: "\n"))
     }
-    return text
+    return String(decoding: text, as: UTF8.self)
   }
 }

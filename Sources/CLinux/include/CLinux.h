@@ -1,4 +1,4 @@
-// The Linux interfaces that the runtime uses, for both builds: Embedded Swift has no Glibc module, and the ordinary one
+// The Linux interfaces that the runtime uses, for both builds and their C libraries: Embedded Swift has no Glibc module, and the ordinary one
 // lacks epoll. What needs _GNU_SOURCE or is awkward from Swift (varargs, macros, threads) lives in the .c files beside.
 #pragma once
 #include <arpa/inet.h>
@@ -132,3 +132,46 @@ int linux_notify(const char *path, const char *state);
 /// Unmaps the program's own code from memory until it is used again. Reading a configuration and recovering a store need most of the
 /// program once and never after; without this their pages would stay resident for as long as the agent runs.
 void linux_release_code_pages(void);
+/// Gives freed memory that is kept for the next large block back to the kernel (allocator.c).
+void linux_release_kept_memory(void);
+
+// Questions for addresses (resolver.c).
+enum {
+  /// Addresses of one name that are used; more would only be a way to make an agent knock at many doors.
+  LINUX_LOOKUP_ADDRESSES_MAX = 16,
+  LINUX_LOOKUP_PENDING = -1,
+  /// There is no such name, or it has no address.
+  LINUX_LOOKUP_UNKNOWN = 1,
+  /// No name server gave an answer.
+  LINUX_LOOKUP_FAILED = 2,
+};
+/// An IPv4 or IPv6 address: 4 or 16 bytes in network order.
+typedef struct {
+  uint8_t size;
+  uint8_t bytes[16];
+} linux_host_address;
+typedef struct linux_lookup linux_lookup;
+/// Starts to ask for the addresses of `name` on a thread of its own. NULL when no thread or descriptor could be had.
+linux_lookup *linux_lookup_start(const char *name);
+/// Becomes readable when the answer is there.
+int linux_lookup_fd(const linux_lookup *lookup);
+/// 0 and the addresses, of which there is room for LINUX_LOOKUP_ADDRESSES_MAX; or one of LINUX_LOOKUP_….
+int linux_lookup_result(linux_lookup *lookup, linux_host_address *addresses, int *count);
+/// Lets go of a question, answered or not; its descriptor is closed.
+void linux_lookup_end(linux_lookup *lookup);
+
+#ifndef PETIOLE_EMBEDDED
+// What the shipping build has in place of its C library's functions, under names of their own for the tests (allocator.c, strings.c).
+void *linux_heap_malloc(size_t size);
+void linux_heap_free(void *block);
+void *linux_heap_calloc(size_t count, size_t size);
+void *linux_heap_realloc(void *block, size_t size);
+int linux_heap_posix_memalign(void **result, size_t alignment, size_t size);
+void *linux_heap_aligned_alloc(size_t alignment, size_t size);
+void *linux_heap_memalign(size_t alignment, size_t size);
+int linux_fast_memcmp(const void *left, const void *right, size_t size);
+#ifdef __x86_64__
+void *linux_fast_memmove(void *target, const void *source, size_t size);
+void *linux_fast_memcpy(void *target, const void *source, size_t size);
+#endif
+#endif

@@ -10,7 +10,10 @@ public enum ProcessStatus {
   /// Processors that this process may run on.
   public static var processors: Int { Int(linux_processors()) }
   /// Lets go of code that only starting up needed; what is used again comes back by itself. Worth its cost once, after the start.
-  public static func releaseCodePages() { linux_release_code_pages() }
+  public static func releaseCodePages() {
+    linux_release_code_pages()
+    linux_release_kept_memory()
+  }
   public static var processID: Int { Int(getpid()) }
 
   /// Lets the process open as many files as its hard limit allows; returns that number, or nil when the kernel does not say.
