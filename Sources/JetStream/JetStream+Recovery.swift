@@ -117,6 +117,7 @@ extension JetStream {
       store.setMetadata(metadataKey(stream.name), record.encoded)
     }
     let subjectsChanged = stream.config.subjects != config.subjects
+    let allowsTTLs = config.allowMessageTTL && !stream.config.allowMessageTTL
     stream.config = config
     if subjectsChanged {
       stream.unsubscribe()
@@ -124,6 +125,7 @@ extension JetStream {
     }
     if config.duplicateWindow_ns == 0 { stream.dedupe.removeAll() }
     host.timers.cancel(stream.ageTimer)
+    if allowsTTLs { stream.readTTLs() }
     stream.enforceAllLimits()
     stream.forEachConsumer { $0.streamUpdated() }
   }
@@ -132,6 +134,7 @@ extension JetStream {
   func delete(_ stream: Stream) {
     stream.unsubscribe()
     host.timers.cancel(stream.ageTimer)
+    host.timers.cancel(stream.extras.dueTimer)
     stream.isDeleted = true
     table.remove(stream.name)
     stream.forEachConsumer { $0.streamDeleted() }
@@ -189,6 +192,7 @@ extension Stream {
     _ = log.read(log.lastSequence) { message in
       if let id = Headers(message.headers).value("Nats-Msg-Id") { lastMessageID = ByteString(id) }
     }
+    readTTLs()
     enforceAllLimits()
   }
 

@@ -48,6 +48,8 @@ public final class JetStream {
   let promptAcks = PendingAcks()
   /// What the memory streams hold; limited by `Options.maxMemory`.
   let memoryUse = MemoryUse()
+  /// Stamps messages and tells how old they are.
+  private(set) var ages: AgeClock
   var isPromptScheduled = false
   var isDraining = false
   var touched: [Stream] = []
@@ -62,6 +64,7 @@ public final class JetStream {
     self.account = account
     self.store = store
     self.options = options
+    ages = AgeClock(clock: host.clock)
     scratchBytes = JetStream.scratchInitialBytes
     scratch = .allocate(byteCount: JetStream.scratchInitialBytes, alignment: 8)
   }
@@ -77,8 +80,21 @@ public final class JetStream {
       previous?()
       drainDurable()
     }
+    recoverAges()
     recoverStreams()
     subscribeAPI()
+  }
+
+  /// Goes on with the stamps where they stopped.
+  private func recoverAges() {
+    let key = ByteString("clock/") + account.name
+    var last_ns: Int64 = 0
+    for id in store.streamIDs { last_ns = max(last_ns, store.stream(id).lastTimestamp_ns) }
+    ages = AgeClock(clock: host.clock, last_ns: last_ns, jumps: store.metadata[key].map { AgeClock.jumps(in: $0) } ?? [])
+    ages.onJump = { [unowned(unsafe) self] in
+      if store.isWritable { store.setMetadata(key, ages.record) }
+    }
+    if !ages.jumps.isEmpty { store.setMetadata(key, ages.record) }
   }
 
   // MARK: Streams

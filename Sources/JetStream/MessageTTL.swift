@@ -1,24 +1,30 @@
 // The value of a `Nats-TTL` header (section 9.1).
 import Bytes
+import Platform
+import Wire
 
 enum MessageTTL: Equatable {
-  /// No header, or 0.
+  /// No header, or an empty one.
   case none
-  /// Nanoseconds; nil is `never`.
+  /// Nanoseconds, whole seconds; nil is `never`.
   case valid(Int64?)
   case invalid
-
-  private static let second_ns: Int64 = 1_000_000_000
 
   static func parse(_ text: ByteView) -> MessageTTL {
     if text.equalsIgnoringCase("never") { return .valid(nil) }
     if text.isEmpty { return .none }
-    if let seconds = text.decimal() {
-      guard seconds <= UInt64(Int64.max / second_ns) else { return .invalid }
-      return seconds == 0 ? .none : .valid(Int64(seconds) * second_ns)
+    if text.bytes.allSatisfy({ ASCII.isDigit($0) }) {
+      // More seconds than a clock can count are as good as never, but for max_age.
+      guard let seconds = text.decimal(), seconds <= UInt64(Int64.max / second_ns) else { return .valid(Int64.max) }
+      return seconds == 0 ? .invalid : .valid(Int64(seconds) * second_ns)
     }
-    guard let duration = GoDuration.parse(text) else { return .invalid }
-    if duration == 0 { return .none }
-    return duration < second_ns ? .invalid : .valid(duration)
+    guard let duration = GoDuration.parse(text), duration >= second_ns else { return .invalid }
+    return .valid(duration - duration % second_ns)
+  }
+
+  /// The TTL of a stored message.
+  static func of(_ headers: ByteView) -> MessageTTL {
+    guard !headers.isEmpty, let text = Headers(headers).value("Nats-TTL") else { return .none }
+    return parse(text)
   }
 }

@@ -84,13 +84,22 @@ struct PublishHeaders {
   }
 }
 
-extension Stream {
-  /// What a message may do beside being stored.
-  private enum Rollup { case none, subject, all }
+/// What the checks decided about a message that is to be stored.
+struct PublishPlan {
+  /// What it removes.
+  enum Rollup { case none, subject, all }
 
+  var rollup = Rollup.none
+  var id: ByteView?
+  var ttl = MessageTTL.none
+  /// In place of the message's own headers.
+  var headers: [UInt8]?
+}
+
+extension Stream {
   /// What the header checks found.
   private enum Verdict {
-    case store(Rollup, id: ByteView?)
+    case store
     case duplicate(of: UInt64)
     case refuse(APIError)
   }
@@ -101,7 +110,7 @@ extension Stream {
   /// Takes a message of one of the stream's subjects.
   @inline(__always) func receive(_ message: borrowing Message) {
     if message.headers.isEmpty {
-      store(message, headers: ByteView(), rollup: .none, id: nil)
+      store(message, headers: ByteView(), PublishPlan())
     } else {
       receiveWithHeaders(message)
     }
@@ -109,14 +118,18 @@ extension Stream {
 
   private func receiveWithHeaders(_ message: Message) {
     let headers = PublishHeaders(message.headers)
-    switch check(message, headers) {
+    var plan = PublishPlan()
+    switch check(message, headers, &plan) {
     case .refuse(let error): refuse(message.reply, error)
     case .duplicate(let sequence): engine.acknowledgeDuplicate(self, sequence, reply: ackReply(message))
-    case .store(let rollup, let id):
-      if headers.hasRequestInfo || !message.headers.hasPrefix("NATS/1.0\r\n") {
-        Stream.cleaned(message.headers).withView { store(message, headers: $0, rollup: rollup, id: id) }
+    case .store:
+      if headers.hasRequestInfo || !message.headers.hasPrefix("NATS/1.0\r\n"), plan.headers == nil {
+        plan.headers = Stream.cleaned(message.headers)
+      }
+      if let rewritten = plan.headers {
+        _ = rewritten.withView { store(message, headers: $0, plan) }
       } else {
-        store(message, headers: message.headers, rollup: rollup, id: id)
+        store(message, headers: message.headers, plan)
       }
     }
   }
@@ -134,7 +147,7 @@ extension Stream {
   /// The reply subject when the stream acknowledges.
   @inline(__always) private func ackReply(_ message: borrowing Message) -> ByteView { config.noAck ? ByteView() : message.reply }
 
-  private func check(_ message: borrowing Message, _ headers: PublishHeaders) -> Verdict {
+  private func check(_ message: borrowing Message, _ headers: PublishHeaders, _ plan: inout PublishPlan) -> Verdict {
     if config.sealed { return .refuse(.sealed) }
     if let level = headers.requiredLevel, !JetStream.isLevelSupported(level) { return .refuse(.apiLevel) }
     if let increment = headers.increment {
@@ -146,8 +159,8 @@ extension Stream {
       return .refuse(APIError(400, 10060, "expected stream does not match"))
     }
     if headers.batchID != nil { return .refuse(APIError(400, 10174, "atomic publish is disabled")) }
-    let ttl = headers.ttl.map { MessageTTL.parse($0) } ?? .none
-    if case .valid = ttl { return .refuse(APIError(400, 10166, "per-message TTL is disabled")) }
+    plan.ttl = headers.ttl.map { MessageTTL.parse($0) } ?? .none
+    if case .valid = plan.ttl, !config.allowMessageTTL { return .refuse(APIError(400, 10166, "per-message TTL is disabled")) }
     if let error = checkSequences(message.subject, headers) { return .refuse(error) }
     if headers.schedule != nil { return .refuse(APIError(400, 10188, "message schedules is disabled")) }
     if headers.scheduler != nil { return .refuse(APIError(400, 10212, "message schedules invalid scheduler")) }
@@ -159,13 +172,12 @@ extension Stream {
     if let expected = headers.expectedLastMessageID, lastMessageID.withView({ $0 != expected }) {
       return .refuse(APIError(400, 10070, text: "wrong last msg ID: " + lastMessageID.string))
     }
-    var rollup = Rollup.none
     if let value = headers.rollup {
       guard config.allowRollup, !config.denyPurge else { return .refuse(APIError(500, 10111, "rollup not permitted")) }
       if value.equalsIgnoringCase("sub") {
-        rollup = .subject
+        plan.rollup = .subject
       } else if value.equalsIgnoringCase("all") {
-        rollup = .all
+        plan.rollup = .all
       } else {
         return .refuse(APIError(500, 10111, text: "rollup value invalid: \"" + Stream.lowercased(value) + "\""))
       }
@@ -173,8 +185,25 @@ extension Stream {
     if message.headers.count > Stream.headerBytesMax {
       return .refuse(APIError(400, 10097, "header size exceeds maximum allowed of 64k"))
     }
-    if case .invalid = ttl { return .refuse(APIError(400, 10165, "invalid per-message TTL")) }
-    return .store(rollup, id: headers.messageID)
+    if case .invalid = plan.ttl { return .refuse(APIError(400, 10165, "invalid per-message TTL")) }
+    // A shorter TTL could end before that of a marker which is there already.
+    if case .valid(let length_ns?) = plan.ttl, length_ns < config.subjectDeleteMarkerTTL_ns, config.maxMessagesPerSubject != 1 {
+      plan.ttl = .valid(config.subjectDeleteMarkerTTL_ns - config.subjectDeleteMarkerTTL_ns % second_ns)
+      plan.headers = Stream.withTTL(message.headers, config.subjectDeleteMarkerTTL_ns / second_ns)
+    }
+    plan.id = headers.messageID
+    return .store
+  }
+
+  /// The header block with another TTL, at its end.
+  private static func withTTL(_ block: ByteView, _ ttl_s: Int64) -> [UInt8] {
+    var builder = HeaderBuilder()
+    Headers(block).forEach { name, value in
+      if !name.equals("Nats-Request-Info"), !name.equals("Nats-TTL") { builder.add(name, value) }
+      return true
+    }
+    builder.add("Nats-TTL", decimal: ttl_s)
+    return builder.block
   }
 
   private static func lowercased(_ text: ByteView) -> String {
@@ -204,7 +233,7 @@ extension Stream {
   }
 
   /// The discard-new limits that a message would break (section 6.1, 17).
-  private func checkDiscardNew(_ message: borrowing Message, size: Int, rollup: Rollup) -> APIError? {
+  private func checkDiscardNew(_ message: borrowing Message, size: Int, rollup: PublishPlan.Rollup) -> APIError? {
     if config.maxMessagesPerSubject > 0, rollup == .none, let state = subjects[message.subject],
       Int64(state.count) >= config.maxMessagesPerSubject
     {
@@ -246,7 +275,9 @@ extension Stream {
     return freed
   }
 
-  private func store(_ message: borrowing Message, headers: ByteView, rollup: Rollup, id: ByteView?) {
+  /// Stores a message whose headers were checked, after the limits; answers. Returns whether it is stored.
+  @discardableResult
+  func store(_ message: borrowing Message, headers: ByteView, _ plan: PublishPlan) -> Bool {
     if config.sealed { return refuse(message.reply, .sealed) }
     if Stream.isFastBatch(message.reply) { return refuse(message.reply, APIError(400, 10205, "batch publish is disabled")) }
     let contentSize = headers.count + message.payload.count
@@ -255,7 +286,7 @@ extension Stream {
     }
     if config.discard == .new {
       let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
-      if let error = checkDiscardNew(message, size: size, rollup: rollup) { return refuse(message.reply, error) }
+      if let error = checkDiscardNew(message, size: size, rollup: plan.rollup) { return refuse(message.reply, error) }
     }
     if !isFile, engine.options.maxMemory >= 0 {
       let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
@@ -264,28 +295,29 @@ extension Stream {
         return refuse(message.reply, .insufficientResources)
       }
     }
-    let time_ns = max(engine.host.clock.wall_ns, log.lastTimestamp_ns + 1)
+    let time_ns = max(engine.ages.now_ns(), log.lastTimestamp_ns + 1)
     let sequence = log.lastSequence + 1
     guard
       let position = append(
         sequence: sequence, time_ns: time_ns, subject: message.subject, headers: headers, payload: message.payload, reply: message.reply)
-    else { return }
-    let wasEmpty = log.count == 1
+    else { return false }
     let subjectCount = log.appendedSubjectCount
-    if let id {
+    if let id = plan.id {
       lastMessageID = ByteString(id)
       if config.duplicateWindow_ns > 0 { dedupe.add(id, sequence: sequence, time_ns: engine.host.clock.monotonic_ns) }
     } else if !lastMessageID.isEmpty {
       lastMessageID = ByteString()
     }
     engine.acknowledge(self, sequence: sequence, position: position, reply: ackReply(message))
-    switch rollup {
+    switch plan.rollup {
     case .none: break
     case .subject: rollUp(message.subject, before: sequence)
     case .all: if sequence > 1 { removeThrough(sequence - 1) }
     }
+    if plan.ttl != .none { noteTTL(sequence, stamp_ns: time_ns, plan.ttl) }
     enforceLimits(message.subject, subjectCount: subjectCount)
-    if wasEmpty { scheduleExpiry() }
+    if config.maxAge_ns > 0, !ageTimer.isScheduled { scheduleExpiry(stamp_ns: time_ns) }
+    return true
   }
 
   /// Appends; answers and returns nil when it cannot be stored. Room is made ahead of need (`JetStream.isRoomShort`).
@@ -312,9 +344,10 @@ extension Stream {
       && reply.base[count - 3] == UInt8(ascii: "$") && reply.base[count - 4] == ASCII.dot
   }
 
-  /// Answers a publish with an error, at the end of the turn.
-  func refuse(_ reply: ByteView, _ error: APIError) {
-    guard !reply.isEmpty, !config.noAck else { return }
+  /// Answers a publish with an error, at the end of the turn. Returns false, for the message that is not stored.
+  @discardableResult
+  func refuse(_ reply: ByteView, _ error: APIError) -> Bool {
+    guard !reply.isEmpty, !config.noAck else { return false }
     var body: [UInt8] = []
     body.append(literal: "{")
     body.append(contentsOf: error.json)
@@ -322,6 +355,7 @@ extension Stream {
     body.append(contentsOf: ackPrefix.dropFirst())
     body.append(literal: "0}")
     engine.answerSoon(reply, body)
+    return false
   }
 
   /// What every ack of the stream begins with.

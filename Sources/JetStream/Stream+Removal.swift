@@ -61,6 +61,9 @@ extension Stream {
 
   // MARK: Age
 
+  /// So many sequences at the front expire in one turn.
+  private static let expiryFrontMax: UInt64 = 4096
+
   /// Removes what is too old, and sees to it that the next message is looked at in time.
   func expire() {
     guard config.maxAge_ns > 0, !isDeleted else {
@@ -68,15 +71,18 @@ extension Stream {
       return
     }
     // By a clock that was never set nothing is too old.
-    guard engine.host.clock.isWallTrusted else { return expireLater() }
-    let now_ns = engine.host.clock.wall_ns
-    let limit_ns = now_ns - config.maxAge_ns
+    guard engine.ages.isTrusted else { return expireLater() }
     guard log.count > 0 else { return }
+    let limit_ns = engine.ages.stamp(ofAge: config.maxAge_ns)
+    if expiresEach { return expireEach(through: limit_ns) }
+    let step = log.firstSequence + Self.expiryFrontMax
     do throws(StoreError) {
-      if let keep = try log.sequence(atOrAfter: limit_ns + 1) {
-        if keep > log.firstSequence { removeThrough(keep - 1) }
+      if let keep = try log.sequence(atOrAfter: WaitingPull.later(limit_ns, 1)) {
+        if keep > log.firstSequence { removeThrough(min(keep, step) - 1) }
+        if keep > step { return expireSoon() }
       } else if log.lastTimestamp_ns <= limit_ns {
-        removeThrough(log.lastSequence)
+        removeThrough(min(log.lastSequence, step - 1))
+        if log.count > 0 { return expireSoon() }
       } else {
         // The young ones at the end are damaged: how much before them is old is known again when they are.
         return expireLater()
@@ -89,24 +95,34 @@ extension Stream {
   }
 
   /// How long expiry waits when the stream could not be read or the wall clock is not trusted.
-  private static let expiryRetry_ns = 60 * second_ns
+  static let expiryRetry_ns = 60 * second_ns
 
-  private func expireLater() {
-    engine.host.after(Stream.expiryRetry_ns, ageTimer) { [unowned(unsafe) self] in expire() }
+  func expireLater() { expire(after: Stream.expiryRetry_ns) }
+
+  /// Goes on when others had their turn.
+  func expireSoon() { expire(after: Stream.expiryStepPause_ns) }
+
+  private func expire(after wait_ns: Int64) {
+    engine.host.after(wait_ns, ageTimer) { [unowned(unsafe) self] in expire() }
   }
 
   /// The timer runs while there are messages that can become too old.
   func scheduleExpiry() {
     guard config.maxAge_ns > 0, log.count > 0, !isDeleted else { return }
     guard !ageTimer.isScheduled else { return }
-    guard engine.host.clock.isWallTrusted else { return expireLater() }
+    guard engine.ages.isTrusted else { return expireLater() }
     var stamp_ns: Int64 = 0
     _ = log.read(log.firstSequence) { stamp_ns = $0.timestamp_ns }
+    scheduleExpiry(stamp_ns: stamp_ns)
+  }
+
+  /// The same for the oldest message that can expire, whose stamp is known.
+  func scheduleExpiry(stamp_ns: Int64) {
     // Not more often than every few milliseconds: expiry takes many at once.
-    let due_ns = WaitingPull.later(stamp_ns, config.maxAge_ns)
+    let due_ns = WaitingPull.later(engine.ages.life(of: stamp_ns), config.maxAge_ns)
     guard due_ns < Int64.max else { return }  // an age that no message reaches
-    let wait_ns = max(due_ns - engine.host.clock.wall_ns, JetStream.expiryGranularity_ns)
-    engine.host.after(wait_ns + millisecond_ns, ageTimer) { [unowned(unsafe) self] in expire() }
+    let wait_ns = max(due_ns &- engine.ages.life_ns(), JetStream.expiryGranularity_ns)
+    expire(after: WaitingPull.later(wait_ns, millisecond_ns))
   }
 
   // MARK: Removing

@@ -32,6 +32,7 @@ public final class Stream {
   var consumers = ByteMap<any StreamConsumer>()
   /// Expires messages by age.
   let ageTimer = Timer()
+  let extras = StreamExtras()
   /// Whether the drain of acks has this stream on its list already.
   var isTouched = false
   /// Whether room was made since the last commit.

@@ -174,8 +174,6 @@ extension StreamConfig {
     if !sources.isEmpty { throw .unsupported("stream sources are") }
     if subjectTransform != nil { throw .unsupported("stream subject transforms are") }
     if republish != nil { throw .unsupported("stream republish is") }
-    if subjectDeleteMarkerTTL_ns > 0 { throw .unsupported("subject delete markers are") }
-    if allowMessageTTL { throw .unsupported("per-message TTLs are") }
     if allowMessageCounter { throw .unsupported("message counters are") }
     if allowAtomic { throw .unsupported("atomic batch publish is") }
     if allowSchedules { throw .unsupported("message schedules are") }
@@ -199,6 +197,7 @@ extension StreamConfig {
       throw .invalidConfig("stream configuration update can not cancel deny message deletes")
     }
     if denyPurge, !new.denyPurge { throw .invalidConfig("stream configuration update can not cancel deny purge") }
+    if allowMessageTTL, !new.allowMessageTTL { throw .invalidConfig("message TTL status can not be disabled") }
     if new.sealed {
       new.maxAge_ns = 0
       new.discard = .new

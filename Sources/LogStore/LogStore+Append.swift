@@ -5,6 +5,7 @@ import Platform
 extension LogStore {
   /// Whether a message of `size` bytes on disk may be added.
   @inline(__always) func admit(_ size: Int) throws(StoreError) {
+    if isGrouping { return }
     guard isOpen, !isClosing, !isFailed else { throw .failed }
     guard pendingBytes + size <= options.pendingBytesMax else { throw .busy }
     if bytesOnDisk + size > messageBytesMax, bytesOnDisk + size - releasableBytes > messageBytesMax {

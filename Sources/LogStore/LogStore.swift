@@ -56,6 +56,8 @@ public final class LogStore {
   var owedRemovals: [(stream: UInt32, sequence: UInt64, target: UInt64)] = []
   /// Records now being appended belong into one batch of one segment.
   var holdTogether = false
+  /// The same, because somebody outside asked for it (LogStore+Group).
+  var isGrouping = false
   /// Bytes ever appended.
   var appendedBytes = 0
   let lazyTimer = Timer()

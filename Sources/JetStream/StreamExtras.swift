@@ -1,0 +1,15 @@
+// What a stream keeps for the features beyond storing: expiry by TTL. One object, so that streams that use none of them stay small.
+import Bytes
+import Platform
+
+final class StreamExtras {
+  // MARK: TTLs (Stream+Expiry)
+
+  /// Messages with a TTL by when they expire, on AgeClock's scale of life.
+  var due = DueIndex()
+  let dueTimer = Timer()
+  /// Sequences that are yet to be looked at for TTLs: all after a start, later a block of `due`.
+  var unread: ClosedRange<UInt64>?
+  /// Below it no message expires by age: it has `Nats-TTL: never`.
+  var ageFloor: UInt64 = 0
+}
