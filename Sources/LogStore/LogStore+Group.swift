@@ -6,12 +6,11 @@ extension LogStore {
   /// Whether something may be written.
   public var isWritable: Bool { isOpen && !isClosing }
 
-  /// Everything appended until `endGroup` goes into one batch of one segment, so that a crash leaves all of it or nothing. Groups do not
-  /// nest. `bytes` is what the records may take at most; throws as `append` does when there is no room, and then no group has begun.
-  ///
-  /// Within a group appends are not refused any more.
+  /// Everything appended until `endGroup` goes into one batch of one segment, so that a crash leaves all of it or nothing. `bytes` is
+  /// what the records may take at most. Throws as `append` does when there is no room, and `.busy` within another group; then none has
+  /// begun. Within a group appends are not refused any more.
   public func beginGroup(bytes: Int) throws(StoreError) {
-    precondition(!isGrouping && !holdTogether, "groups do not nest")
+    guard !isGrouping, !holdTogether else { throw .busy }
     try admit(bytes)
     try makeRoom(bytes)
     if active == nil { try beginSegment() }
