@@ -124,6 +124,7 @@ extension Consumer {
     isCounted = false
     ackDue_ns = Int64.max
     writeState()
+    stream.interestLost(from: 0)
     deliverSoon()
     return first
   }

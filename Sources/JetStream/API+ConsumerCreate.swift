@@ -81,12 +81,13 @@ extension ConsumerEngine {
     try config.check(name: name, stream: stream.config)
     config.stampMetadata()
     if !name.isEmpty, let existing = existing(stream, name) {
+      if stream.config.retention == .workqueue, !isPartition(config, of: stream, except: name) { throw .workqueueNotUnique }
       try update(existing, config, action: action)
       return existing
     }
     if action == .update { throw .consumerMissing }
     try checkCounts(stream)
-    if stream.config.retention == .workqueue { try checkWorkqueue(stream, config) }
+    if stream.config.retention == .workqueue, !config.direct, !config.sourcing { try checkWorkqueue(stream, config) }
     let chosen = name.isEmpty ? freeName(stream) : name
     let first = try jetStream.firstSequence(config, stream)
     // Never older than its stream, even when the wall clock went back: recovery tells by that whose it is.
@@ -119,18 +120,24 @@ extension ConsumerEngine {
   }
 
   private func checkWorkqueue(_ stream: Stream, _ config: ConsumerConfig) throws(APIError) {
-    if config.ackPolicy != .explicit { throw APIError(400, 10098, "workqueue stream requires explicit ack") }
+    if config.ackPolicy != .explicit, config.ackPolicy != .flowControl {
+      throw APIError(400, 10098, "workqueue stream requires explicit ack")
+    }
     if config.deliverPolicy != .all { throw APIError(400, 10101, "consumer must be deliver all on workqueue stream") }
-    for other in consumers(of: stream) {
-      if config.filters.isEmpty || other.config.filters.isEmpty {
-        throw APIError(400, 10099, "multiple non-filtered consumers not allowed on workqueue stream")
-      }
-      for mine in config.filters {
-        for theirs in other.config.filters where Subject.overlap(mine, theirs) {
-          throw APIError(400, 10100, "filtered consumer not unique on workqueue stream")
-        }
+    guard stream.consumerCount > 0 else { return }
+    if config.filters.isEmpty { throw APIError(400, 10099, "multiple non-filtered consumers not allowed on workqueue stream") }
+    if !isPartition(config, of: stream, except: ByteString()) { throw .workqueueNotUnique }
+  }
+
+  /// Whether no other consumer of a work queue gets messages that one with this configuration would get.
+  private func isPartition(_ config: ConsumerConfig, of stream: Stream, except name: ByteString) -> Bool {
+    for mine in config.filters {
+      for other in consumers(of: stream) where other.name != name {
+        if other.config.filters.isEmpty { return false }
+        for theirs in other.config.filters where Subject.overlap(mine, theirs) { return false }
       }
     }
+    return true
   }
 
   private func update(
@@ -156,6 +163,7 @@ extension Consumer {
     if new.filters != old.filters {
       chooseFilters()
       isCounted = false
+      stream.interestLost(from: state.floor.stream + 1)
     }
     writeConfig()
     lastActivity_ns = host.clock.monotonic_ns

@@ -1,6 +1,7 @@
 // $JS.API.STREAM.DELETE and PURGE (section 5).
 import Bytes
 import JSON
+import LogStore
 
 extension JetStream {
   func deleteStream(_ request: APIRequest, _ name: ByteView) {
@@ -41,11 +42,16 @@ extension JetStream {
       guard let stream = table[name] else { throw .streamNotFound }
       if stream.config.sealed { throw .sealed }
       if stream.config.denyPurge { throw APIError(500, 10110, "stream purge not permitted") }
-      let purged = filter.withView { stream.purge(filter: $0, below: sequence, keep: Int(clamping: keep)) }
-      var response = APIResponse(type)
-      response.json.field("success", true)
-      response.json.field("purged", purged)
-      answerWhenDurable(request, response.finish())
+      guard sequence < StreamLog.sequenceMax else { throw .badRequest }
+      let reply = request.replySubject
+      filter.withView { filter in
+        stream.purge(filter: filter, below: sequence, keep: Int(clamping: keep)) { [unowned(unsafe) self] purged in
+          var response = APIResponse(type)
+          response.json.field("success", true)
+          response.json.field("purged", purged)
+          answerWhenDurable(to: reply, response.finish())  // the engine lives as long as its host
+        }
+      }
     } catch { fail(request, type, error) { $0.field("purged", 0) } }
   }
 }

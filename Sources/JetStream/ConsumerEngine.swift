@@ -70,6 +70,7 @@ public final class ConsumerEngine: ConsumerAPI {
     forget(consumer)
     consumer.stream.remove(consumer)
     consumer.end("409 Consumer Deleted")
+    consumer.stream.interestLost(from: consumer.state.floor.stream + 1)
   }
 
   /// The process stops in an orderly way: tells every waiting request, and writes all states down.

@@ -2,6 +2,7 @@
 import Bytes
 
 extension APIError {
+  static var workqueueNotUnique: APIError { APIError(400, 10100, "filtered consumer not unique on workqueue stream") }
   static var consumerNameInUse: APIError { APIError(400, 10013, "consumer name already in use") }
   static var consumerNotFound: APIError { APIError(404, 10014, "consumer not found") }
   static var durableSubject: APIError {

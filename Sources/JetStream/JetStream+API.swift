@@ -139,10 +139,17 @@ extension JetStream {
 
   /// Answers when all that was appended so far is on the medium, and counts the call now.
   public func answerWhenDurable(_ request: APIRequest, _ response: [UInt8], headers: [UInt8] = []) {
-    guard store.durablePosition < store.appendedPosition else { return answer(request, response, headers: headers) }
+    answerWhenDurable(to: request.replySubject, response, headers: headers)
+  }
+
+  /// Likewise for a request of which nothing but the reply subject was kept; it is empty when no answer is wanted.
+  func answerWhenDurable(to reply: ByteString, _ response: [UInt8], headers: [UInt8] = []) {
     count(failed: false)
-    guard !request.reply.isEmpty else { return }
-    let reply = request.replySubject
+    guard !reply.isEmpty else { return }
+    guard store.durablePosition < store.appendedPosition else {
+      account.publish(to: reply, response, headers: headers)
+      return
+    }
     let account = account
     store.whenDurable(store.appendedPosition) { account.publish(to: reply, response, headers: headers) }
   }

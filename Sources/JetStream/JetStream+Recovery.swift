@@ -118,7 +118,9 @@ extension JetStream {
     }
     let subjectsChanged = stream.config.subjects != config.subjects
     let allowsTTLs = config.allowMessageTTL && !stream.config.allowMessageTTL
+    let retentionChanged = stream.config.retention != config.retention
     stream.config = config
+    stream.chooseTransforms()
     if subjectsChanged {
       stream.unsubscribe()
       stream.subscribe()
@@ -128,6 +130,7 @@ extension JetStream {
     if allowsTTLs { stream.readTTLs() }
     stream.enforceAllLimits()
     stream.forEachConsumer { $0.streamUpdated() }
+    if retentionChanged, !stream.consumers.isEmpty { stream.interestLost(from: 0) }
   }
 
   /// Drops a stream with its consumers and messages.

@@ -109,6 +109,11 @@ extension Stream {
 
   /// Takes a message of one of the stream's subjects.
   @inline(__always) func receive(_ message: borrowing Message) {
+    if transform != nil { return receiveTransformed(copy message) }
+    accept(message)
+  }
+
+  @inline(__always) func accept(_ message: borrowing Message) {
     if message.headers.isEmpty {
       store(message, headers: ByteView(), PublishPlan())
     } else {
@@ -284,7 +289,9 @@ extension Stream {
     if config.maxMessageSize > 0, contentSize > config.maxMessageSize {
       return refuse(message.reply, APIError(400, 10054, "message size exceeds maximum allowed"))
     }
-    if config.discard == .new {
+    var skips = false
+    if config.retention == .interest { skips = !hasInterest(in: message.subject) }
+    if config.discard == .new, !skips {
       let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
       if let error = checkDiscardNew(message, size: size, rollup: plan.rollup) { return refuse(message.reply, error) }
     }
@@ -295,13 +302,16 @@ extension Stream {
         return refuse(message.reply, .insufficientResources)
       }
     }
+    let again = skips ? nil : republishTarget(message.subject)
     let time_ns = max(engine.ages.now_ns(), log.lastTimestamp_ns + 1)
     let sequence = log.lastSequence + 1
-    guard
-      let position = append(
+    let stored =
+      skips
+      ? skip(time_ns: time_ns, reply: message.reply)
+      : append(
         sequence: sequence, time_ns: time_ns, subject: message.subject, headers: headers, payload: message.payload, reply: message.reply)
-    else { return false }
-    let subjectCount = log.appendedSubjectCount
+    guard let position = stored else { return false }
+    let subjectCount = skips ? 0 : log.appendedSubjectCount
     if let id = plan.id {
       lastMessageID = ByteString(id)
       if config.duplicateWindow_ns > 0 { dedupe.add(id, sequence: sequence, time_ns: engine.host.clock.monotonic_ns) }
@@ -314,14 +324,19 @@ extension Stream {
     case .subject: rollUp(message.subject, before: sequence)
     case .all: if sequence > 1 { removeThrough(sequence - 1) }
     }
-    if plan.ttl != .none { noteTTL(sequence, stamp_ns: time_ns, plan.ttl) }
+    if plan.ttl != .none, !skips { noteTTL(sequence, stamp_ns: time_ns, plan.ttl) }
     enforceLimits(message.subject, subjectCount: subjectCount)
+    if let again {
+      let stored = LogMessage(
+        sequence: sequence, timestamp_ns: time_ns, subject: message.subject, headers: headers, payload: message.payload)
+      republish(to: again, stored, position: position)
+    }
     if config.maxAge_ns > 0, !ageTimer.isScheduled { scheduleExpiry(stamp_ns: time_ns) }
     return true
   }
 
   /// Appends; answers and returns nil when it cannot be stored. Room is made ahead of need (`JetStream.isRoomShort`).
-  private func append(
+  func append(
     sequence: UInt64, time_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView, reply: ByteView
   ) -> UInt64? {
     do throws(StoreError) {

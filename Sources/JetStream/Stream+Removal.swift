@@ -1,4 +1,4 @@
-// What leaves a stream: limits, age, deletes and purges.
+// What leaves a stream: limits, age and deletes. Purges are in Stream+Purge.
 import Bytes
 import Interest
 import LogStore
@@ -31,11 +31,23 @@ extension Stream {
       }
       for subject in over { subject.withView { trim($0, to: Int(config.maxMessagesPerSubject)) } }
     }
-    if config.discard == .old {
-      while config.maxMessages > 0, Int64(log.count) > config.maxMessages, dropFirst() {}
-      while config.maxBytes > 0, Int64(log.bytes) > config.maxBytes, log.count > 0, dropFirst() {}
-    }
+    enforceTotals()
     expire()
+  }
+
+  /// Applies the limits of the whole stream, in later turns as far as it takes long.
+  private func enforceTotals() {
+    guard config.discard == .old, !isDeleted else { return }
+    let end_ns = engine.host.clock.monotonic_ns + Stream.stepMax_ns
+    while (config.maxMessages > 0 && Int64(log.count) > config.maxMessages)
+      || (config.maxBytes > 0 && Int64(log.bytes) > config.maxBytes)
+    {
+      guard dropFirst() else { return }
+      guard engine.host.clock.monotonic_ns < end_ns else {
+        engine.host.after(0) { [self] in enforceTotals() }
+        return
+      }
+    }
   }
 
   /// Removes the oldest messages of a subject until `limit` are left.
@@ -132,6 +144,11 @@ extension Stream {
   public func removeOne(_ sequence: UInt64) -> Bool {
     var subject = ByteString()
     if !consumers.isEmpty { _ = log.read(sequence) { message in subject = ByteString(message.subject) } }
+    return removeOne(sequence, subject: subject)
+  }
+
+  /// Likewise, of a message whose subject is known.
+  func removeOne(_ sequence: UInt64, subject: ByteString) -> Bool {
     guard log.remove(sequence) else { return false }
     subject.withView { subject in forEachConsumer { $0.messageRemoved(sequence, subject: subject) } }
     return true
@@ -147,33 +164,5 @@ extension Stream {
     log.removeThrough(sequence)
     forEachConsumer { $0.messagesRemoved(through: sequence) }
     return before - log.count
-  }
-
-  /// Purges (section 5): everything, or what matches `filter`, below `sequence`, or all but the newest `keep`.
-  func purge(filter: ByteView, below sequence: UInt64, keep: Int) -> Int {
-    let matchesAll = isCovered(by: filter)
-    let total = matchesAll ? log.count : pending(matching: [ByteString(filter)], from: 0)
-    let limit = keep > 0 ? max(0, total - keep) : total
-    guard limit > 0 else { return 0 }
-    var purged = 0
-    if matchesAll {
-      if sequence > 0 {
-        if sequence > 1 { purged = removeThrough(sequence - 1) }
-      } else if keep == 0 {
-        purged = removeThrough(log.lastSequence)
-      } else {
-        while purged < limit, dropFirst() { purged += 1 }
-      }
-    } else {
-      var doomed: [UInt64] = []
-      log.scan(from: log.firstSequence) { message in
-        if sequence > 0, message.sequence >= sequence { return false }
-        if Subject.matches(message.subject, filter) { doomed.append(message.sequence) }
-        return doomed.count < limit
-      }
-      for sequence in doomed where removeOne(sequence) { purged += 1 }
-    }
-    forEachConsumer { $0.streamPurged() }
-    return purged
   }
 }

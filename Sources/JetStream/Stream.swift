@@ -33,6 +33,11 @@ public final class Stream {
   /// Expires messages by age.
   let ageTimer = Timer()
   let extras = StreamExtras()
+  /// What becomes of the subjects of incoming messages, and where stored ones go out again.
+  var transform: SubjectTransform?
+  var republisher: SubjectTransform?
+  /// What consumers are done with (interest and workqueue retention).
+  var releases = ReleaseQueue()
   /// Whether the drain of acks has this stream on its list already.
   var isTouched = false
   /// Whether room was made since the last commit.
@@ -47,6 +52,7 @@ public final class Stream {
     self.log = log
     name = config.name
     ackPrefix = Stream.ackPrefix(stream: config.name, domain: engine.options.domain)
+    chooseTransforms()
   }
 
   public var firstSequence: UInt64 { log.firstSequence }
@@ -81,6 +87,8 @@ public final class Stream {
   /// Whether `filter` lets through everything that can be in the stream.
   public func isCovered(by filter: ByteView) -> Bool {
     if filter.isEmpty || filter.equals(">") { return true }
+    // Other subjects than its own can be in it.
+    if transform != nil || !config.sources.isEmpty { return false }
     for subject in config.subjects where !subject.withView({ Subject.isSubset($0, of: filter) }) { return false }
     return !config.subjects.isEmpty
   }
@@ -106,7 +114,9 @@ public final class Stream {
   public func add(_ consumer: any StreamConsumer) { consumers.set(consumer.name, consumer) }
 
   public func remove(_ consumer: any StreamConsumer) {
-    if let present = consumers[consumer.name], present === consumer { consumers.remove(consumer.name) }
+    guard let present = consumers[consumer.name], present === consumer else { return }
+    if releases.first != nil { release() }  // while it can be asked
+    consumers.remove(consumer.name)
   }
 
   /// Calls `body` with each consumer; consumers may come and go meanwhile.

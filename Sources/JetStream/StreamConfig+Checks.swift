@@ -31,7 +31,7 @@ extension StreamConfig {
     try checkMirror()
     if !sources.isEmpty, allowSchedules { throw APIError(400, 10187, "stream source can not also schedule messages") }
     try checkSubjects()
-    if let republish, pedantic, republish["src"]?.string?.isEmpty ?? true { throw .pedantic("republish source can not be empty") }
+    try checkTransforms(pedantic: pedantic)
     if let placement {
       if !placement.preferred.isEmpty { throw .invalidConfig("preferred server not permitted in placement") }
       if placement.isEmpty { self.placement = nil }
@@ -172,17 +172,11 @@ extension StreamConfig {
   private func refuseUnsupported() throws(APIError) {
     if mirror != nil { throw .unsupported("stream mirrors are") }
     if !sources.isEmpty { throw .unsupported("stream sources are") }
-    if subjectTransform != nil { throw .unsupported("stream subject transforms are") }
-    if republish != nil { throw .unsupported("stream republish is") }
     if allowMessageCounter { throw .unsupported("message counters are") }
     if allowAtomic { throw .unsupported("atomic batch publish is") }
     if allowSchedules { throw .unsupported("message schedules are") }
     if allowBatched { throw .unsupported("batch publish is") }
     if asyncPersist { throw .unsupported("async persist mode is") }
-    if retention == .interest { throw .unsupported("interest retention is") }
-    if retention == .workqueue { throw .unsupported("workqueue retention is") }
-    // In memory there is nothing to compress, as in nats-server.
-    if compression, storage == .file { throw .unsupported("stream compression is") }
   }
 
   /// Checks the change from `self` to `new` and fixes what follows from it.

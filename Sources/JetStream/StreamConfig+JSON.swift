@@ -65,8 +65,7 @@ extension StreamConfig {
     fields.choice("compression", &index, "none s2")
     compression = index == 1
     fields.number("first_seq", &firstSequence)
-    fields.value("subject_transform", &subjectTransform)
-    fields.value("republish", &republish)
+    visitTransforms(&fields)
     visitFlags(&fields)
     index = asyncPersist ? 1 : 0
     fields.choice("persist_mode", &index, "default async", .unlessZero, .orEmpty)
@@ -87,6 +86,23 @@ extension StreamConfig {
       fields.text("preferred", &placement.preferred)
     }
     self.placement = isGiven ? placement : nil
+  }
+
+  private mutating func visitTransforms(_ fields: inout ConfigFields) {
+    var transform = subjectTransform
+    fields.object("subject_transform", type: "server.SubjectTransformConfig", isShown: transform != nil) {
+      transform = Transform()
+    } fields: { fields in
+      transform?.visit(&fields)
+    }
+    subjectTransform = transform
+    var again = republish
+    fields.object("republish", type: "server.RePublish", isShown: again != nil) {
+      again = Republish()
+    } fields: { fields in
+      again?.visit(&fields)
+    }
+    republish = again
   }
 
   private mutating func visitFlags(_ fields: inout ConfigFields) {

@@ -7,6 +7,8 @@ public protocol StreamConsumer: AnyObject {
   var name: ByteString { get }
   /// Whether it is an internal one that counts nowhere (mirrors and sources of others).
   var isDirect: Bool { get }
+  /// Whether it gets messages of this subject.
+  func isInterested(in subject: ByteView) -> Bool
   /// `stream.lastDeliverable` moved on.
   func messagesArrived()
   /// One message is gone (deleted, or replaced by the limit per subject).

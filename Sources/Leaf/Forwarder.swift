@@ -99,6 +99,12 @@ public final class Forwarder: StreamConsumer {
   }
   private var takenSubjects: [ByteString] { options.filter.map { [$0] } ?? stream.config.subjects }
 
+  public func isInterested(in subject: ByteView) -> Bool { options.filter.map { Subject.matches(subject, $0) } ?? true }
+
+  public func needs(_ sequence: UInt64, subject: ByteView) -> Bool {
+    sequence > machine.progress.acknowledged && isInterested(in: subject)
+  }
+
   private var now_ms: Int64 { host.clock.monotonic_ns / millisecond_ns }
 
   // MARK: Progress on disk
@@ -127,6 +133,7 @@ public final class Forwarder: StreamConsumer {
   }
 
   @discardableResult private func save() -> UInt64 {
+    stream.consumerIsDone(after: savedProgress.acknowledged, through: machine.progress.acknowledged)
     savedProgress = machine.progress
     var json = JSONWriter()
     json.beginObject()

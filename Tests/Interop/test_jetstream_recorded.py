@@ -28,19 +28,18 @@ AREAS_LEFT_OUT = {
     "consumer.reset": "consumer reset is not there yet",
 }
 STREAM_KEYS_LEFT_OUT = {
-    "mirror", "sources", "allow_msg_counter", "allow_msg_schedules", "allow_msg_ttl", "persist_mode", "republish",
-    "subject_delete_marker_ttl", "allow_atomic", "allow_batched", "subject_transform", "mirror_direct",
+    "mirror", "sources", "allow_msg_counter", "allow_msg_schedules", "allow_msg_ttl", "persist_mode",
+    "subject_delete_marker_ttl", "allow_atomic", "allow_batched", "mirror_direct",
 }  # fmt: skip
 CONSUMER_KEYS_LEFT_OUT = {
     "priority_groups", "priority_policy", "priority_timeout", "direct",
 }  # fmt: skip
 # Values of these keys that the agent refuses.
-VALUES_LEFT_OUT = {"retention": {"workqueue", "interest"}, "replay_policy": {"original"}, "ack_policy": {"flow_control"}}
+VALUES_LEFT_OUT = {"replay_policy": {"original"}, "ack_policy": {"flow_control"}}
 # Streams and consumers that one of these would have made.
-NAMES_LEFT_OUT = {"WQ", "AFC"}
+NAMES_LEFT_OUT = {"AFC"}
 # Where the agent's answer is known to differ, by file and number.
 KNOWN_DIFFERENCES = {
-    ("jetstream-api", 290): "purging an empty stream beyond its end does not move its first sequence",
     ("consumers", 124): "+WPI with a reply subject is not confirmed",
     ("consumers", 165): "a pull request whose asker has gone is counted as waiting until it expires",
     ("consumers", 172): "last_per_subject begins its delivered sequence at 0",

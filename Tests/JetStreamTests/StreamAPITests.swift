@@ -94,10 +94,8 @@ struct StreamAPITests {
   func unsupported() throws {
     let rig = try Rig()
     for field in [
-      #""mirror":{"name":"M"}"#, #""sources":[{"name":"M"}]"#, #""republish":{"src":"x","dest":"y"}"#,
-      #""subject_transform":{"src":"x","dest":"y"}"#, #""allow_msg_counter":true"#,
+      #""mirror":{"name":"M"}"#, #""sources":[{"name":"M"}]"#, #""allow_msg_counter":true"#,
       #""allow_atomic":true"#, #""allow_batched":true"#, #""allow_msg_schedules":true"#, #""persist_mode":"async""#,
-      #""retention":"interest""#, #""retention":"workqueue""#, #""compression":"s2""#,
     ] {
       let answer = rig.create(#"{"name":"X",\#(field)}"#)
       #expect(answer.errorCode == 10052)

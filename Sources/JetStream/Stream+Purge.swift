@@ -1,0 +1,124 @@
+// Purging (section 5) and expiry by steps: work that grows with the stream goes on in later turns of the loop, so that nobody waits for
+// it. What a single removal does is in Stream+Removal.
+import Bytes
+import Interest
+import LogStore
+import Platform
+
+/// A purge under way. What is stored after it began stays.
+final class Purge {
+  let stream: Stream
+  /// Empty when everything in the stream is meant.
+  let filter: ByteString
+  /// The last message that may go, and how many may.
+  let last: UInt64
+  let limit: Int
+  private var next: UInt64
+  private(set) var purged = 0
+  private let done: (Int) -> Void
+  private let timer = Timer()
+
+  /// `done` gets the number of messages that went.
+  init(_ stream: Stream, filter: ByteString, from first: UInt64, through last: UInt64, limit: Int, done: @escaping (Int) -> Void) {
+    self.stream = stream
+    self.filter = filter
+    self.last = last
+    self.limit = limit
+    next = first
+    self.done = done
+  }
+
+  /// How long removing waits after the disk could not be read.
+  private static let retry_ns = second_ns
+
+  /// Removes for a while, and goes on later when that was not all.
+  func run() {
+    let host = stream.engine.host
+    let end_ns = host.clock.monotonic_ns + Stream.stepMax_ns
+    var isReadable = true
+    var isThrough = false
+    while !isThrough, isReadable, !stream.isDeleted, host.clock.monotonic_ns < end_ns {
+      isThrough = filter.isEmpty ? removeFirst() : removeMatching(&isReadable)
+    }
+    guard isThrough || stream.isDeleted else {
+      host.after(isReadable ? 0 : Purge.retry_ns, timer) { [self] in run() }
+      return
+    }
+    stream.forEachConsumer { $0.streamPurged() }
+    done(purged)
+  }
+
+  /// Takes a piece off the stream's front. Returns whether that was the last.
+  private func removeFirst() -> Bool {
+    let log = stream.log
+    guard log.count > 0, log.firstSequence <= last, purged < limit else { return true }
+    var through = min(last, log.firstSequence + UInt64(min(Stream.stepSequences, limit - purged)) - 1)
+    // In gaps there is nothing to count.
+    if let present = log.nextSequence(atOrAfter: through + 1), purged + 1 < limit { through = min(last, max(through, present - 1)) }
+    purged += stream.removeThrough(through)
+    return log.count == 0 || log.firstSequence > last || purged >= limit
+  }
+
+  private func removeMatching(_ isReadable: inout Bool) -> Bool {
+    var doomed: [(sequence: UInt64, subject: ByteString)] = []
+    var looked = 0
+    var isThrough = true
+    isReadable = stream.log.scan(from: next) { message in
+      guard message.sequence <= self.last, self.purged + doomed.count < self.limit else { return false }
+      guard looked < Stream.stepSequences else {
+        isThrough = false
+        return false
+      }
+      looked += 1
+      self.next = message.sequence + 1
+      if Subject.matches(message.subject, self.filter) { doomed.append((message.sequence, ByteString(message.subject))) }
+      return true
+    }
+    for (sequence, subject) in doomed where stream.removeOne(sequence, subject: subject) { purged += 1 }
+    return isThrough && isReadable
+  }
+}
+
+extension Stream {
+  /// Sequences that are looked at between two looks at the clock, and how long one turn may take.
+  static let stepSequences = 256
+  static let stepMax_ns = 2 * millisecond_ns
+
+  /// Purges everything, or what matches `filter`, below `sequence`, or all but the newest `keep`. `done` gets the number of messages
+  /// that went: at once when it is little work, in a later turn otherwise.
+  func purge(filter: ByteView, below sequence: UInt64, keep: Int, done: @escaping (Int) -> Void) {
+    // Below 1 there is nothing.
+    if sequence == 1 { return done(0) }
+    let matchesAll = isCovered(by: filter)
+    if matchesAll, keep == 0, sequence == 0 || sequence > log.lastSequence {
+      let purged = removeThrough(log.lastSequence)
+      if sequence > log.lastSequence + 1 { goOn(at: sequence) }
+      forEachConsumer { $0.streamPurged() }
+      return done(purged)
+    }
+    let total = matchesAll ? log.count : pending(matching: [ByteString(filter)], from: 0)
+    let limit = keep > 0 ? max(0, total - keep) : total
+    guard limit > 0 else { return done(0) }
+    var first = log.firstSequence
+    var last = sequence > 0 ? sequence - 1 : log.lastSequence
+    if !matchesAll {
+      // Only where the subjects are.
+      var lowest = UInt64.max
+      var highest: UInt64 = 0
+      subjects.forEach(matching: filter) { _, state in
+        lowest = min(lowest, state.first)
+        highest = max(highest, state.last)
+      }
+      first = max(first, min(lowest, last))
+      last = min(last, highest)
+    }
+    Purge(self, filter: matchesAll ? ByteString() : ByteString(filter), from: first, through: last, limit: limit, done: done).run()
+  }
+
+  /// An empty stream goes on at `sequence`, and everybody knows that nothing is before it.
+  private func goOn(at sequence: UInt64) {
+    log.begin(at: sequence)
+    lastDeliverable = sequence - 1
+    forEachConsumer { $0.messagesRemoved(through: sequence - 1) }
+  }
+}

@@ -1,0 +1,139 @@
+// Interest and workqueue retention: what goes when, and what stays.
+import Bytes
+import JSON
+import Platform
+import Testing
+
+@testable import JetStream
+
+@Suite("Retention by interest") struct RetentionTests {
+  private func count(_ rig: ConsumerRig, _ stream: String) -> Int { rig.rig.state(stream)["messages"]?.int ?? -1 }
+
+  @Test("a message nobody is interested in is acknowledged, counted and not kept")
+  func nobodyInterested() throws {
+    let rig = try ConsumerRig()
+    #expect(rig.rig.create(#"{"name":"I","subjects":["i.>"],"retention":"interest"}"#).errorCode == nil)
+    #expect(rig.rig.call("i.a", "one").sequence == 1)
+    #expect(rig.rig.call("i.a", "two").sequence == 2)
+    #expect(rig.rig.state("I")["messages"]?.int == 0)
+    #expect(rig.rig.state("I")["last_seq"]?.int == 2)
+    #expect(rig.rig.state("I")["first_seq"]?.int == 3)
+    rig.create("I", "c", #"{"durable_name":"c","ack_policy":"explicit","filter_subject":"i.a"}"#)
+    #expect(rig.rig.call("i.a", "three").sequence == 3)
+    #expect(rig.rig.call("i.b", "four").sequence == 4)
+    #expect(rig.rig.call("i.a", "five").sequence == 5)
+    #expect(count(rig, "I") == 2)
+    #expect(rig.rig.state("I")["num_deleted"]?.int == 1)
+    // The same after a power cut.
+    let again = try rig.restarted()
+    #expect(count(again, "I") == 2)
+    #expect(again.fetch("I.c", #"{"batch":5,"no_wait":true}"#).prefix(2).map(\.payload) == ["three", "five"])
+    #expect(again.rig.call("i.b").sequence == 6)
+  }
+
+  @Test("a message goes when the last interested consumer has acknowledged it")
+  func lastAck() throws {
+    let rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"I","subjects":["i.>"],"retention":"interest"}"#)
+    for name in ["c", "d"] { rig.create("I", name, #"{"durable_name":"\#(name)","ack_policy":"explicit"}"#) }
+    for number in 1...3 { rig.publish("i.a", "\(number)") }
+    for message in rig.fetch("I.c", #"{"batch":3}"#) { rig.ack(message) }
+    #expect(count(rig, "I") == 3)
+    let second = rig.fetch("I.d", #"{"batch":3}"#)
+    rig.ack(second[1])
+    #expect(count(rig, "I") == 2)
+    rig.ack(second[0], "+TERM")
+    #expect(count(rig, "I") == 1)
+    rig.ack(second[2], "-NAK")
+    #expect(count(rig, "I") == 1)
+  }
+
+  @Test("deleting a consumer releases what only it waited for, also after a restart")
+  func deletedConsumer() throws {
+    var rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"I","subjects":["i.>"],"retention":"interest"}"#)
+    for name in ["c", "d"] { rig.create("I", name, #"{"durable_name":"\#(name)","ack_policy":"explicit"}"#) }
+    for number in 1...2000 { rig.rig.send("i.a", "\(number)") }
+    rig.rig.settle()
+    for _ in 0..<4 { for message in rig.fetch("I.c", #"{"batch":250}"#) { rig.ack(message) } }
+    #expect(count(rig, "I") == 2000)
+    rig.rig.pass(2 * second_ns)
+    rig = try rig.restarted()
+    #expect(rig.rig.call("$JS.API.CONSUMER.DELETE.I.d").json["success"]?.bool == true)
+    rig.rig.settle()
+    #expect(count(rig, "I") == 1000)
+    #expect(rig.rig.state("I")["first_seq"]?.int == 1001)
+    #expect(rig.rig.call("$JS.API.CONSUMER.DELETE.I.c").json["success"]?.bool == true)
+    rig.rig.settle()
+    #expect(count(rig, "I") == 0)
+    #expect(rig.rig.state("I")["first_seq"]?.int == 2001)
+  }
+
+  @Test("a consumer without acks is done with what was delivered, one with ack all with everything before")
+  func otherPolicies() throws {
+    let rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"I","subjects":["i.>"],"retention":"interest"}"#)
+    rig.create("I", "none", #"{"durable_name":"none","ack_policy":"none"}"#)
+    rig.publish("i.a")
+    #expect(count(rig, "I") == 1)
+    #expect(rig.fetch("I.none", #"{"batch":1}"#).count == 1)
+    #expect(count(rig, "I") == 0)
+    rig.create("I", "all", #"{"durable_name":"all","ack_policy":"all"}"#)
+    for _ in 1...5 { rig.publish("i.a") }
+    _ = rig.fetch("I.none", #"{"batch":5}"#)
+    let messages = rig.fetch("I.all", #"{"batch":5}"#)
+    rig.ack(messages[3])
+    #expect(count(rig, "I") == 1)
+  }
+
+  @Test("a work queue keeps messages until they are acknowledged, with or without a consumer")
+  func workqueue() throws {
+    let rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"W","subjects":["w.>"],"retention":"workqueue"}"#)
+    rig.publish("w.a", "1")
+    rig.publish("w.b", "2")
+    rig.publish("w.a", "3")
+    rig.create("W", "a", #"{"durable_name":"a","ack_policy":"explicit","filter_subject":"w.a"}"#)
+    let messages = rig.fetch("W.a", #"{"batch":2}"#)
+    #expect(messages.map(\.payload) == ["1", "3"])
+    rig.ack(messages[0])
+    #expect(count(rig, "W") == 2)
+    #expect(rig.rig.call("$JS.API.CONSUMER.DELETE.W.a").json["success"]?.bool == true)
+    #expect(count(rig, "W") == 2)
+    // The next one gets what was not acknowledged.
+    rig.create("W", "all", #"{"durable_name":"all","ack_policy":"explicit"}"#)
+    #expect(rig.fetch("W.all", #"{"batch":3,"no_wait":true}"#).prefix(2).map(\.payload) == ["2", "3"])
+  }
+
+  @Test("consumers of a work queue share it without overlap")
+  func workqueueRules() throws {
+    let rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"W","subjects":["w.>"],"retention":"workqueue"}"#)
+    func create(_ name: String, _ config: String) -> Int? {
+      rig.create("W", name, #"{"durable_name":"\#(name)","# + config + "}").errorCode
+    }
+    #expect(create("x", #""ack_policy":"all""#) == 10098)
+    #expect(create("x", #""ack_policy":"none""#) == 10084)
+    #expect(create("x", #""ack_policy":"explicit","deliver_policy":"new""#) == 10101)
+    #expect(create("a", #""ack_policy":"explicit","filter_subject":"w.a""#) == nil)
+    #expect(create("x", #""ack_policy":"explicit""#) == 10099)
+    #expect(create("x", #""ack_policy":"explicit","filter_subject":"w.*""#) == 10100)
+    #expect(create("b", #""ack_policy":"explicit","filter_subject":"w.b""#) == nil)
+    #expect(create("b", #""ack_policy":"explicit","filter_subject":"w.a""#) == 10100)
+    let change = rig.rig.call("$JS.API.STREAM.UPDATE.W", #"{"name":"W","subjects":["w.>"],"retention":"limits"}"#)
+    #expect(change.errorCode == 10052)
+  }
+
+  @Test("a stream that turns to interest lets go of what its consumers have acknowledged")
+  func turnsToInterest() throws {
+    let rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"S","subjects":["s.>"]}"#)
+    rig.create("S", "c", #"{"durable_name":"c","ack_policy":"explicit"}"#)
+    for _ in 1...10 { rig.publish("s.a") }
+    for message in rig.fetch("S.c", #"{"batch":4}"#) { rig.ack(message) }
+    #expect(count(rig, "S") == 10)
+    _ = rig.rig.call("$JS.API.STREAM.UPDATE.S", #"{"name":"S","subjects":["s.>"],"retention":"interest"}"#)
+    rig.rig.settle()
+    #expect(count(rig, "S") == 6)
+  }
+}
