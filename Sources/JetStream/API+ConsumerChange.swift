@@ -64,22 +64,25 @@ extension ConsumerEngine {
         return true
       }
       if group.isEmpty { throw .invalidJSON("consumer group not specified") }
-      _ = try find(path, request)
-      // No consumer has groups.
-      throw APIError(400, 10160, "Provided priority group does not exist for this consumer")
+      if !ConsumerConfig.isGroupName(group) { throw .groupName }
+      let consumer = try find(path, request)
+      if !consumer.config.priorityGroups.contains(group) {
+        throw APIError(400, 10160, "Provided priority group does not exist for this consumer")
+      }
+      consumer.unpin(group, "admin")
+      jetStream.answer(request, APIResponse(type).finish())
     } catch { jetStream.fail(request, type, error) }
   }
 
   func reset(_ request: APIRequest, _ path: ByteView) {
     let type: StaticString = "consumer_reset"
     // A missing consumer is silent (section 1.1).
-    guard let consumer = consumer(path) else { return }
+    guard let consumer = consumer(path), !request.reply.isEmpty else { return }
     guard jetStream.hasLevel(request, type) else { return }
     var sequence: UInt64 = 0
     do throws(APIError) {
-      if !request.body.trimmed.isEmpty {
-        let strict = jetStream.options.strict
-        try ObjectDecoder.decode(request.body, path: "JSApiConsumerResetRequest", strict: strict) { field throws(APIError) in
+      if !request.body.isEmpty {
+        try ObjectDecoder.decode(request.body, path: "JSApiConsumerResetRequest", strict: false) { field throws(APIError) in
           guard field.named("seq") else { return false }
           try field.read(&sequence)
           return true
@@ -97,9 +100,12 @@ extension ConsumerEngine {
 extension Consumer {
   /// Delivers nothing until a wall time; nil ends a pause.
   func pause(_ until_ns: Int64?) {
+    let isChanged = until_ns != config.pauseUntil_ns
     config.pauseUntil_ns = until_ns
     config.stampMetadata()
     writeConfig()
+    tellsPauseEnd = isPaused
+    if isChanged { advisePause() }
     schedule(at: nextDue_ns)
     if !isPaused { deliverSoon() }
   }
@@ -123,6 +129,7 @@ extension Consumer {
     if resumeAfter > 0 { select() }
     isCounted = false
     ackDue_ns = Int64.max
+    (lastDelivery_ns, lastAck_ns) = (0, 0)
     writeState()
     stream.interestLost(from: 0)
     deliverSoon()

@@ -94,13 +94,16 @@ extension ConsumerEngine {
     let consumer = Consumer(
       engine: self, stream: stream, name: chosen, config: config, created_ns: max(host.clock.wall_ns, stream.created_ns),
       state: ConsumerState(first: first))
-    if config.deliverPolicy == .lastPerSubject {
+    if config.deliverPolicy == .lastPerSubject, stream.config.maxMessagesPerSubject != 1, stream.lastSequence > 0 {
       consumer.resumeAfter = stream.lastSequence
       consumer.select()
+      let first = consumer.selected.first ?? stream.lastSequence
+      consumer.state = ConsumerState(first: max(first, stream.firstSequence, 1))
     }
     consumer.writeConfig()
     consumer.writeState()
     add(consumer)
+    consumer.adviseCreated()
     return consumer
   }
 
@@ -152,6 +155,8 @@ extension ConsumerEngine {
     try consumer.config.checkUpdate(to: config)
     if config.deliverSubject != consumer.config.deliverSubject, consumer.isBound { throw .consumerNameInUse }
     consumer.change(to: config)
+    // A stream that sources goes on where it acknowledged.
+    if config.sourcing { _ = try consumer.reset(to: 0) }
   }
 }
 
@@ -167,6 +172,11 @@ extension Consumer {
     }
     writeConfig()
     lastActivity_ns = host.clock.monotonic_ns
+    settingsChanged()
+    if new.deliverSubject != old.deliverSubject {
+      state.refuseAll(maxDeliver: new.maxDeliver)
+      push.wasBound = false
+    }
     if new.deliverSubject != old.deliverSubject || new.deliverGroup != old.deliverGroup { bindingChanged() }
     // Waits may be shorter now; the timer finds out.
     schedule(at: host.clock.monotonic_ns)

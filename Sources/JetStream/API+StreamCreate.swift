@@ -32,7 +32,9 @@ extension JetStream {
       return existing
     }
     if overlaps(config.subjects, except: config.name) { throw .subjectsOverlap }
-    return try create(config)
+    let stream = try create(config)
+    advise(.create, stream.name)
+    return stream
   }
 
   /// Limits of the account: number of streams and consumers, bytes.

@@ -11,6 +11,12 @@ struct AckSubject: Equatable {
   let sequence: UInt64
   let delivery: UInt64
 
+  init(deliveries: UInt64, sequence: UInt64, delivery: UInt64) {
+    self.deliveries = deliveries
+    self.sequence = sequence
+    self.delivery = delivery
+  }
+
   /// Reads the numbers behind `prefixLength` bytes.
   init?(_ subject: ByteView, prefixLength: Int) {
     guard subject.count > prefixLength else { return nil }
@@ -30,7 +36,8 @@ enum AckVerb: Equatable {
   /// Deliver it again, now or after a while.
   case refuse(delay_ns: Int64)
   case working
-  case terminate
+  /// Done with, without success. The reason begins at this index.
+  case terminate(reasonAt: Int)
   /// Acknowledge, and the next messages please. The request is what follows at this index.
   case next(requestAt: Int)
   case unknown
@@ -45,7 +52,7 @@ enum AckVerb: Equatable {
     } else if payload.equals("+WPI") {
       self = .working
     } else if payload.hasPrefix("+TERM") {
-      self = .terminate
+      self = .terminate(reasonAt: 5)
     } else {
       self = .unknown
     }
@@ -70,25 +77,29 @@ extension Consumer {
   /// Given up messages that a consumer remembers where they only matter to a count.
   private static let givenUpMax = 65_536
 
-  /// A message to the ack subject.
-  func acknowledged(_ message: Message) {
-    guard !isEnded, let subject = AckSubject(message.subject, prefixLength: ackPrefix.count) else { return }
+  /// A message to the ack subject, whose numbers begin at `prefixLength`.
+  func acknowledged(_ message: Message, from source: Endpoint, _ prefixLength: Int) {
+    guard !isEnded, let subject = AckSubject(message.subject, prefixLength: prefixLength) else { return }
     let now_ns = host.clock.monotonic_ns
     lastActivity_ns = now_ns
     switch AckVerb(message.payload) {
-    case .acknowledge, .terminate:
+    case .acknowledge:
       // Of a message that was not delivered yet nothing can be said.
       guard subject.sequence < state.next else { return }
-      acknowledge(subject)
-    case .refuse(let delay_ns): refuse(subject.sequence, delay_ns, now_ns)
+      acknowledge(subject, now_ns, isSampled: true)
+    case .terminate(let start):
+      if subject.sequence < state.next { acknowledge(subject, now_ns, isSampled: false) }
+      adviseTerminated(subject, reason: message.payload.dropFirst(start).trimmed)
+      guard subject.sequence < state.next else { return }
+    case .refuse(let delay_ns): refuse(subject, delay_ns, now_ns)
     case .working:
       if let deliveries = state.deliveries(of: subject.sequence) {
         state.extend(subject.sequence, until: deadline(deliveries: deliveries, now_ns))
       }
     case .next(let start):
-      if subject.sequence < state.next { acknowledge(subject) }
+      if subject.sequence < state.next { acknowledge(subject, now_ns, isSampled: true) }
       // The reply gets the next messages instead of a confirmation.
-      return pull(message.payload.dropFirst(start), reply: message.reply)
+      return pull(message.payload.dropFirst(start), reply: message.reply, from: source)
     case .unknown: break
     }
     guard !message.reply.isEmpty else { return }
@@ -101,8 +112,9 @@ extension Consumer {
     return WaitingPull.later(now_ns, max(config.ackWait(deliveries: deliveries), Consumer.expiryPause_ns))
   }
 
-  private func acknowledge(_ subject: AckSubject) {
+  private func acknowledge(_ subject: AckSubject, _ now_ns: Int64, isSampled: Bool) {
     if config.ackPolicy == .explicit {
+      if isSampled, samplePercent > 0, let pending = state.pending(subject.sequence) { sample(subject, pending, now_ns) }
       guard state.acknowledge(subject.sequence) else { return }
       changedByAck()
       stream.consumerIsDone(with: subject.sequence)
@@ -125,7 +137,10 @@ extension Consumer {
     stateChanged(freed: true)
   }
 
-  private func refuse(_ sequence: UInt64, _ delay_ns: Int64, _ now_ns: Int64) {
+  private func refuse(_ subject: AckSubject, _ delay_ns: Int64, _ now_ns: Int64) {
+    let sequence = subject.sequence
+    guard subject.delivery > state.floor.consumer, subject.delivery <= state.delivered.consumer, state.isPending(sequence) else { return }
+    adviseRefused(subject)
     guard delay_ns > 0 else {
       if state.refuse(sequence, until: nil) { deliverSoon() }
       return
@@ -148,6 +163,7 @@ extension Consumer {
 
   /// A message was delivered for the last time and not acknowledged.
   func wasGivenUp(_ sequence: UInt64, deliveries: Int) {
+    adviseMaxDeliveries(sequence, deliveries)
     if stream.config.retention == .limits { state.forgetGivenUp(keeping: Consumer.givenUpMax) }
     stateChanged(freed: true)
   }

@@ -22,6 +22,8 @@ extension Consumer {
     case again
     /// The disk could not be read: nothing moved, and it is tried again.
     case failed
+    /// There is one that may not go out yet; the timer is set.
+    case later
   }
 
   /// Delivers at the end of the turn, together with whatever else happens in it.
@@ -48,7 +50,7 @@ extension Consumer {
       budget -= 1
       switch state.hasQueued ? deliverQueued() : deliverNew() {
       case .delivered, .again: continue
-      case .noTaker: break attempts
+      case .noTaker, .later: break attempts
       case .failed:
         schedule(at: WaitingPull.later(host.clock.monotonic_ns, Consumer.readRetry_ns))
         break attempts
@@ -63,6 +65,7 @@ extension Consumer {
       // Others first: the rest in the loop's next round.
       host.after(0, burstTimer) { [self] in deliver() }
     } else if isExhausted, !isStalled {
+      pace.caughtUp(to: state.next)
       endNoWaitRequests()
     }
   }
@@ -153,33 +156,59 @@ extension Consumer {
     let isNew = deliveries == 1
     let left = isNew ? max(undeliveredCount - 1, 0) : undeliveredCount
     writeAckSubject(message, deliveries: deliveries, left: left)
-    var size = message.subject.count + ackSubject.count + message.headers.count
-    size += config.headersOnly ? 0 : message.payload.count
+    var size = message.subject.count + ackSubject.count
+    // The header block when it is not the stored one.
+    var block: [UInt8] = []
+    if config.headersOnly {
+      var headers = HeaderBuilder(continuing: message.headers)
+      headers.add("Nats-Msg-Size", decimal: message.payload.count)
+      block = headers.block
+      size += block.count
+    } else {
+      size += message.headers.count + message.payload.count
+    }
+    if !pace.isFree, mustWait(message, size) { return .later }
     let reply: ByteString
     if config.isPush {
       reply = config.deliverSubject
     } else {
-      guard let pull = taker(size: size) else { return waiting.isEmpty ? .noTaker : .again }
+      guard let pull = taker(size: size) else { return .noTaker }
       reply = pull
+      if config.priorityPolicy == .pinnedClient {
+        pinFirst()
+        var headers = block.isEmpty ? HeaderBuilder(continuing: message.headers) : block.withView { HeaderBuilder(continuing: $0) }
+        headers.add("Nats-Pin-Id", pin.id)
+        block = headers.block
+      }
     }
+    if !pace.isFree { pace.sent(size: size, stamp_ns: message.timestamp_ns, now_ns: host.clock.monotonic_ns) }
     note(message.sequence, isNew: isNew, deliveries: deliveries)
     ackSubject.withView { ack in
       reply.withView { target in
-        if config.headersOnly {
-          var headers = HeaderBuilder(continuing: message.headers)
-          headers.add("Nats-Msg-Size", decimal: message.payload.count)
-          _ = headers.block.withView {
-            account.publish(Message(subject: target, reply: ack, headers: $0, presentedSubject: message.subject))
-          }
-        } else {
+        _ = block.withView { block in
           account.publish(
             Message(
-              subject: target, reply: ack, headers: message.headers, payload: message.payload, presentedSubject: message.subject))
+              subject: target, reply: ack, headers: block.isEmpty ? message.headers : block,
+              payload: config.headersOnly ? ByteView() : message.payload, presentedSubject: message.subject))
         }
       }
     }
     if config.isPush { pushed(size) } else { served(size: size) }
     return .delivered
+  }
+
+  /// Whether a message must wait for its time; then delivery goes on at that time.
+  private func mustWait(_ message: LogMessage, _ size: Int) -> Bool {
+    let wait_ns = pace.wait_ns(size: size, stamp_ns: message.timestamp_ns, now_ns: host.clock.monotonic_ns)
+    guard wait_ns > 0 else { return false }
+    host.after(wait_ns, burstTimer) { [unowned(unsafe) self] in deliver() }
+    return true
+  }
+
+  /// Sets the pace anew, from the configuration.
+  func setPace() {
+    let burst = stream.config.maxMessageSize > 0 ? Int(stream.config.maxMessageSize) : DeliveryPace.burstDefault_bytes
+    pace.limit(bits: config.rateLimit_bps, burst: burst, now_ns: host.clock.monotonic_ns)
   }
 
   /// Books one delivery.
@@ -236,7 +265,8 @@ extension Consumer {
   func sendHeartbeat(to reply: ByteString, stalled: ByteString = ByteString()) {
     var headers = HeaderBuilder(status: "100 Idle Heartbeat")
     headers.add("Nats-Last-Consumer", decimal: state.delivered.consumer)
-    headers.add("Nats-Last-Stream", decimal: state.delivered.stream)
+    // Up to here nothing is left to deliver, whether it was delivered or did not match.
+    headers.add("Nats-Last-Stream", decimal: state.next - 1)
     if !stalled.isEmpty { headers.add("Nats-Consumer-Stalled", stalled) }
     account.publish(to: reply, [], headers: headers.block)
   }

@@ -8,6 +8,11 @@ extension Consumer {
   public func appendInfo(to json: inout JSONWriter) { writeInfo(to: &json, version: true) }
 
   func writeInfo(to json: inout JSONWriter, version: Bool) {
+    if !config.isPush, !isDelivering {
+      // Who has gone, and whose time is over, waits no more.
+      endRequests(host.clock.monotonic_ns)
+      dropDeserted()
+    }
     json.field("stream_name", stream.name)
     json.field("name", name)
     json.field("created", time: created_ns)
@@ -27,6 +32,14 @@ extension Consumer {
       json.field("pause_remaining", until_ns - now_ns)
     }
     json.field("ts", time: now_ns)
+    guard let group = config.priorityGroups.first else { return }
+    json.beginArray("priority_groups")
+    json.beginObject()
+    json.field("group", group)
+    json.fieldUnlessEmpty("pinned_client_id", pin.id)
+    json.field("pinned_ts", time: pin.since_ns > 0 ? pin.since_ns : nil)
+    json.endObject()
+    json.endArray()
   }
 
   private func write(_ name: StaticString, _ pair: SequencePair, _ active_ns: Int64, to json: inout JSONWriter) {

@@ -7,7 +7,7 @@ import Wire
 
 extension Consumer {
   /// Takes a request to MSG.NEXT.
-  func pull(_ body: ByteView, reply: ByteView) {
+  func pull(_ body: ByteView, reply: ByteView, from source: Endpoint) {
     guard !reply.isEmpty else { return }
     let target = ByteString(reply)
     if config.isPush { return sendStatus("409 Consumer is push based", to: target) }
@@ -16,9 +16,10 @@ extension Consumer {
     do throws(RefusedPull) {
       var request = try PullRequest.decode(body)
       try request.check(config)
+      try checkGroup(request.group)
       guard isAcceptable(request, reply: target) else { return }
-      let pull = WaitingPull(request, reply: target, now_ns: now_ns)
-      waiting.append(pull)
+      let pull = WaitingPull(request, reply: target, isRemote: source.kind == .leaf, now_ns: now_ns)
+      if config.priorityPolicy == .prioritized { waiting.insertByPriority(pull) } else { waiting.append(pull) }
       deliver()
       if !waiting.isEmpty { schedule(at: pull.nextDue_ns) }
     } catch {
@@ -44,28 +45,57 @@ extension Consumer {
         return false
       }
     }
-    if waiting.count >= config.maxWaiting { dropDeserted() }
+    if waiting.count >= config.maxWaiting {
+      let now_ns = host.clock.monotonic_ns
+      if now_ns >= nextSweep_ns {
+        nextSweep_ns = now_ns + Consumer.sweepInterval_ns
+        dropDeserted()
+      }
+    }
     guard waiting.count >= config.maxWaiting else { return true }
     if request.heartbeat_ns == 0 { sendStatus("409 Exceeded MaxWaiting", to: reply) }
     return false
   }
 
-  /// Drops requests whose reply nobody listens to any more.
-  private func dropDeserted() {
-    waiting.retain { pull in pull.reply.withView { account.interest.hasInterest(in: $0) } }
+  /// A full queue is searched for room this often.
+  private static let sweepInterval_ns = second_ns
+
+  /// Whether somebody listens for what a request asked for.
+  func isWanted(_ pull: WaitingPull) -> Bool {
+    pull.reply.withView { account.interest.hasInterest(in: $0) } || pull.graceEnds_ns > host.clock.monotonic_ns
   }
+
+  /// Drops requests whose reply nobody listens to any more.
+  func dropDeserted() { waiting.retain { isWanted($0) } }
 
   /// Where a message of `size` bytes goes: the reply of the request whose turn it is. Ends requests that cannot take it; nil when
   /// none is left.
   func taker(size: Int) -> ByteString? {
     let now_ns = host.clock.monotonic_ns
+    var passed = 0
     while let pull = waiting.first {
       if pull.deadline_ns <= now_ns {
         waiting.removeFirst()
         sendStatus("408 Request Timeout", ending: pull)
-      } else if !pull.reply.withView({ account.interest.hasInterest(in: $0) }) {
+        continue
+      }
+      if !isWanted(pull) {
         waiting.removeFirst()
-      } else if pull.limitsBytes, size > pull.remainingBytes {
+        continue
+      }
+      switch turn(of: pull) {
+      case .serve: break
+      case .pass:
+        passed += 1
+        guard passed < waiting.count else { return nil }
+        waiting.passFirst()
+        continue
+      case .wrongPin:
+        waiting.removeFirst()
+        sendStatus("423 Nats-Wrong-Pin-Id", ending: pull)
+        continue
+      }
+      if pull.limitsBytes, size > pull.remainingBytes {
         waiting.removeFirst()
         sendStatus("409 Message Size Exceeds MaxBytes", ending: pull)
       } else {
@@ -78,7 +108,8 @@ extension Consumer {
   /// The request whose turn it was got its message.
   func served(size: Int) {
     guard !waiting.isEmpty else { return }
-    if let done = waiting.serveFirst(size: size, now_ns: host.clock.monotonic_ns), done.limitsBytes, done.remainingBytes > 0 {
+    let byPriority = config.priorityPolicy == .prioritized
+    if let done = waiting.serveFirst(size: size, byPriority: byPriority, now_ns: host.clock.monotonic_ns), done.limitsBytes, done.remainingBytes > 0 {
       sendStatus("409 Batch Completed", ending: done)
     }
   }

@@ -20,7 +20,6 @@ struct PushState {
   var askedBytes = 0
   var nextHeartbeat_ns = Int64.max
   var wasBound = false
-  var subscription: Subscription?
 }
 
 extension Consumer {
@@ -32,20 +31,10 @@ extension Consumer {
       push.nextHeartbeat_ns = WaitingPull.later(host.clock.monotonic_ns, config.heartbeat_ns)
     }
     guard config.flowControl else { return }
-    push.subscription = account.subscribe(flowControlPrefix + ByteString("*")) { [unowned(unsafe) self] message, _ in
-      flowControlAnswered(message.subject)
-    }
+    listen(to: "$JS.FC.", "*", long: "*") { [unowned(unsafe) self] message, _, _ in flowControlAnswered(message) }
   }
 
-  func stopPush() {
-    engine.pushConsumers.removeAll { $0 === self }
-    if let subscription = push.subscription { account.remove(subscription) }
-    push.subscription = nil
-  }
-
-  private var flowControlPrefix: ByteString {
-    ByteString(ByteString("$JS.FC.").bytes + stream.name.bytes + [ASCII.dot] + name.bytes + [ASCII.dot])
-  }
+  func stopPush() { engine.pushConsumers.removeAll { $0 === self } }
 
   /// Whether somebody listens to the deliver subject as the configuration wants it: with a deliver group in that group, without one
   /// on a plain subscription.
@@ -91,24 +80,35 @@ extension Consumer {
     }
     guard config.flowControl else { return }
     push.outstanding += size
-    guard push.asked.isEmpty, push.outstanding > push.window / 2 else { return }
-    push.asked = flowControlPrefix + ByteString(host.entropy.name(4))
+    if push.asked.isEmpty, push.outstanding > push.window / 2 || (config.ackPolicy == .flowControl && isStalled) { askForFlow() }
+  }
+
+  /// Asks the receiver to say that it has taken what was sent.
+  private func askForFlow() {
+    let isLong = engine.jetStream.options.usesLongAckSubjects
+    let asked = ByteString(engine.controlPrefix("$JS.FC.", stream.name, name, isLong: isLong) + host.entropy.name(4))
+    push.asked = asked
     push.askedBytes = push.outstanding
     HeaderBuilder(status: "100 FlowControl Request").block.withView { headers in
       config.deliverSubject.withView { target in
-        push.asked.withView { reply in
+        asked.withView { reply in
           _ = account.publish(Message(subject: target, reply: reply, headers: headers))
         }
       }
     }
   }
 
-  private func flowControlAnswered(_ subject: ByteView) {
-    guard !isEnded, push.asked == subject else { return }
+  private func flowControlAnswered(_ message: Message) {
+    guard !isEnded, push.asked == message.subject else { return }
     push.outstanding = max(0, push.outstanding - push.askedBytes)
     push.asked = ByteString()
     push.window = min(push.window * 2, PushState.windowMax)
     deliverSoon()
+    guard config.ackPolicy == .flowControl, !message.headers.isEmpty else { return }
+    // The answer says what was taken.
+    let headers = Headers(message.headers)
+    guard let sequence = headers.value("Nats-Last-Stream")?.decimal(), sequence > 0 else { return }
+    acknowledge(through: SequencePair(consumer: headers.value("Nats-Last-Consumer")?.decimal() ?? 0, stream: sequence))
   }
 
   /// Says where the consumer stands when nothing went out for a while.
@@ -116,6 +116,7 @@ extension Consumer {
     guard now_ns >= push.nextHeartbeat_ns else { return }
     push.nextHeartbeat_ns = WaitingPull.later(now_ns, config.heartbeat_ns)
     lastActivity_ns = now_ns
-    sendHeartbeat(to: config.deliverSubject, stalled: canPush ? ByteString() : push.asked)
+    sendHeartbeat(to: config.deliverSubject, stalled: push.asked)
+    if config.ackPolicy == .flowControl, state.pendingCount > 0, push.asked.isEmpty { askForFlow() }
   }
 }

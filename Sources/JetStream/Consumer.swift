@@ -44,6 +44,14 @@ public final class Consumer: StreamConsumer {
   let burstTimer = Timer()
   /// What was delivered without waiting for an ack in a stream that wants to know; told when nothing is being read.
   var doneUnread: [UInt64] = []
+  var pin = PinState()
+  var pace = DeliveryPace()
+  /// How many of a hundred acks are reported.
+  var samplePercent = 0
+  /// Whether the end of a pause is to be told.
+  var tellsPauseEnd = false
+  /// When a full queue of requests is searched for room again (monotonic).
+  var nextSweep_ns: Int64 = 0
   /// A lower bound of the next ack deadline.
   var ackDue_ns = Int64.max
   var isDelivering = false
@@ -55,8 +63,9 @@ public final class Consumer: StreamConsumer {
   /// The state's count of changes when it was last written down.
   var writtenChanges = UInt64.max
 
-  var ackSubscription: Subscription?
-  /// `$JS.ACK.<stream>.<consumer>.`
+  /// For acks and answers to flow control, in both forms of the subjects.
+  var subscriptions: [Subscription] = []
+  /// `$JS.ACK.<stream>.<consumer>.`, or the longer form with domain and account.
   let ackPrefix: [UInt8]
   /// Where ack subjects are put together.
   var ackSubject: [UInt8] = []
@@ -73,7 +82,7 @@ public final class Consumer: StreamConsumer {
     self.state = state
     lastActivity_ns = engine.host.clock.monotonic_ns
     inactivityJitter_ns = Int64(100 + engine.host.entropy.below(900)) * millisecond_ns
-    ackPrefix = ByteString("$JS.ACK.").bytes + stream.name.bytes + [ASCII.dot] + name.bytes + [ASCII.dot]
+    ackPrefix = engine.controlPrefix("$JS.ACK.", stream.name, name, isLong: engine.jetStream.options.usesLongAckSubjects)
     ackSubject.reserveCapacity(ackPrefix.count + 90)
     chooseFilters()
   }
@@ -92,14 +101,14 @@ public final class Consumer: StreamConsumer {
 
   /// Begins to serve.
   func start() {
-    switch config.ackPolicy {
-    case .explicit, .all:
-      let subject = ByteString(ackPrefix) + ByteString("*.*.*.*.*")
-      ackSubscription = account.subscribe(subject) { [unowned(unsafe) self] message, source in
-        engine.jetStream.outsideOfPublishing(message, source) { message, _ in self.acknowledged(message) }
+    if config.ackPolicy == .explicit || config.ackPolicy == .all {
+      listen(to: "$JS.ACK.", "*.*.*.*.*", long: "*.*.*.*.>") { [unowned(unsafe) self] message, source, prefix in
+        acknowledged(message, from: source, prefix)
       }
-    case .none, .flowControl: break
     }
+    settingsChanged()
+    if config.replayPolicy == .original { pace.replay(through: stream.lastSequence) }
+    tellsPauseEnd = isPaused
     startPush()
     if state.pendingCount > 0 { ackDue_ns = host.clock.monotonic_ns }
     schedule(at: nextDue_ns)
@@ -112,12 +121,36 @@ public final class Consumer: StreamConsumer {
     isEnded = true
     host.timers.cancel(timer)
     host.timers.cancel(burstTimer)
-    if let ackSubscription { account.remove(ackSubscription) }
-    ackSubscription = nil
+    for subscription in subscriptions { account.remove(subscription) }
+    subscriptions = []
     stopPush()
     for pull in waiting.removeAll() { sendStatus(status, to: pull.reply) }
     // The subscription's handler may be on the stack now.
     host.turn.defer { [self] in _ = self }
+  }
+
+  /// Subscribes to both forms of a subject that receivers answer to. `handle` also gets the length of the form's prefix.
+  func listen(
+    to space: StaticString, _ tail: ByteString, long: ByteString, _ handle: @escaping (Message, Endpoint, Int) -> Void
+  ) {
+    let jetStream = engine.jetStream
+    for isLong in [false, true] {
+      let prefix = engine.controlPrefix(space, stream.name, name, isLong: isLong)
+      let length = prefix.count
+      let subscription = account.subscribe(ByteString(prefix) + (isLong ? long : tail)) { message, source in
+        jetStream.outsideOfPublishing(message, source) { message, source in handle(message, source, length) }
+      }
+      subscriptions.append(subscription)
+    }
+  }
+
+  /// Takes over what the configuration says and is kept elsewhere.
+  func settingsChanged() {
+    setPace()
+    let text = config.sampleFrequency
+    samplePercent = text.withView { text in
+      (!text.isEmpty && text[text.count - 1] == UInt8(ascii: "%") ? text.prefix(text.count - 1) : text).decimalInt() ?? 0
+    }
   }
 
   func chooseFilters() {
@@ -167,6 +200,7 @@ public final class Consumer: StreamConsumer {
   }
 
   public func messageRemoved(_ sequence: UInt64, subject: ByteView) {
+    if let pending = state.pending(sequence) { adviseGone([pending]) }
     if state.acknowledge(sequence) { stateChanged(freed: true) }
     guard isCounted, sequence >= state.next, sequence <= countedThrough else { return }
     if !selected.isEmpty {
@@ -179,13 +213,18 @@ public final class Consumer: StreamConsumer {
 
   public func messagesRemoved(through sequence: UInt64) {
     let before = (next: state.next, pending: state.pendingCount)
-    state.removed(through: sequence)
+    var gone: [PendingDelivery] = []
+    state.removed(through: sequence) { if gone.count < Consumer.advisedMax { gone.append($0) } }
+    adviseGone(gone)
     if state.next != before.next {
       isCounted = false
       while selectedNext < selected.count, selected[selectedNext] <= sequence { selectedNext += 1 }
     }
     if state.pendingCount != before.pending { stateChanged(freed: true) }
   }
+
+  /// Most removed messages that are reported one by one when many go at once.
+  private static let advisedMax = 256
 
   public func streamPurged() { isCounted = false }
 
@@ -195,6 +234,7 @@ public final class Consumer: StreamConsumer {
   }
 
   public func streamDeleted() {
+    adviseDeleted()
     engine.forget(self)
     end("409 Consumer Deleted")
   }
@@ -216,7 +256,7 @@ public final class Consumer: StreamConsumer {
       if rest_ns > 0 { due_ns = min(due_ns, WaitingPull.later(host.clock.monotonic_ns, rest_ns)) }
     }
     if config.inactiveThreshold_ns > 0 { due_ns = min(due_ns, inactiveAt_ns) }
-    return min(due_ns, push.nextHeartbeat_ns)
+    return min(due_ns, min(push.nextHeartbeat_ns, pin.ends_ns))
   }
 
   /// Sees to it that the timer fires at `due_ns` at the latest.
@@ -231,12 +271,28 @@ public final class Consumer: StreamConsumer {
     if now_ns >= ackDue_ns { expireAcks(now_ns) }
     endRequests(now_ns)
     heartbeat(now_ns)
+    endPin(now_ns)
+    if tellsPauseEnd, !isPaused {
+      tellsPauseEnd = false
+      advisePause()
+    }
     if config.inactiveThreshold_ns > 0, now_ns >= inactiveAt_ns {
-      if hasReader { lastActivity_ns = now_ns } else { return engine.delete(self) }
+      if hasReader {
+        lastActivity_ns = now_ns
+      } else {
+        // Whoever has messages may still be at work on them: the time counts from when they would go out again.
+        let worksUntil_ns = config.isPush ? 0 : state.lastDeadline_ns
+        guard worksUntil_ns > lastActivity_ns, worksUntil_ns < Int64.max else { return engine.delete(self) }
+        lastActivity_ns = worksUntil_ns
+      }
     }
     deliver()
-    schedule(at: nextDue_ns)
+    // Many requests are not looked at more often than is cheap.
+    schedule(at: max(nextDue_ns, WaitingPull.later(now_ns, Int64(waiting.count) * Consumer.requestCost_ns)))
   }
+
+  /// What looking at one waiting request may cost.
+  private static let requestCost_ns: Int64 = 1000
 
   private var inactiveAt_ns: Int64 {
     WaitingPull.later(lastActivity_ns, WaitingPull.later(config.inactiveThreshold_ns, config.isPush ? 0 : inactivityJitter_ns))
@@ -246,9 +302,7 @@ public final class Consumer: StreamConsumer {
   private var hasReader: Bool {
     if config.isPush { return isBound }
     var found = false
-    waiting.forEach { pull in
-      if !found, pull.reply.withView({ account.interest.hasInterest(in: $0) }) { found = true }
-    }
+    waiting.forEach { pull in if !found, isWanted(pull) { found = true } }
     return found
   }
 }

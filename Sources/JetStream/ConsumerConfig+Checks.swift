@@ -24,27 +24,26 @@ extension ConsumerConfig {
   /// Sets what was left out, from the stream's limits where it has them.
   mutating func setDefaults(stream: StreamConfig, pedantic: Bool) throws(APIError) {
     try zeroNegatives(pedantic: pedantic)
-    if ackPolicy == .flowControl, isPush, !pedantic {
+    if ackPolicy == .flowControl, !pedantic {
       flowControl = true
-      if heartbeat_ns == 0 { heartbeat_ns = Limits.flowControlHeartbeat_ns }
-      if maxAckPending == 0 { maxAckPending = Limits.maxAckPendingDefault }
+      heartbeat_ns = Limits.flowControlHeartbeat_ns
     }
     if maxDeliver == 0 { maxDeliver = -1 }
-    if ackPolicy == .explicit || ackPolicy == .all {
-      if ackWait_ns == 0 { ackWait_ns = Limits.ackWaitDefault_ns }
-      if let first = backoff_ns.first, first > 0, ackWait_ns != first {
-        if pedantic { throw .pedantic("first backoff value has to equal batch AckWait") }
-        ackWait_ns = first
-      }
-      if maxAckPending == 0 {
-        maxAckPending =
-          stream.consumerLimits.maxAckPending > 0 ? stream.consumerLimits.maxAckPending : Limits.maxAckPendingDefault
-      }
+    if ackWait_ns == 0, ackPolicy == .explicit || ackPolicy == .all { ackWait_ns = Limits.ackWaitDefault_ns }
+    if let first = backoff_ns.first, ackWait_ns != first {
+      if pedantic { throw .pedantic("first backoff value has to equal batch AckWait") }
+      ackWait_ns = first
     }
+    if maxAckPending == 0, stream.consumerLimits.maxAckPending > 0 {
+      if pedantic { throw .pedantic("max_ack_pending must be set if it's configured in stream limits") }
+      maxAckPending = stream.consumerLimits.maxAckPending
+    }
+    if maxAckPending == 0, ackPolicy != .none { maxAckPending = Limits.maxAckPendingDefault }
     if !isPush, maxWaiting == 0 { maxWaiting = Limits.maxWaitingDefault }
     maxWaiting = min(maxWaiting, Limits.maxWaitingMax)
     if inactiveThreshold_ns == 0 {
       if stream.consumerLimits.inactiveThreshold_ns > 0 {
+        if pedantic { throw .pedantic("inactive_threshold must be set if it's configured in stream limits") }
         inactiveThreshold_ns = stream.consumerLimits.inactiveThreshold_ns
       } else if !isDurable {
         inactiveThreshold_ns = Limits.inactiveThresholdDefault_ns
@@ -114,7 +113,6 @@ extension ConsumerConfig {
     if name.count > Limits.nameBytesMax {
       throw APIError(400, 10102, text: "consumer name is too long, maximum allowed is \(Limits.nameBytesMax)")
     }
-    try refuseUnsupported()
   }
 
   private func checkFlowControlPolicy() throws(APIError) {
@@ -248,24 +246,17 @@ extension ConsumerConfig {
     }
     for group in priorityGroups {
       if group.isEmpty { throw APIError(400, 10161, "Group name cannot be an empty string") }
-      if group.count > Limits.groupNameBytesMax || !group.bytes.allSatisfy({ ConsumerConfig.isAllowedInGroup($0) }) {
-        throw APIError(
-          400, 10162, "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters")
-      }
+      if !ConsumerConfig.isGroupName(group) { throw .groupName }
     }
+  }
+
+  static func isGroupName(_ name: ByteString) -> Bool {
+    name.count <= Limits.groupNameBytesMax && name.bytes.allSatisfy { isAllowedInGroup($0) }
   }
 
   private static func isAllowedInGroup(_ byte: UInt8) -> Bool {
     ASCII.isDigit(byte) || ASCII.isLetter(byte) || byte == ASCII.slash || byte == ASCII.minus || byte == UInt8(ascii: "_")
       || byte == UInt8(ascii: "=")
-  }
-
-  /// Refuses, in words, what Petiole does not do yet, instead of accepting it and doing something else.
-  private func refuseUnsupported() throws(APIError) {
-    if priorityPolicy != .none { throw .unsupported("priority groups are") }
-    if ackPolicy == .flowControl { throw .unsupported("the flow control ack policy is") }
-    if replayPolicy == .original { throw .unsupported("replay at the original speed is") }
-    if rateLimit_bps > 0 { throw .unsupported("a rate limit is") }
   }
 
   /// What an update of this configuration to `new` must not change.

@@ -15,6 +15,8 @@ public final class ConsumerEngine: ConsumerAPI {
   /// Safe: the JetStream owns its consumers' engine.
   public unowned(unsafe) let jetStream: JetStream
   let account: Account
+  /// The account in the long form of ack subjects.
+  private let accountHash: ByteString
   /// By `<stream>.<consumer>`, as requests name them.
   private var table = ByteMap<Consumer>()
   private var dirty: [Consumer] = []
@@ -26,6 +28,7 @@ public final class ConsumerEngine: ConsumerAPI {
   public init(jetStream: JetStream) {
     self.jetStream = jetStream
     account = jetStream.account
+    accountHash = jetStream.account.name.withView { SHA256.shortName(of: $0) }
     watcher.engine = self
     account.observe(watcher)
   }
@@ -51,6 +54,18 @@ public final class ConsumerEngine: ConsumerAPI {
     return all
   }
 
+  /// `<space><stream>.<name>.`, or in the long form `<space><domain or _>.<account's hash>.<stream>.<name>.` (section 12).
+  func controlPrefix(_ space: StaticString, _ stream: ByteString, _ name: ByteString, isLong: Bool) -> [UInt8] {
+    var prefix: [UInt8] = []
+    prefix.append(literal: space)
+    let domain = jetStream.options.domain.isEmpty ? ByteString("_") : jetStream.options.domain
+    for token in isLong ? [domain, accountHash, stream, name] : [stream, name] {
+      prefix.append(token)
+      prefix.append(ASCII.dot)
+    }
+    return prefix
+  }
+
   // MARK: Coming and going
 
   func add(_ consumer: Consumer) {
@@ -67,6 +82,7 @@ public final class ConsumerEngine: ConsumerAPI {
 
   /// Deletes a consumer, on request or because nobody needs it any more.
   func delete(_ consumer: Consumer) {
+    consumer.adviseDeleted()
     forget(consumer)
     consumer.stream.remove(consumer)
     consumer.end("409 Consumer Deleted")
@@ -193,7 +209,7 @@ public final class ConsumerEngine: ConsumerAPI {
     {
       return consumer.sendStatus("412 Required Api Level", to: request.replySubject)
     }
-    consumer.pull(request.body, reply: request.reply)
+    consumer.pull(request.body, reply: request.reply, from: request.source)
   }
 }
 

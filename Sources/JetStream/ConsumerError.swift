@@ -23,6 +23,9 @@ extension APIError {
   static var filtersInSubject: APIError {
     APIError(400, 10137, "consumer with multiple subject filters cannot use subject based API")
   }
+  static var groupName: APIError {
+    APIError(400, 10162, "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters")
+  }
   static var consumerExists: APIError { APIError(400, 10148, "consumer already exists") }
   static var consumerMissing: APIError { APIError(400, 10149, "consumer does not exist") }
 

@@ -84,7 +84,7 @@ struct ConsumerState {
 
   @inline(__always) private func find(_ sequence: UInt64) -> Int? {
     // Acks come mostly in the order of delivery.
-    if front < list.count, list[front].sequence == sequence { return front }
+    if front < list.count, list[front].sequence == sequence { return list[front].isGone ? nil : front }
     let index = lowerBound(sequence)
     guard index < list.count, list[index].sequence == sequence, !list[index].isGone else { return nil }
     return index
@@ -275,7 +275,24 @@ struct ConsumerState {
     remember(deadline_ns, sequence)
   }
 
+  /// Everything that waits goes out again, unless it was delivered `maxDeliver` times.
+  mutating func refuseAll(maxDeliver: Int) {
+    for index in front..<list.count where !list[index].isGone && !list[index].isQueued {
+      guard maxDeliver <= 0 || Int(list[index].deliveries) < maxDeliver else { continue }
+      list[index].isQueued = true
+      queuedCount += 1
+      queue.append(list[index].sequence)
+    }
+  }
+
   // MARK: Deadlines
+
+  /// The last deadline of what waits for an ack; 0 when nothing does.
+  var lastDeadline_ns: Int64 {
+    var last_ns: Int64 = 0
+    forEachPending { if !$0.isQueued { last_ns = max(last_ns, $0.deadline_ns) } }
+    return last_ns
+  }
 
   @inline(__always) private mutating func remember(_ deadline_ns: Int64, _ sequence: UInt64) {
     guard deadline_ns < Int64.max else { return }

@@ -133,12 +133,14 @@ extension JetStream {
   /// Answers now and counts the call.
   public func answer(_ request: APIRequest, _ response: [UInt8], headers: [UInt8] = [], failed: Bool = false) {
     count(failed: failed)
+    audit(request, response)
     guard !request.reply.isEmpty else { return }
     account.publish(to: request.replySubject, response, headers: headers)
   }
 
   /// Answers when all that was appended so far is on the medium, and counts the call now.
   public func answerWhenDurable(_ request: APIRequest, _ response: [UInt8], headers: [UInt8] = []) {
+    audit(request, response)
     answerWhenDurable(to: request.replySubject, response, headers: headers)
   }
 

@@ -131,10 +131,12 @@ extension JetStream {
     stream.enforceAllLimits()
     stream.forEachConsumer { $0.streamUpdated() }
     if retentionChanged, !stream.consumers.isEmpty { stream.interestLost(from: 0) }
+    advise(.modify, stream.name)
   }
 
   /// Drops a stream with its consumers and messages.
   func delete(_ stream: Stream) {
+    advise(.delete, stream.name)
     stream.unsubscribe()
     host.timers.cancel(stream.ageTimer)
     host.timers.cancel(stream.extras.dueTimer)

@@ -20,6 +20,8 @@ public final class JetStream {
     public var maxStore: Int64 = -1
     public var maxStreams = -1
     public var maxConsumers = -1
+    /// Whether ack subjects name the domain and the account (nats-server's feature flag `js_ack_fc_v2`). Both forms are understood.
+    public var usesLongAckSubjects = false
     /// Whether an unknown field in a request is an error.
     public var strict = true
     public init() {}

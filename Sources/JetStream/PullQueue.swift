@@ -1,5 +1,6 @@
 // Requests for messages that wait, in the order in which they are served: one message each, in turn. Pure.
 import Bytes
+import Platform
 
 /// A request that waits.
 struct WaitingPull {
@@ -16,8 +17,16 @@ struct WaitingPull {
   /// When the next heartbeat is due; Int64.max is never.
   var nextHeartbeat_ns: Int64
   var delivered = 0
+  var group: PriorityGroup?
+  /// Until then it counts as wanted although nobody seems to listen (monotonic): interest from a leaf link may come after the request.
+  let graceEnds_ns: Int64
 
-  init(_ request: PullRequest, reply: ByteString, now_ns: Int64) {
+  /// As nats-server's: how long interest may take.
+  private static let grace_ns = 2 * second_ns
+
+  init(_ request: PullRequest, reply: ByteString, isRemote: Bool = false, now_ns: Int64) {
+    group = request.group
+    graceEnds_ns = isRemote ? WaitingPull.later(now_ns, Self.grace_ns) : 0
     self.reply = reply
     remaining = request.batch
     remainingBytes = request.maxBytes
@@ -35,6 +44,9 @@ struct WaitingPull {
 
   /// When something has to be done about it.
   var nextDue_ns: Int64 { min(deadline_ns, nextHeartbeat_ns) }
+
+  /// One that says nothing of priorities comes last.
+  fileprivate var priority: Int64 { group?.priority ?? Int64.max }
 }
 
 /// The waiting requests of one consumer.
@@ -46,6 +58,26 @@ struct PullQueue {
   var isEmpty: Bool { items.count == head }
 
   mutating func append(_ pull: WaitingPull) { items.append(pull) }
+
+  /// Puts a request behind all of its priority and before all that are less urgent.
+  mutating func insertByPriority(_ pull: WaitingPull) {
+    var index = items.count
+    while index > head, let before = items[index - 1], before.priority > pull.priority { index -= 1 }
+    items.insert(pull, at: index)
+  }
+
+  /// The first request waits for another turn.
+  mutating func passFirst() {
+    guard count > 1, let pull = first else { return }
+    removeFirst()
+    items.append(pull)
+  }
+
+  /// The first request has this pin from now on.
+  mutating func setFirstID(_ id: ByteString) {
+    guard !isEmpty else { return }
+    items[head]?.group?.id = id
+  }
 
   /// The request whose turn it is.
   var first: WaitingPull? { isEmpty ? nil : items[head] }
@@ -65,7 +97,7 @@ struct PullQueue {
 
   /// The first request got a message of `size` bytes. It goes to the end of the queue, or leaves when it is satisfied; then it is
   /// returned.
-  mutating func serveFirst(size: Int, now_ns: Int64) -> WaitingPull? {
+  mutating func serveFirst(size: Int, byPriority: Bool = false, now_ns: Int64) -> WaitingPull? {
     guard !isEmpty, var pull = items[head] else { preconditionFailure("no request waits") }
     pull.remaining -= 1
     pull.delivered += 1
@@ -79,7 +111,7 @@ struct PullQueue {
       items[head] = pull
     } else {
       removeFirst()
-      items.append(pull)
+      if byPriority { insertByPriority(pull) } else { items.append(pull) }
     }
     return nil
   }

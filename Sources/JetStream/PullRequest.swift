@@ -3,6 +3,17 @@ import Bytes
 import JSON
 import Platform
 
+/// What a request says of its priority group.
+struct PriorityGroup: Equatable {
+  var name = ByteString()
+  var minPending: Int64 = 0
+  var minAckPending: Int64 = 0
+  /// The pin that the client has.
+  var id = ByteString()
+  /// 0 is served first, 9 last.
+  var priority: Int64 = 0
+}
+
 /// A request for messages, decoded.
 struct PullRequest: Equatable {
   /// Messages wanted; at least one is delivered.
@@ -13,10 +24,8 @@ struct PullRequest: Equatable {
   var maxBytes = 0
   var noWait = false
   var heartbeat_ns: Int64 = 0
-  var minPending: Int64 = 0
-  var minAckPending: Int64 = 0
-  var id = ByteString()
-  var priority: Int64 = 0
+  /// What it says of its priority group; nil when the request is no object, which says nothing.
+  var group: PriorityGroup?
 
   /// Reads the body of MSG.NEXT, or what follows `+NXT `. Throws the text behind `400 Bad Request - `.
   static func decode(_ body: ByteView) throws(RefusedPull) -> PullRequest {
@@ -31,6 +40,7 @@ struct PullRequest: Equatable {
     let value: JSONValue
     do throws(JSONError) { value = try JSON.parse(text) } catch { throw .text("400 Bad Request - " + error.text) }
     guard let members = value.object else { return request }
+    request.group = PriorityGroup()
     for member in members { try request.read(member) }
     return request
   }
@@ -43,6 +53,10 @@ struct PullRequest: Equatable {
       guard let number = value.int64 else { throw PullRequest.mismatch(name) }
       return number
     }
+    func text() throws(RefusedPull) -> ByteString {
+      guard let text = value.string, text.count <= PullRequest.textBytesMax else { throw PullRequest.mismatch(name) }
+      return text
+    }
     if name.is("batch") {
       batch = Int(try number())
     } else if name.is("expires") {
@@ -52,17 +66,18 @@ struct PullRequest: Equatable {
     } else if name.is("idle_heartbeat") {
       heartbeat_ns = try number()
     } else if name.is("min_pending") {
-      minPending = try number()
+      group?.minPending = try number()
     } else if name.is("min_ack_pending") {
-      minAckPending = try number()
+      group?.minAckPending = try number()
     } else if name.is("priority") {
-      priority = try number()
+      group?.priority = try number()
     } else if name.is("no_wait") {
       guard let flag = value.bool else { throw PullRequest.mismatch(name) }
       noWait = flag
     } else if name.is("id") {
-      guard let text = value.string else { throw PullRequest.mismatch(name) }
-      id = text
+      group?.id = try text()
+    } else if name.is("group") {
+      group?.name = try text()
     }
   }
 
@@ -74,16 +89,16 @@ struct PullRequest: Equatable {
 
   /// More messages than this no client waits for; it keeps sums of requests far from overflowing.
   private static let batchMax = 1 << 30
+  /// A group's name and a pin's id are shorter.
+  private static let textBytesMax = 256
   /// Heartbeats more often than this are a flood.
   private static let heartbeatMin_ns = 50 * millisecond_ns
 
   /// Checks the request against the consumer's limits; throws the status line.
   mutating func check(_ config: ConsumerConfig) throws(RefusedPull) {
-    if priority < 0 || priority > 9 { throw .text("400 Bad Request - Priority must be between 0 and 9") }
-    if minPending != 0 || minAckPending != 0 { throw .text("400 Bad Request - Not a Overflow Priority consumer") }
-    if !id.isEmpty { throw .text("400 Bad Request - Not a Pinned Client Priority consumer") }
     expires_ns = max(expires_ns, 0)
-    batch = min(max(batch, 1), Self.batchMax)
+    // None or less is one message, but a status shows what was asked for.
+    batch = min(max(batch, -Self.batchMax), Self.batchMax)
     heartbeat_ns = max(heartbeat_ns, 0)
     maxBytes = max(maxBytes, 0)
     if heartbeat_ns > 0, heartbeat_ns > expires_ns / 2 { throw .text("400 Bad Request - heartbeat value too large") }

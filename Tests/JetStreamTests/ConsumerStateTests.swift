@@ -80,6 +80,16 @@ struct ConsumerStateTests {
     #expect(Set(queued) == Set(stride(from: UInt64(501), to: 999, by: 2)).union([1]))
   }
 
+  @Test("a message that has the same deadline twice is given up once")
+  func sameDeadlineTwice() {
+    var state = Self.delivered([1])
+    state.refuse(1, until: nil)
+    _ = state.deliverAgain(1, deadline_ns: 100)
+    var given: [UInt64] = []
+    _ = state.expire(now_ns: 100, maxDeliver: 2, gaveUp: { given.append($0.sequence) })
+    #expect(given == [1] && state.redeliveredCount == 1 && state.pendingCount == 0)
+  }
+
   @Test("a record holds everything that matters")
   func records() throws {
     var state = Self.delivered([1, 2, 5, 6, 9])
@@ -206,7 +216,7 @@ struct ConsumerParsingTests {
     #expect(Self.verb("-NAK 2s") == .refuse(delay_ns: 2_000_000_000))
     #expect(Self.verb("-NAK rubbish") == .refuse(delay_ns: 0))
     #expect(Self.verb("+WPI") == .working)
-    #expect(Self.verb("+TERM because") == .terminate)
+    #expect(Self.verb("+TERM because") == .terminate(reasonAt: 5))
     #expect(Self.verb("+NXT 5") == .next(requestAt: 4))
     #expect(Self.verb("+ack") == .unknown)
   }
