@@ -25,7 +25,9 @@ public enum SHA256 {
     var schedule = [UInt32](repeating: 0, count: 64)
     for start in stride(from: 0, to: padded.count, by: 64) { mix(padded, start, &schedule, &state) }
     var hash: [UInt8] = []
-    for word in state { for shift in stride(from: UInt32(24), through: 0, by: -8) { hash.append(UInt8(truncatingIfNeeded: word >> shift)) } }
+    for word in state {
+      for shift in stride(from: UInt32(24), through: 0, by: -8) { hash.append(UInt8(truncatingIfNeeded: word >> shift)) }
+    }
     return hash
   }
 

@@ -109,7 +109,9 @@ extension Consumer {
   func served(size: Int) {
     guard !waiting.isEmpty else { return }
     let byPriority = config.priorityPolicy == .prioritized
-    if let done = waiting.serveFirst(size: size, byPriority: byPriority, now_ns: host.clock.monotonic_ns), done.limitsBytes, done.remainingBytes > 0 {
+    if let done = waiting.serveFirst(size: size, byPriority: byPriority, now_ns: host.clock.monotonic_ns), done.limitsBytes,
+      done.remainingBytes > 0
+    {
       sendStatus("409 Batch Completed", ending: done)
     }
   }

@@ -126,7 +126,8 @@ struct DeliveryPaceTests {
     for _ in 0..<10_000 {
       var pace = DeliveryPace()
       var now_ns: Int64 = 0
-      pace.limit(bits: UInt64.random(in: 0...UInt64.max, using: &random) >> UInt64.random(in: 0..<64, using: &random), burst: .max, now_ns: 0)
+      pace.limit(
+        bits: UInt64.random(in: 0...UInt64.max, using: &random) >> UInt64.random(in: 0..<64, using: &random), burst: .max, now_ns: 0)
       if Bool.random(using: &random) { pace.replay(through: 10) }
       for _ in 0..<5 {
         now_ns += Int64.random(in: 0...1_000_000_000_000, using: &random)
