@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 VERSION = $(shell packaging/version.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test release deb bench format format-check clean venv
+.PHONY: help demo test test-nats-py release deb bench format format-check clean venv
 MAKEFLAGS += --no-builtin-rules
 
 help: ## this table
@@ -21,6 +21,11 @@ demo: ## the main job against real nats-server backbones, shown live
 
 test: ## every test that CI runs
 	@packaging/test.sh
+
+test-nats-py: ## nats.py's own suites against the agent: NATS_PY=<checkout of nats-io/nats.py> [SUITES="nats nats-jetstream …"]
+	@packaging/setup-python.sh
+	@packaging/build-release.sh amd64
+	@Tests/Suites/run.sh "$(NATS_PY)" dist/amd64/petiole $(SUITES)
 
 release: ## dist/ARCH/petiole: the static shipping binary
 	@packaging/build-release.sh $(ARCH)
