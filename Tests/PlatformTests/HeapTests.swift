@@ -26,7 +26,7 @@ struct HeapTests {
       let fill = UInt8(truncatingIfNeeded: dice.roll(256))
       switch dice.roll(5) {
       case 0, 1:
-        let alignment = 16 << dice.roll(2) * dice.roll(7)
+        let alignment = 16 << (dice.roll(2) * dice.roll(7))
         var start: UnsafeMutableRawPointer?
         #expect(linux_heap_posix_memalign(&start, alignment, size) == 0)
         #expect(UInt(bitPattern: start!) % UInt(alignment) == 0)
