@@ -23,10 +23,11 @@ public struct SubjectIndex {
   }
 
   /// A sequence that may be only a bound: the top bit says so.
-  private struct Bound {
-    private var bits: UInt64
+  fileprivate struct Bound {
+    let bits: UInt64
     private static var flag: UInt64 { 1 << 63 }
 
+    @inline(__always) init(bits: UInt64) { self.bits = bits }
     @inline(__always) init(exactly sequence: UInt64) {
       precondition(sequence < Self.flag, "a sequence is below 2^63")
       bits = sequence
@@ -36,7 +37,7 @@ public struct SubjectIndex {
     @inline(__always) var isExact: Bool { bits & Self.flag == 0 }
   }
 
-  private struct Entry {
+  fileprivate struct Entry {
     var first: Bound
     var last: Bound
     /// Messages; 0 marks an entry that is free.
@@ -45,7 +46,7 @@ public struct SubjectIndex {
     var text: UInt32
   }
 
-  private static var entriesPerChunk: Int { 4096 }
+  fileprivate static var entriesPerChunk: Int { 4096 }
 
   private var chunks: [[Entry]] = []
   private var entryCount = 0
@@ -152,6 +153,36 @@ public struct SubjectIndex {
     State(
       count: Int(entry.count), first: entry.first.sequence, firstIsOld: !entry.first.isExact, last: entry.last.sequence,
       lastIsOld: !entry.last.isExact)
+  }
+
+  // MARK: Keeping
+
+  /// The entries as they were at a moment, for somebody who writes them down by and by. Holds on to memory that changes since would
+  /// have given back, at most as much as the index has.
+  public struct Snapshot {
+    fileprivate let chunks: [[Entry]]
+    fileprivate let texts: TextArena
+    /// Places of entries; some are free.
+    public let placeCount: Int
+
+    /// Calls `body` with the entry at a place: its numbers are for `restore`. Not called when the place is free.
+    public func entry(at place: Int, _ body: (_ subject: ByteView, _ count: UInt32, _ first: UInt64, _ last: UInt64) -> Void) {
+      let entry = chunks[place / SubjectIndex.entriesPerChunk][place % SubjectIndex.entriesPerChunk]
+      if entry.count > 0 { body(texts.text(at: entry.text), entry.count, entry.first.bits, entry.last.bits) }
+    }
+  }
+
+  public var snapshot: Snapshot { Snapshot(chunks: chunks, texts: texts, placeCount: entryCount) }
+
+  /// Adds a subject with the numbers that a snapshot gave; it must not be there yet. False when that cannot be right.
+  public mutating func restore(_ subject: ByteView, count: UInt32, first: UInt64, last: UInt64) -> Bool {
+    let hash = ByteHash.hash(subject, seed: seed)
+    guard count > 0, find(subject, hash) == nil else { return false }
+    subjectCount += 1
+    if subjectCount * 4 > table.count * 3 { growTable() }
+    let entry = Entry(first: Bound(bits: first), last: Bound(bits: last), count: count, text: texts.append(subject))
+    place(makeEntry(entry), hash)
+    return true
   }
 
   // MARK: Entries

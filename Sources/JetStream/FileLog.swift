@@ -45,9 +45,12 @@ final class FileLog: MessageLog {
     }
   }
 
-  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool {
+  func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool { scan(sequence, withHeaders: false, body) }
+  func scanHeaders(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool { scan(sequence, withHeaders: true, body) }
+
+  private func scan(_ sequence: UInt64, withHeaders: Bool, _ body: (LogMessage) -> Bool) -> Bool {
     do throws(StoreError) {
-      try log.scan(from: sequence) { message in body(FileLog.view(message)) }
+      try log.scan(from: sequence, withHeaders: withHeaders) { message in body(FileLog.view(message)) }
       return true
     } catch { return false }
   }

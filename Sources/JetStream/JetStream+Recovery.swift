@@ -212,7 +212,7 @@ extension Stream {
     let now_ns = engine.host.clock.monotonic_ns
     let recent = log.lastSequence - min(log.lastSequence, Self.recoveredIDsMin) + 1
     let first = min((try? log.sequence(atOrAfter: last_ns - config.duplicateWindow_ns)) ?? recent, recent)
-    log.scan(from: first) { message in
+    log.scanHeaders(from: first) { message in
       if !message.headers.isEmpty, let id = Headers(message.headers).value("Nats-Msg-Id"), !id.isEmpty {
         let age_ns = message.sequence >= recent ? 0 : last_ns - message.timestamp_ns
         dedupe.add(id, sequence: message.sequence, time_ns: now_ns - age_ns)

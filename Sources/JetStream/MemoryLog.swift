@@ -158,6 +158,8 @@ final class MemoryLog: MessageLog {
     return true
   }
 
+  func scanHeaders(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool { scan(from: sequence, body) }
+
   func sequence(atOrAfter time_ns: Int64) throws(StoreError) -> UInt64? {
     var low = head
     var high = entries.count

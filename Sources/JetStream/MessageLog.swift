@@ -80,6 +80,9 @@ public protocol MessageLog: AnyObject {
   /// be read and messages may be missing.
   @discardableResult
   func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool
+  /// The same, but messages without headers may be left out.
+  @discardableResult
+  func scanHeaders(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool
   /// The first message that came at or after a time.
   func sequence(atOrAfter time_ns: Int64) throws(StoreError) -> UInt64?
   /// The removed sequences between the first and the last, at most `limit`.

@@ -6,10 +6,36 @@ struct Anchor {
   var sequence: UInt64
   /// Log position.
   var position: UInt64
-  /// Bytes of its live messages, as the stream accounts them.
-  var bytes: Int
+  private var size: UInt32
+  private var bits: UInt32
+
+  private static var headersFlag: UInt32 { 1 << 31 }
+  static var countMax: UInt32 { headersFlag - 1 }
+
+  @inline(__always) init(sequence: UInt64, position: UInt64, bytes: Int, count: UInt32, mayHaveHeaders: Bool = true) {
+    self.sequence = sequence
+    self.position = position
+    size = UInt32(clamping: bytes)
+    bits = count | (mayHaveHeaders ? Self.headersFlag : 0)
+  }
+
+  /// Bytes of its live messages, as the stream accounts them: never more than one message beyond `indexSpacingBytes`.
+  @inline(__always) var bytes: Int {
+    get { Int(size) }
+    set { size = UInt32(clamping: newValue) }
+  }
+
   /// Its live messages.
-  var count: UInt32
+  @inline(__always) var count: UInt32 {
+    get { bits & ~Self.headersFlag }
+    set { bits = bits & Self.headersFlag | newValue }
+  }
+
+  /// Whether one of them may have headers.
+  @inline(__always) var mayHaveHeaders: Bool {
+    get { bits & Self.headersFlag != 0 }
+    set { if newValue { bits |= Self.headersFlag } }
+  }
 }
 
 /// Anchors sorted by sequence. Taking from the front is cheap.

@@ -40,7 +40,7 @@ extension LogStore {
   }
 
   /// Logs first sequences that moved since the last batch.
-  private func logMovedFirst() {
+  func logMovedFirst() {
     guard !movedFirst.isEmpty else { return }
     let moved = movedFirst
     movedFirst.removeAll(keepingCapacity: true)
@@ -97,7 +97,7 @@ extension LogStore {
 
   /// Writes the next batch, if none is on its way.
   func startCommit() {
-    guard isOpen, inFlight == nil, !isFailed else { return }
+    guard isOpen, inFlight == nil, !isFailed, !isCheckpointBeingWritten else { return }
     if waiting.isEmpty {
       isDirty = false
       if collecting == nil { logMovedFirst() }
@@ -142,6 +142,8 @@ extension LogStore {
       checkFreeSpace(size)
       madeDurable(batch.positionEnd)
       releaseSegments()
+      considerCheckpoint()
+      continueCheckpoint()
     }
     if isClosing { closeIfDone() }
   }

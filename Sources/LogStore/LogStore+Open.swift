@@ -21,6 +21,8 @@ extension LogStore {
         default: throw StoreError.disk(error)
         }
       }
+      // Names that were removed before a crash must not come back after the next one.
+      try? host.disk.syncDirectory(directory)
       let recovery = Recovery(self)
       try recovery.run()
       var report = recovery.report
@@ -50,7 +52,10 @@ extension LogStore {
     openSegments = []
     segments = []
     streams = [:]
+    drops = [:]
+    metadata.removeAll()
     active = nil
+    newestCheckpoint = nil
     if let lockFile { host.disk.close(lockFile) }
     lockFile = nil
   }

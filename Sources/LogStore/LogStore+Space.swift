@@ -93,12 +93,14 @@ extension LogStore {
   /// Removes the files of segments in which nothing lives, once a newer segment with its checkpoint is durable.
   func releaseSegments() {
     guard isOpen, !isFailed, let active, active.durableSize > 0, inFlight?.segment.base ?? .max >= active.base else { return }
+    var held = 0
     for segment in segments where segment !== active && segment.isEmpty {
       guard segment.base < active.base, min(segment.releasePosition, appendedPosition) <= durablePosition,
         compaction?.segment !== segment
       else { continue }
-      release(segment)
+      if isHeld(segment) { held += segment.size } else { release(segment) }
     }
+    holdReleases(held)
     // Removals of messages in these files keep other segments until the names are surely gone: worth a wait only for space.
     if !unsyncedRemovals.isEmpty, isSpaceNear, (try? host.disk.syncDirectory(directory)) != nil { directorySynced() }
   }

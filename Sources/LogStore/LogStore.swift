@@ -97,6 +97,25 @@ public final class LogStore {
   let recountTimer = Timer()
   var spareReadBuffer: ReadBuffer?
 
+  /// The checkpoint that is being written, and whether a piece of it is on its way to the disk.
+  var checkpoint: Checkpoint?
+  var isCheckpointBeingWritten = false
+  /// The slot of the newest one that counts, the number of the last one begun, and its size.
+  var newestCheckpoint: Int?
+  var checkpointGeneration: UInt64 = 0
+  var checkpointSize = 0
+  var checkpointFileBytes = [0, 0]
+  /// `appendedBytes` when the last one was begun.
+  var checkpointedAt = 0
+  /// Bytes of dead segments that wait for the next one, and for how long they do.
+  var heldBytes = 0
+  let checkpointTimer = Timer()
+  var isCheckpointForced = false
+  /// At recovery: something had to be read of a segment whose file is gone.
+  var wasMissing = false
+  /// Checkpoints written since the store was opened.
+  public internal(set) var checkpoints = 0
+
   public init(host: Host, directory: String, options: Options = Options()) {
     precondition(options.segmentBytes >= 4096 && options.indexSpacingBytes >= 64, "segments are too small")
     self.host = host
@@ -142,6 +161,7 @@ public final class LogStore {
   /// The open file of a segment. Files that were not used for long are closed.
   func file(of segment: Segment) throws(StoreError) -> FileHandle {
     if let file = segment.file { return file }
+    if segment.isMissing { wasMissing = true }
     let file: FileHandle
     do { file = try host.disk.open(segment.path, create: false) } catch { throw .disk(error) }
     opened(segment, file)
@@ -182,7 +202,7 @@ public final class LogStore {
 
   /// Closes when nothing waits any more or nothing can be written.
   func closeIfDone() {
-    guard isClosing, inFlight == nil else { return }
+    guard isClosing, inFlight == nil, !isCheckpointBeingWritten else { return }
     if isOpen, !isFailed {
       startCommit()
       guard inFlight == nil else { return }
@@ -194,11 +214,14 @@ public final class LogStore {
     host.timers.cancel(retryTimer)
     host.timers.cancel(compactionTimer)
     host.timers.cancel(recountTimer)
+    host.timers.cancel(checkpointTimer)
     for segment in openSegments {
       if let file = segment.file { host.disk.close(file) }
       segment.file = nil
     }
     openSegments = []
+    if let checkpoint { host.disk.close(checkpoint.file) }
+    checkpoint = nil
     if let lockFile { host.disk.close(lockFile) }
     lockFile = nil
     isOpen = false

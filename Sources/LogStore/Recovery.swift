@@ -32,33 +32,62 @@ final class Recovery {
 
   func run() throws(StoreError) {
     try findFiles()
-    for at in files.indices.reversed() {
-      try load(files[at])
-      if readCheckpoint(files[at].segment, isLast: at == files.count - 1) { break }
-    }
-    for at in files.indices {
-      let segment = files[at].segment
-      try load(files[at])
-      let isLast = at == files.count - 1
-      let end = isLast ? segment.size : end(of: at)
-      var scan = SegmentScan(self, segment, header: files[at].header, end: end, isLast: isLast)
-      let result = scan.run()
-      segment.durableSize = result.end
-      segment.isSealed = !isLast && end < segment.size
-      if isLast, result.end < segment.size || result.end <= SegmentHeader.recordsOffset { try cut(segment, result.end) }
+    let start = takeCheckpoint()
+    try read(from: start)
+    if !settleMissing() {
+      // Only the log can say what is left.
+      forgetState()
+      try read(from: nil)
     }
     if let last = store.segments.last, !last.isSealed, last.size % 8 == 0,
       files.contains(where: { $0.segment === last && $0.header != nil })
     {
       store.active = last
     }
-    store.bytesOnDisk = store.segments.reduce(store.unreadableBytes) { $0 + $1.size }
+    store.bytesOnDisk =
+      store.segments.reduce(store.unreadableBytes) { $0 + $1.size } + store.checkpointFileBytes[0] + store.checkpointFileBytes[1]
     if store.salt == 0 { store.salt = UInt32(truncatingIfNeeded: store.host.entropy.next()) | 1 }
     for stream in store.streams.values { finish(stream) }
     store.movedFirst = []
     store.isDirty = false
+    store.checkpointedAt = -report.bytesRead
     store.spareReadBuffer = nil  // it may hold bytes of a tail that was cut, in whose place others will be written
   }
+
+  /// Reads the segments, those behind a checkpoint or all.
+  private func read(from start: (file: Int, offset: Int)?) throws(StoreError) {
+    let first = start?.file ?? 0
+    for at in files.indices.reversed() where start == nil || at > first {
+      try load(files[at])
+      if readCheckpoint(files[at].segment, isLast: at == files.count - 1) { break }
+    }
+    for at in files.indices where at >= first {
+      let segment = files[at].segment
+      let offset = at == first ? start?.offset ?? SegmentHeader.recordsOffset : SegmentHeader.recordsOffset
+      let isLast = at == files.count - 1
+      let end = isLast ? segment.size : end(of: at)
+      segment.durableSize = segment.size  // what is read of it to apply a removal
+      try load(files[at], from: offset)
+      report.bytesRead += max(0, files[at].bytes - offset)
+      var scan = SegmentScan(self, segment, header: files[at].header, from: offset, end: end, isLast: isLast)
+      let result = scan.run()
+      segment.durableSize = result.end
+      segment.isSealed = !isLast && end < segment.size
+      if isLast, result.end < segment.size || result.end <= SegmentHeader.recordsOffset { try cut(segment, result.end) }
+    }
+  }
+
+  func forgetReading() {
+    sealed = [:]
+    checkpointPosition = 0
+    lastKnown = [:]
+    damage = 0
+    damageSeen = [:]
+    recent = nil
+    report.bytesRead = 0
+  }
+
+  func knew(_ stream: UInt32, last: UInt64) { lastKnown[stream] = last }
 
   // MARK: Files
 
@@ -110,7 +139,7 @@ final class Recovery {
         // Both copies of the header are damaged: the rest counts if it is ours.
         try load(File(segment: segment, header: nil, bytes: entry.size))
         store.closeFile(segment)
-        var scan = SegmentScan(self, segment, header: nil, end: entry.size, isLast: false)
+        var scan = SegmentScan(self, segment, header: nil, from: SegmentHeader.recordsOffset, end: entry.size, isLast: false)
         guard scan.hasRecords() else {
           unreadable(entry.base, entry.size)
           continue
@@ -138,14 +167,14 @@ final class Recovery {
     return segment.size
   }
 
-  /// Reads a whole segment into memory.
-  private func load(_ file: File) throws(StoreError) {
+  /// Reads a segment into memory, at least from an offset on.
+  private func load(_ file: File, from start: Int = 0) throws(StoreError) {
     if memory.count < file.bytes {
       memory.deallocate()
       memory = .allocate(byteCount: max(file.bytes, store.options.segmentBytes + (64 << 10)), alignment: 16)
     }
     let handle = try store.file(of: file.segment)
-    var done = 0
+    var done = start & ~4095
     while done < file.bytes {
       // In pieces: one bad block must not hide the rest.
       let piece = UnsafeMutableRawBufferPointer(rebasing: memory[done..<min(done + (1 << 20), file.bytes)])
@@ -221,6 +250,7 @@ final class Recovery {
       guard record(next) != nil else { return false }
     }
     checkpointPosition = segment.base + UInt64(offset)
+    store.metadata.removeAll()
     var at = start
     while at < offset, let next = record(at) {
       applyState(next)
@@ -233,7 +263,7 @@ final class Recovery {
   func applyState(_ record: Record) {
     switch record.kind {
     case RecordKind.metadata, RecordKind.metadataRemoved: applyMetadata(record)
-    case RecordKind.drop: store.drops[record.stream] = record.sequence
+    case RecordKind.drop: applyDrop(record)
     case RecordKind.sealed: sealed[record.sequence] = UInt64(bitPattern: record.timestamp_ns)
     case RecordKind.streamState:
       guard record.body.count == 8 else { return }
@@ -266,20 +296,24 @@ final class Recovery {
       if last <= StreamLog.sequenceMax { lastKnown[stream.id] = max(lastKnown[stream.id] ?? 0, last) }
     case RecordKind.metadata, RecordKind.metadataRemoved: if position > checkpointPosition { applyMetadata(record) }
     case RecordKind.drop:
-      // The mark of a later checkpoint says nothing new, unless the drop itself was damaged.
-      guard position > checkpointPosition, record.sequence > store.drops[record.stream] ?? 0 else { return }
-      store.drops[record.stream] = record.sequence
-      lastKnown[record.stream] = nil
-      damageSeen[record.stream] = nil
-      if let stream = store.streams[record.stream] {
-        stream.forgetEverything()
-        store.streams[record.stream] = nil
-      }
-      recent = nil
+      if position > checkpointPosition { applyDrop(record) }
     case RecordKind.streamState, RecordKind.sealed: if position > checkpointPosition { applyState(record) }
     case RecordKind.checkpointEnd: segment.checkpointEnd = Int(position - segment.base) + record.paddedLength
     default: break  // commit frames, checkpoint brackets, and kinds that only a newer minor version knows
     }
+  }
+
+  private func applyDrop(_ record: Record) {
+    // The mark of a later checkpoint says nothing new, unless the drop itself was damaged.
+    guard record.sequence > store.drops[record.stream] ?? 0 || store.drops[record.stream] == nil else { return }
+    store.drops[record.stream] = record.sequence
+    lastKnown[record.stream] = nil
+    damageSeen[record.stream] = nil
+    if let stream = store.streams[record.stream] {
+      stream.forgetEverything()
+      store.streams[record.stream] = nil
+    }
+    recent = nil
   }
 
   private func applyMessage(_ record: Record, _ segment: Segment, _ position: UInt64) {
@@ -302,7 +336,7 @@ final class Recovery {
       let mark = stream.firstSequence
       let count = stream.count
       stream.lastSequence = sequence - 1
-      stream.indexNewest(sequence, position, bytes: size, segment)
+      stream.indexNewest(sequence, position, bytes: size, segment, hasHeaders: record.hasHeaders)
       if count == 0 { stream.firstSequence = mark }
       stream.subjects.add(record.subject, sequence)
       stream.lastTimestamp_ns = max(stream.lastTimestamp_ns, record.timestamp_ns)
@@ -329,8 +363,9 @@ final class Recovery {
     guard let stream = store.streams[record.stream], record.sequence >= stream.firstSequence else { return }
     let target = UInt64(bitPattern: record.timestamp_ns)
     guard target >= store.drops[record.stream] ?? 0 else { return }
-    if let other = store.segments.last(where: { $0.base <= target }), other !== segment, target - other.base < UInt64(other.size) {
-      segment.addRemoval(target: other.base)
+    if target >= store.segments[0].base {
+      let other = store.segment(at: target)
+      if other !== segment, target - other.base < UInt64(other.size) { segment.addRemoval(target: other.base) }
     }
     guard stream.contains(record.sequence) else { return }
     stream.takeOutRecovered(record.sequence)

@@ -27,6 +27,10 @@ final class Segment {
   var isAbandoned = false
   /// Damaged messages keep it from being copied forward.
   var isStuck = false
+  /// A checkpoint on the medium counts live messages in it: without the file their subjects could not be counted down again.
+  var isInCheckpoint = false
+  /// At recovery: a checkpoint has it, and its file is gone.
+  var isMissing = false
 
   init(base: UInt64, path: String, size: Int) {
     self.base = base
@@ -43,9 +47,24 @@ final class Segment {
   /// Bytes that compaction would have to copy.
   var keptBytes: Int { liveBytes + liveRemovals * Record.headerBytes }
 
-  func addRemoval(target: UInt64) {
-    removals[target, default: 0] += 1
-    liveRemovals += 1
+  func addRemoval(target: UInt64) { addRemovals(target: target, 1) }
+
+  func addRemovals(target: UInt64, _ count: Int) {
+    removals[target, default: 0] += count
+    liveRemovals += count
+  }
+
+  /// As a file that nothing is known of yet.
+  func reset() {
+    durableSize = size
+    checkpointEnd = SegmentHeader.recordsOffset
+    liveMessages = 0
+    liveBytes = 0
+    removals = [:]
+    liveRemovals = 0
+    copiedFrom = []
+    isSealed = false
+    isInCheckpoint = false
   }
 
   /// The segment at `target` is gone for good: removals of its messages are of no use any more, and its originals do not come back.

@@ -19,7 +19,7 @@ struct SegmentScan {
   }
 
   /// Where the batch that is being read began.
-  private var batchStart = SegmentHeader.recordsOffset
+  private var batchStart: Int
   private var count: UInt32 = 0
   private var chain: UInt32 = 0
   /// Damage in the batch that is being read.
@@ -34,12 +34,14 @@ struct SegmentScan {
     let end: Int
   }
 
-  init(_ recovery: Recovery, _ segment: Segment, header: SegmentHeader?, end: Int, isLast: Bool) {
+  /// `from`: where the first batch begins that is to be read.
+  init(_ recovery: Recovery, _ segment: Segment, header: SegmentHeader?, from: Int, end: Int, isLast: Bool) {
     self.recovery = recovery
     self.segment = segment
     self.header = header
     self.end = end
     self.isLast = isLast
+    batchStart = from
     base = UnsafeRawPointer(recovery.memory.baseAddress!)
     salt = recovery.store.salt
   }
@@ -49,9 +51,9 @@ struct SegmentScan {
   }
 
   mutating func run() -> Outcome {
-    if let header { start(batch: header.batch, chain: header.chain) }
+    if let header, batchStart == SegmentHeader.recordsOffset { start(batch: header.batch, chain: header.chain) }
     chain = recovery.store.chain
-    var offset = SegmentHeader.recordsOffset
+    var offset = batchStart
     while offset < end {
       guard let record = record(offset) else {
         let next = search(after: offset)

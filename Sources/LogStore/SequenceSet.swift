@@ -15,6 +15,8 @@ struct SequenceSet {
   private(set) var count = 0
 
   var isEmpty: Bool { count == 0 }
+  /// About how many spans it has, and never fewer.
+  var spanCount: Int { pieces.count <= 1 ? pieces.first?.count ?? 0 : pieces.count * 2 * Self.pieceSpans }
 
   /// The place of the first span whose last sequence is at or after `sequence`.
   private func place(_ sequence: UInt64) -> (piece: Int, span: Int)? {

@@ -64,7 +64,18 @@ public struct RecoveryReport {
   public internal(set) var unreadableFiles: [String] = []
   /// Sequences that damage may have taken, an upper bound: some may have been removed before.
   public internal(set) var lost: [LostSequences] = []
+  /// Whether a checkpoint file was used, and the bytes of log that were read beside it.
+  public internal(set) var hasCheckpoint = false
+  public internal(set) var bytesRead = 0
   public internal(set) var duration_ns: Int64 = 0
+
+  /// Forgets what was found inside segments.
+  mutating func forgetContents() {
+    damagedRegions = 0
+    damagedBytes = 0
+    lost = []
+    hasCheckpoint = false
+  }
 }
 
 extension LogStore {
@@ -81,6 +92,10 @@ extension LogStore {
     public var pendingBytesMax = 64 << 20
     /// One entry of the index per stream and this many bytes of log: 24 bytes of memory for it.
     public var indexSpacingBytes = 8192
+    /// Whether checkpoint files are written and used. Without them every start reads the whole log.
+    public var hasCheckpoints = true
+    /// A checkpoint is due when the log has grown by so many times its size: it adds an eighth to what is written at most.
+    public var checkpointRatio = 8
     /// Removals wait for company at most this long.
     public var lazyDelay_ns: Int64 = second_ns
     public init() {}

@@ -56,15 +56,20 @@ extension StreamLog {
   }
 
   /// Calls `body` with every live message from `first` on, ascending, until it returns false. Damaged messages are left out.
-  /// `body` may append to and remove from the stream.
-  public func scan(from first: UInt64, _ body: (StoredMessage) -> Bool) throws(StoreError) {
+  /// `body` may append to and remove from the stream. `withHeaders`: stretches in which no message has headers may be left out.
+  public func scan(from first: UInt64, withHeaders: Bool = false, _ body: (StoredMessage) -> Bool) throws(StoreError) {
     let buffer = store.takeReadBuffer()
     defer { store.giveReadBuffer(buffer) }
     var wanted = first
     while let next = nextSequence(atOrAfter: wanted) {
       guard let at = index.floor(next) else { return }
-      var cursor = Cursor(index[at], store)
       let end = at + 1 < index.count ? index[at + 1].sequence : .max
+      if withHeaders, !index[at].mayHaveHeaders {
+        if end == .max { return }
+        wanted = end
+        continue
+      }
+      var cursor = Cursor(index[at], store)
       wanted = next
       while wanted < end, let record = try cursor.next(id, store, buffer, window: ReadBuffer.scanBytes) {
         let sequence = record.sequence

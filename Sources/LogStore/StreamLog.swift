@@ -76,7 +76,7 @@ public final class StreamLog {
     if payload.count > 0 { next.copyMemory(from: payload.base, byteCount: payload.count) }
     store.seal(target, length: length, position: position)
     let segment = store.collecting.unsafelyUnwrapped.segment
-    indexNewest(sequence, position, bytes: length - Record.headerBytes + 30, segment)
+    indexNewest(sequence, position, bytes: length - Record.headerBytes + 30, segment, hasHeaders: !headers.isEmpty)
     appendedSubjectCount = subjects.add(subject, sequence)
     lastTimestamp_ns = timestamp_ns
     store.appendedPosition += 1
@@ -85,18 +85,21 @@ public final class StreamLog {
   }
 
   /// Takes a message with the highest sequence so far into the index.
-  @inline(__always) func indexNewest(_ sequence: UInt64, _ position: UInt64, bytes size: Int, _ segment: Segment) {
+  @inline(__always) func indexNewest(
+    _ sequence: UInt64, _ position: UInt64, bytes size: Int, _ segment: Segment, hasHeaders: Bool
+  ) {
     if sequence > lastSequence + 1, count > 0 { removed.insert(lastSequence + 1, sequence - 1) }
     if count == 0 { firstSequence = sequence }
     lastSequence = sequence
     let last = index.count - 1
     if last >= 0, index[last].position >= segment.base, position > index[last].position,
-      position - index[last].position < UInt64(store.options.indexSpacingBytes), index[last].count < .max
+      position - index[last].position < UInt64(store.options.indexSpacingBytes), index[last].count < Anchor.countMax
     {
       index[last].count += 1
       index[last].bytes += size
+      if hasHeaders { index[last].mayHaveHeaders = true }
     } else {
-      index.append(Anchor(sequence: sequence, position: position, bytes: size, count: 1))
+      index.append(Anchor(sequence: sequence, position: position, bytes: size, count: 1, mayHaveHeaders: hasHeaders))
     }
     count += 1
     bytes += size
@@ -176,9 +179,11 @@ public final class StreamLog {
     if !isIndexed, joins(at) {
       index[at].count += 1
       index[at].bytes += size
+      index[at].mayHaveHeaders = true
     } else if isIndexed, !liveBefore, at > 0, joins(at - 1) {
       index[at - 1].count += 1
       index[at - 1].bytes += size
+      index[at - 1].mayHaveHeaders = true
       if liveAfter { index[at].sequence = sequence + 1 } else { index.remove(at: at) }
     } else {
       let new = Anchor(sequence: sequence, position: position, bytes: size, count: 1)

@@ -35,13 +35,15 @@ final class Bench {
   let store: LogStore
   var lines: [String] = []
 
-  static func small(storeBytesMax: Int = 1 << 20) -> LogStore.Options {
+  static func small(storeBytesMax: Int = 1 << 20, checkpoints: Bool = true) -> LogStore.Options {
     var options = LogStore.Options()
+    options.hasCheckpoints = checkpoints
     options.segmentBytes = 4096
     options.storeBytesMax = storeBytesMax
     options.reserveBytes = 16 << 10
     options.batchBytesMax = 8192
     options.indexSpacingBytes = 512
+    options.checkpointRatio = 2
     return options
   }
 

@@ -8,7 +8,7 @@ import Testing
 @Suite struct FaultTests {
   @Test("after a failed sync nothing is acknowledged until it was written again, to another file", arguments: [0, 1, 3, 7])
   func survivesFailedCommit(at commit: Int) throws {
-    let bench = Bench()
+    let bench = Bench(options: Bench.small(checkpoints: false))
     _ = try bench.store.open()
     bench.disk.failingCommits = [commit: .inputOutput]
     let stream = bench.store.stream(1)
@@ -147,8 +147,8 @@ import Testing
   }
 
   /// A closed store of three streams in several segments.
-  func filled() throws -> Bench {
-    let bench = Bench()
+  func filled(checkpoints: Bool = true) throws -> Bench {
+    let bench = Bench(options: Bench.small(checkpoints: checkpoints))
     _ = try bench.store.open()
     for sequence in UInt64(1)...120 {
       for id in UInt32(1)...3 { try bench.store.stream(id).put(sequence, size: 20 + Int(sequence % 50)) }
@@ -170,8 +170,9 @@ import Testing
     return copy
   }
 
-  @Test("a flipped bit loses at most the message it hit, and files stay as they are") func bitFlips() throws {
-    let original = try filled()
+  @Test("a flipped bit loses at most the message it hit, and files stay as they are", arguments: [false, true])
+  func bitFlips(checkpoints: Bool) throws {
+    let original = try filled(checkpoints: checkpoints)
     var random = Seeded(77)
     for round in 0..<400 {
       let disk = copy(original.disk)
@@ -180,16 +181,19 @@ import Testing
       let at = Int.random(in: 0..<node.data.count, using: &random)
       node.data[at] ^= 1 << UInt8.random(in: 0..<8, using: &random)
       let size = node.data.count
-      let bench = Bench(disk, seed: 5)
+      let bench = Bench(disk, options: Bench.small(checkpoints: checkpoints), seed: 5)
       let report = try bench.store.open()
+      #expect(checkpoints == (disk.names.count > original.store.segmentCount))
       #expect(report.damagedRegions <= 1 && report.tornBytes == 0 && report.unreadableFiles.isEmpty, "\(round) \(name) \(at): \(report)")
       var missing = 0
       for id in UInt32(1)...3 {
         let stream = bench.store.stream(id)
         let expected = (UInt64(1)...120).count { id != 2 || $0 % 10 != 6 }
         // A lost removal brings its message back.
-        missing += abs(expected - stream.count)
-        #expect(try stream.scanned() == stream.live)
+        // Behind a checkpoint damage shows when the message is read.
+        let found = try stream.scanned()
+        missing += abs(expected - found.count)
+        #expect(checkpoints || found == stream.live)
       }
       #expect(missing <= 1, "\(round) \(name) \(at): \(missing) missing")
       #expect(node.data.count == size)
@@ -216,8 +220,10 @@ import Testing
     #expect(stream.count == 0 && stream.bytes == 0)
   }
 
-  @Test("files of random bytes, cut files and scrambled segments never stop the store and are never deleted") func fuzz() throws {
-    let original = try filled()
+  @Test(
+    "files of random bytes, cut files and scrambled segments never stop the store and are never deleted", arguments: [false, true])
+  func fuzz(checkpoints: Bool) throws {
+    let original = try filled(checkpoints: checkpoints)
     var random = Seeded(4711)
     for round in 0..<300 {
       let disk = copy(original.disk)
@@ -243,24 +249,26 @@ import Testing
           disk.nodes.append(MemoryDisk.Node((0..<500).map { _ in UInt8.random(in: 0...255, using: &random) }))
         }
       }
-      let bench = Bench(disk, seed: 6)
+      let bench = Bench(disk, options: Bench.small(checkpoints: checkpoints), seed: 6)
       do throws(StoreError) { _ = try bench.store.open() } catch {
         Issue.record("round \(round): \(error)")
         continue
       }
       for id in bench.store.streamIDs {
         let stream = bench.store.stream(id)
-        #expect(try stream.scanned() == stream.live)
+        let found = try stream.scanned()
+        #expect(checkpoints ? Set(stream.live).isSuperset(of: found) : found == stream.live)
         try stream.put(stream.lastSequence + 1)
         stream.remove(stream.firstSequence)
       }
       bench.rest()
-      let before = try Contents(of: bench.store)
+      let before = checkpoints ? nil : try Contents(of: bench.store)
       bench.store.close {}
       bench.rest()
-      let again = Bench(disk, seed: 7)
+      let again = Bench(disk, options: Bench.small(checkpoints: checkpoints), seed: 7)
       _ = try again.store.open()
-      #expect(try Contents(of: again.store) == before, "round \(round)")
+      // Damage behind a checkpoint may come to light at one start or the other.
+      if let before { #expect(try Contents(of: again.store) == before, "round \(round)") }
     }
   }
 }

@@ -1,0 +1,324 @@
+// Checkpoint files: now and then the store's whole state is written beside the log, so that a start reads little more than what came
+// after. What they look like is in CheckpointCoding, how they are read in Recovery+Checkpoint.
+//
+// A checkpoint is a shortcut, never the truth: the log alone says everything, and a checkpoint that does not fit it is passed over.
+import Bytes
+import Interest
+import Platform
+
+/// A checkpoint that is being written: the state at one moment, which its copies of values keep as it was while the store goes on.
+final class Checkpoint {
+  struct Stream {
+    let id: UInt32
+    let first: UInt64
+    let last: UInt64
+    let lastTimestamp_ns: Int64
+    /// Its subjects were just being counted anew.
+    let isUncertain: Bool
+    let index: AnchorIndex
+    let removed: SequenceSet
+    let subjects: SubjectIndex.Snapshot
+  }
+
+  var header: CheckpointHeader
+  /// Which of the two files.
+  let slot: Int
+  let file: FileHandle
+  /// The segment that was written to; up to `header.position` it must be durable before the checkpoint counts.
+  let segment: Segment
+  /// Segments with live messages or removals.
+  let alive: [UInt64]
+  var frame = CheckpointFrame()
+  /// File offset behind the last frame.
+  var offset = CheckpointHeader.framesOffset
+  /// Its last frame is written.
+  var isComplete = false
+  /// The header's sector, while that is being written.
+  var block: [UInt8] = []
+
+  private var streams: [Stream]
+  private enum Part { case head, removed, anchors, subjects }
+  private var part = Part.head
+  /// What comes next in the current part: a sequence or an index.
+  private var next: UInt64 = 0
+  private var lastSequence: UInt64 = 0
+  private var lastPosition: UInt64 = 0
+
+  init(header: CheckpointHeader, slot: Int, file: FileHandle, segment: Segment, alive: [UInt64], streams: [Stream]) {
+    self.header = header
+    self.slot = slot
+    self.file = file
+    self.segment = segment
+    self.alive = alive
+    self.streams = streams
+  }
+
+  /// Goes on filling the frame. False when nothing is left.
+  func fill() -> Bool {
+    while !frame.isFull {
+      guard let stream = streams.last else { return !frame.isEmpty }
+      if part == .head { putHead(stream) }
+      if part == .removed { putRemoved(stream) }
+      if part == .anchors { putAnchors(stream) }
+      if part == .subjects, putSubjects(stream) {
+        streams.removeLast()
+        part = .head
+      }
+    }
+    return true
+  }
+
+  private func putHead(_ stream: Stream) {
+    frame.put(CheckpointEntry.stream)
+    frame.put(UInt64(stream.id))
+    frame.put(stream.first)
+    frame.put(stream.last)
+    frame.put(UInt64(bitPattern: stream.lastTimestamp_ns))
+    frame.put(stream.isUncertain ? 1 : 0 as UInt64)
+    part = .removed
+    next = 0
+    lastSequence = 0
+    lastPosition = 0
+  }
+
+  private func putRemoved(_ stream: Stream) {
+    while let span = stream.removed.span(endingAtOrAfter: next) {
+      guard !frame.isFull else { return }
+      frame.put(CheckpointEntry.removed)
+      frame.put(span.first - lastSequence)
+      frame.put(span.last - span.first)
+      lastSequence = span.last
+      next = span.last + 1
+    }
+    part = .anchors
+    next = 0
+    lastSequence = 0
+  }
+
+  private func putAnchors(_ stream: Stream) {
+    let count = stream.index.count
+    while Int(next) < count {
+      guard !frame.isFull else { return }
+      let anchor = stream.index[Int(next)]
+      next += 1
+      frame.put(CheckpointEntry.anchors)
+      frame.put(anchor.sequence - lastSequence)
+      let step = Int64(bitPattern: anchor.position &- lastPosition)
+      frame.put(UInt64(bitPattern: step << 1 ^ step >> 63))
+      frame.put(UInt64(anchor.bytes))
+      frame.put(UInt64(anchor.count) << 1 | (anchor.mayHaveHeaders ? 1 : 0))
+      lastSequence = anchor.sequence
+      lastPosition = anchor.position
+    }
+    part = .subjects
+    next = 0
+  }
+
+  private func putSubjects(_ stream: Stream) -> Bool {
+    while Int(next) < stream.subjects.placeCount {
+      guard !frame.isFull else { return false }
+      stream.subjects.entry(at: Int(next)) { subject, count, first, last in
+        frame.put(CheckpointEntry.subjects)
+        frame.put(subject)
+        frame.put(UInt64(count))
+        // The top bit of either number says that it is a bound; it goes to the bottom, where it costs nothing.
+        frame.put(first << 1 | first >> 63)
+        frame.put(last << 1 | last >> 63)
+      }
+      next += 1
+    }
+    return true
+  }
+}
+
+extension LogStore {
+  static func checkpointName(_ slot: Int) -> String { slot == 0 ? "checkpoint-0" : "checkpoint-1" }
+
+  /// A dead segment's file waits for a checkpoint at most this long.
+  private static let releaseDelay_ns = 10 * second_ns
+
+  /// About what a checkpoint would take now.
+  private var checkpointEstimate: Int {
+    var size = CheckpointHeader.framesOffset + segments.count * 16
+    for stream in streams.values { size += 40 + stream.index.count * 9 + stream.removed.spanCount * 4 + stream.subjects.subjectCount * 32 }
+    return size
+  }
+
+  /// Begins a checkpoint when one is due.
+  func considerCheckpoint() {
+    guard checkpoint == nil, isOpen, !isClosing, !isFailed, owedFrom == nil, options.hasCheckpoints, active != nil, !isSpaceLow
+    else { return }
+    let grown = appendedBytes - checkpointedAt
+    guard grown >= options.segmentBytes || heldBytes > 0 else { return }
+    if !isCheckpointForced, grown + heldBytes < checkpointEstimate * options.checkpointRatio { return }
+    beginCheckpoint()
+  }
+
+  private func beginCheckpoint() {
+    host.timers.cancel(checkpointTimer)
+    isCheckpointForced = false
+    checkpointedAt = appendedBytes
+    if collecting == nil { logMovedFirst() }
+    closeBatch()
+    guard let active, owedFrom == nil, !isFailed else { return }
+    let slot = newestCheckpoint.map { 1 - $0 } ?? 0
+    let file: FileHandle
+    do throws(DiskError) { file = try openCheckpoint(slot) } catch {
+      host.log.warning("Store \(directory): no checkpoint can be begun (\(LogStore.describe(error.kind)))")
+      return
+    }
+    checkpointGeneration += 1
+    let header = CheckpointHeader(
+      salt: salt, generation: checkpointGeneration, position: active.base + UInt64(active.size), nextBatch: nextBatch, chain: chain)
+    var alive: [UInt64] = []
+    for segment in segments where !segment.isEmpty { alive.append(segment.base) }
+    var captured: [Checkpoint.Stream] = []
+    for stream in streams.values where stream.lastSequence > 0 {
+      captured.append(
+        Checkpoint.Stream(
+          id: stream.id, first: stream.firstSequence, last: stream.lastSequence, lastTimestamp_ns: stream.lastTimestamp_ns,
+          isUncertain: stream.recount != nil, index: stream.index, removed: stream.removed, subjects: stream.subjects.snapshot))
+    }
+    let new = Checkpoint(header: header, slot: slot, file: file, segment: active, alive: alive, streams: captured)
+    new.frame.begin()
+    putStore(&new.frame)
+    checkpoint = new
+    if !waiting.isEmpty { commitSoon() }
+    continueCheckpoint()
+  }
+
+  private func openCheckpoint(_ slot: Int) throws(DiskError) -> FileHandle {
+    let path = path(Self.checkpointName(slot))
+    do throws(DiskError) { return try host.disk.open(path, create: false) } catch {
+      guard error.kind == .notFound else { throw error }
+    }
+    let file = try host.disk.open(path, create: true)
+    do throws(DiskError) { try host.disk.syncDirectory(directory) } catch {
+      host.disk.close(file)
+      throw error
+    }
+    directorySynced()
+    return file
+  }
+
+  /// Everything but the streams.
+  private func putStore(_ frame: inout CheckpointFrame) {
+    for segment in segments {
+      frame.put(CheckpointEntry.segment)
+      frame.put(segment.base)
+      frame.put(UInt64(segment === active || !segment.isSealed ? segment.size : segment.durableSize))
+      frame.put(UInt64(segment.checkpointEnd))
+      frame.put(segment.isSealed ? 1 : 0 as UInt64)
+      frame.put(UInt64(segment.removals.count))
+      for (target, count) in segment.removals {
+        frame.put(target)
+        frame.put(UInt64(count))
+      }
+      frame.put(UInt64(segment.copiedFrom.count))
+      for base in segment.copiedFrom { frame.put(base) }
+    }
+    for base in unsyncedRemovals {
+      frame.put(CheckpointEntry.gone)
+      frame.put(base)
+    }
+    for (id, position) in drops {
+      frame.put(CheckpointEntry.drop)
+      frame.put(UInt64(id))
+      frame.put(position)
+    }
+    metadata.forEach { key, value in
+      frame.put(CheckpointEntry.metadata)
+      key.withView { frame.put($0) }
+      value.withView { frame.put($0) }
+    }
+  }
+
+  /// Writes the next frame, or the header at the end, when the disk is free.
+  func continueCheckpoint() {
+    guard let checkpoint, !isCheckpointBeingWritten, inFlight == nil else { return }
+    guard !isFailed, !isClosing, !checkpoint.segment.isSealed else { return endCheckpoint(valid: false) }
+    var offset = checkpoint.offset
+    if !checkpoint.isComplete, checkpoint.fill() {
+      checkpoint.frame.seal(checkpoint.header, frame: checkpoint.header.frameCount)
+      checkpoint.header.frameCount += 1
+      checkpoint.offset += checkpoint.frame.bytes.count
+    } else {
+      checkpoint.isComplete = true
+      // It must not say more than the log does.
+      guard checkpoint.segment.base + UInt64(checkpoint.segment.durableSize) >= checkpoint.header.position else { return commitSoon() }
+      checkpoint.header.size = UInt64(checkpoint.offset - CheckpointHeader.framesOffset)
+      checkpoint.frame.begin()
+      var block = [UInt8](repeating: 0, count: CheckpointHeader.framesOffset)
+      block.withUnsafeMutableBytes { checkpoint.header.write($0.baseAddress!) }
+      checkpoint.block = block
+      offset = 0
+    }
+    isCheckpointBeingWritten = true
+    let isHeader = offset == 0
+    // Safe beyond the closure: nobody changes or releases the array before the commit ends.
+    let view = (isHeader ? checkpoint.block : checkpoint.frame.bytes).withView { $0 }
+    host.disk.commit(checkpoint.file, at: offset, [view]) { [self] result in
+      isCheckpointBeingWritten = false
+      bytesWritten += view.count
+      syncs += 1
+      if case .failed(let error) = result {
+        host.log.warning("Store \(directory): a checkpoint could not be written (\(LogStore.describe(error.kind)))")
+        if error.kind != .noSpace, state == .healthy { setState(.degraded("a checkpoint could not be written")) }
+        endCheckpoint(valid: false)
+        try? host.disk.remove(path(Self.checkpointName(checkpoint.slot)))
+        noteCheckpointSize(checkpoint.slot, 0)
+      } else if isHeader {
+        endCheckpoint(valid: true)
+      } else {
+        checkpoint.frame.begin()
+      }
+      // The messages' commits and the frames take turns.
+      if pendingBytes > 0 || !waiters.isEmpty || (isDirty && !lazyTimer.isScheduled) { startCommit() }
+      if inFlight == nil { continueCheckpoint() }
+      if isClosing { closeIfDone() }
+    }
+  }
+
+  /// The checkpoint counts, or is given up.
+  private func endCheckpoint(valid: Bool) {
+    guard let ended = checkpoint else { return }
+    checkpoint = nil
+    host.disk.close(ended.file)
+    noteCheckpointSize(ended.slot, max(ended.offset, checkpointFileBytes[ended.slot]))
+    guard valid else { return }
+    newestCheckpoint = ended.slot
+    checkpointSize = ended.offset
+    checkpoints += 1
+    for segment in segments { segment.isInCheckpoint = false }
+    for base in ended.alive {
+      let segment = segment(at: base)
+      if segment.base == base { segment.isInCheckpoint = true }
+    }
+    queueRelease()
+  }
+
+  func noteCheckpointSize(_ slot: Int, _ size: Int) {
+    bytesOnDisk += size - checkpointFileBytes[slot]
+    checkpointFileBytes[slot] = size
+  }
+
+  /// Whether a dead segment's file waits for the next checkpoint: with the last one, a start could not count down its messages. Not
+  /// when space is short, nor when a checkpoint is dear.
+  func isHeld(_ segment: Segment) -> Bool {
+    guard segment.isInCheckpoint, options.hasCheckpoints, !isSpaceLow else { return false }
+    guard bytesOnDisk + max(6 * options.segmentBytes, messageBytesMax / 8) <= messageBytesMax else { return false }
+    return checkpointEstimate * options.checkpointRatio <= max(options.segmentBytes, bytesOnDisk / 16)
+  }
+
+  /// Dead segments wait for a checkpoint: sees to it that one comes.
+  func holdReleases(_ size: Int) {
+    heldBytes = size
+    guard size > 0 else { return }
+    considerCheckpoint()
+    guard checkpoint == nil, !checkpointTimer.isScheduled, isOpen, !isClosing else { return }
+    host.after(Self.releaseDelay_ns, checkpointTimer) { [self] in
+      isCheckpointForced = true
+      considerCheckpoint()
+    }
+  }
+}
