@@ -11,6 +11,7 @@ extension ConsumerEngine {
       guard request.isEmptyRequest else { throw .emptyRequestExpected }
       let consumer = try find(path, request)
       delete(consumer)
+      served.forgets(consumer.config.deliverSubject)
       var response = APIResponse(type)
       response.json.field("success", true)
       if consumer.isPersistent {

@@ -1,4 +1,5 @@
 // $JS.API.CONSUMER.CREATE and DURABLE.CREATE (sections 11.2 to 11.4, 11.7).
+import Broker
 import Bytes
 import Interest
 import JSON
@@ -60,15 +61,18 @@ extension ConsumerEngine {
   ) throws(APIError) {
     if body.config.replicas > 1 { throw .replicas }
     guard let stream = jetStream.stream(streamName) else { throw .streamNotFound }
-    let consumer = try createOrUpdate(
-      stream, name: name ?? body.config.name, body.config, action: body.action, pedantic: body.pedantic)
+    served.asked(reply: request.reply)
+    var (config, name) = (body.config, name)
+    let headers = try adaptSourcing(&config, &name, stream, request)
+    let consumer = try createOrUpdate(stream, name: name ?? config.name, config, action: body.action, pedantic: body.pedantic)
+    if request.source.kind == .leaf { served.serves(consumer) }
     // The answer is a picture from before the first delivery, which comes at the end of the turn.
     var response = APIResponse("consumer_create")
     consumer.writeInfo(to: &response.json, version: true)
     if consumer.isPersistent {
-      jetStream.answerWhenDurable(request, response.finish())
+      jetStream.answerWhenDurable(request, response.finish(), headers: headers)
     } else {
-      jetStream.answer(request, response.finish())
+      jetStream.answer(request, response.finish(), headers: headers)
     }
   }
 

@@ -9,7 +9,7 @@ extension JetStream {
   func directGet(_ request: APIRequest) {
     // Nobody to answer.
     guard !request.reply.isEmpty else { return }
-    guard let name = request.token(2), let stream = table[name], stream.config.allowDirect else { return noResponders(request) }
+    guard let name = request.token(2), let stream = directSource(name) else { return noResponders(request) }
     if let level = request.headers.value("Nats-Required-Api-Level"), !JetStream.isLevelSupported(level) {
       return status(request, "412 Required Api Level")
     }
@@ -41,6 +41,16 @@ extension JetStream {
         return status(request, "404 Message Not Found")
       }
     }
+  }
+
+  /// The stream that answers direct gets for `name`: that stream itself, or a mirror of it.
+  private func directSource(_ name: ByteView) -> Stream? {
+    if let stream = table[name] { return stream.config.allowDirect ? stream : nil }
+    var found: Stream?
+    table.forEach { _, stream in
+      if let mirror = stream.config.mirror, mirror.name == name, stream.answersForOrigin { found = stream }
+    }
+    return found
   }
 
   /// Sends one message; `pending` and `last` are what the messages of a batch say beside it.

@@ -25,6 +25,7 @@ extension JetStream {
     let existing = table[config.name]
     if existing == nil { try checkAccountLimits(config, replacing: nil) }
     try config.check(pedantic: pedantic)
+    try checkOrigins(&config, pedantic: pedantic)
     if config.replicas > 1 { throw .replicas }
     config.stampMetadata()
     if let existing {
@@ -74,6 +75,7 @@ extension JetStream {
   }
 
   private func change(_ stream: Stream, to config: inout StreamConfig) throws(APIError) {
+    try checkOrigins(&config, pedantic: false)
     try stream.config.checkUpdate(to: &config)
     try checkAccountLimits(config, replacing: stream.config)
     if overlaps(config.subjects, except: stream.name) { throw .subjectsOverlap }

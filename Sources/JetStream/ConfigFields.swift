@@ -252,6 +252,41 @@ struct ConfigFields {
     }
   }
 
+  /// An array of objects: reading calls `begin` with how many there are, and then `fields` for each with its index; writing calls
+  /// `fields` for each of `count`.
+  mutating func objects(
+    _ name: StaticString, type: StaticString, count: Int, begin: (Int) -> Void, fields: (Int, inout ConfigFields) -> Void
+  ) {
+    guard isWriting else {
+      guard let member = take(name) else { return }
+      let value = member.member.value
+      guard !value.isNull else { return }
+      guard let values = value.array, values.count <= ConfigFields.objectsMax else {
+        error = member.mismatch(type)
+        return
+      }
+      begin(values.count)
+      do throws(APIError) {
+        for (index, value) in values.enumerated() where !value.isNull {
+          guard let members = value.object else { throw member.mismatch(type) }
+          try ConfigFields.read(members, path: member.path + "." + ByteView(name).string, strict: strict) { fields(index, &$0) }
+        }
+      } catch { self.error = error }
+      return
+    }
+    guard count > 0 else { return }
+    json.beginArray(name)
+    for index in 0..<count {
+      json.beginObject()
+      fields(index, &self)
+      json.endObject()
+    }
+    json.endArray()
+  }
+
+  /// Most elements of such an array.
+  private static let objectsMax = 4096
+
   /// A value that is kept as it came.
   mutating func value(_ name: StaticString, _ target: inout JSONValue?) {
     guard isWriting else {
@@ -261,18 +296,6 @@ struct ConfigFields {
     guard let value = target else { return }
     json.key(literal: name)
     json.value(value)
-  }
-
-  /// Values that are kept as they came.
-  mutating func values(_ name: StaticString, _ target: inout [JSONValue]) {
-    guard isWriting else {
-      if let member = take(name) { target = member.member.value.array ?? [] }
-      return
-    }
-    guard !target.isEmpty else { return }
-    json.beginArray(name)
-    for value in target { json.value(value) }
-    json.endArray()
   }
 }
 

@@ -141,8 +141,6 @@ extension ConsumerConfig {
     fields.flag("mem_storage", &memoryStorage)
     fields.flag("direct", &direct)
     fields.flag("sourcing", &sourcing)
-    // Answered as a server that does not know it: the other side then asks in the way that every server understands (section 18).
-    if sourcing, !fields.isWriting { fields.refuse(.invalidJSON("json: unknown field \"sourcing\"")) }
     fields.metadata(&metadata)
     fields.time("pause_until", &pauseUntil_ns)
     fields.texts("priority_groups", &priorityGroups)

@@ -23,6 +23,7 @@ public final class ConsumerEngine: ConsumerAPI {
   private let writeTimer = Timer()
   var pushConsumers: [Consumer] = []
   private let watcher = InterestWatcher()
+  private(set) lazy var served = ServedOrigins(engine: self)
 
   /// Set it as `jetStream.consumerAPI` before the JetStream starts.
   public init(jetStream: JetStream) {
@@ -117,6 +118,8 @@ public final class ConsumerEngine: ConsumerAPI {
       recover(stored, name, stream)
     }
   }
+
+  public func allRecovered() { served.recover() }
 
   private func recover(_ stored: StoredConsumer, _ name: ByteString, _ stream: Stream) {
     let now_ns = host.clock.monotonic_ns

@@ -33,6 +33,7 @@ final class FileLog: MessageLog {
   func remove(_ sequence: UInt64) -> Bool { log.remove(sequence) }
   func removeThrough(_ sequence: UInt64) { log.removeThrough(sequence) }
   func begin(at sequence: UInt64) { if sequence > 1 { log.reset(next: sequence) } }
+  func skip(before sequence: UInt64) {}  // the next append says it
   func contains(_ sequence: UInt64) -> Bool { log.contains(sequence) }
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64? { log.nextSequence(atOrAfter: sequence) }
 

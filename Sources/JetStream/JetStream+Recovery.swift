@@ -27,7 +27,11 @@ extension JetStream {
       recover(name, record)
     }
     dropOrphans()
-    for stream in streams { consumerAPI?.streamRecovered(stream) }
+    for stream in streams {
+      consumerAPI?.streamRecovered(stream)
+      stream.startFeeds()
+    }
+    consumerAPI?.allRecovered()
   }
 
   private func recover(_ name: ByteString, _ record: [UInt8]) {
@@ -88,14 +92,18 @@ extension JetStream {
     guard config.storage == .file else {
       let log = MemoryLog(use: memoryUse)
       log.begin(at: config.firstSequence)
-      return register(config, created_ns: created_ns, logID: 0, log: log)
+      let stream = register(config, created_ns: created_ns, logID: 0, log: log)
+      stream.startFeeds(isNew: true)
+      return stream
     }
     if case .failed = store.state { throw APIError(500, 10049, "error creating store for stream") }
     let id = takeLogID()
     store.setMetadata(metadataKey(config.name), StoredStream(id: id, created_ns: created_ns, config: config).encoded)
     let log = FileLog(store.stream(id))
     log.begin(at: config.firstSequence)
-    return register(config, created_ns: created_ns, logID: id, log: log)
+    let stream = register(config, created_ns: created_ns, logID: id, log: log)
+    stream.startFeeds(isNew: true)
+    return stream
   }
 
   private func takeLogID() -> UInt32 {
@@ -125,6 +133,7 @@ extension JetStream {
       stream.unsubscribe()
       stream.subscribe()
     }
+    stream.startFeeds()
     if config.duplicateWindow_ns == 0 { stream.dedupe.removeAll() }
     host.timers.cancel(stream.ageTimer)
     if allowsTTLs { stream.readTTLs() }
@@ -138,6 +147,7 @@ extension JetStream {
   func delete(_ stream: Stream) {
     advise(.delete, stream.name)
     stream.unsubscribe()
+    stream.endFeeds(isDropped: true)
     host.timers.cancel(stream.ageTimer)
     host.timers.cancel(stream.extras.dueTimer)
     stream.isDeleted = true

@@ -48,6 +48,7 @@ public final class JetStream {
   var slots: [Stream?] = []
   let durableAcks = PendingAcks()
   let promptAcks = PendingAcks()
+  let originWatcher = OriginWatcher()
   /// What the memory streams hold; limited by `Options.maxMemory`.
   let memoryUse = MemoryUse()
   /// Stamps messages and tells how old they are.

@@ -59,6 +59,11 @@ final class MemoryLog: MessageLog {
     base = max(sequence, 1)
   }
 
+  func skip(before sequence: UInt64) {
+    let gap = Entry(bytes: [], timestamp_ns: lastTimestamp_ns, subjectLength: 0, headersLength: 0, isThere: false)
+    while lastSequence + 1 < sequence { entries.append(gap) }
+  }
+
   func append(
     sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
   ) throws(StoreError) -> UInt64 {

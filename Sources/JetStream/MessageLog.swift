@@ -70,6 +70,8 @@ public protocol MessageLog: AnyObject {
   func removeThrough(_ sequence: UInt64)
   /// Sets where an empty log begins.
   func begin(at sequence: UInt64)
+  /// Lets a log with messages go on at a sequence behind the next one: those between count as removed.
+  func skip(before sequence: UInt64)
   func contains(_ sequence: UInt64) -> Bool
   /// The first message at or after `sequence`.
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64?

@@ -32,6 +32,7 @@ extension Stream {
       json.field("leader", engine.options.serverName)
       json.endObject()
     }
+    writeOrigins(to: &json)
     json.field("ts", time: engine.host.clock.wall_ns)
   }
 

@@ -98,7 +98,7 @@ struct PublishPlan {
 
 extension Stream {
   /// What the header checks found.
-  private enum Verdict {
+  enum Verdict {
     case store
     case duplicate(of: UInt64)
     case refuse(APIError)
@@ -124,7 +124,7 @@ extension Stream {
   private func receiveWithHeaders(_ message: Message) {
     let headers = PublishHeaders(message.headers)
     var plan = PublishPlan()
-    switch check(message, headers, &plan) {
+    switch origin == nil ? check(message, headers, &plan) : checkOrigin(message, headers, &plan) {
     case .refuse(let error): refuse(message.reply, error)
     case .duplicate(let sequence): engine.acknowledgeDuplicate(self, sequence, reply: ackReply(message))
     case .store:
@@ -303,8 +303,8 @@ extension Stream {
       }
     }
     let again = skips ? nil : republishTarget(message.subject)
-    let time_ns = max(engine.ages.now_ns(), log.lastTimestamp_ns + 1)
-    let sequence = log.lastSequence + 1
+    let sequence = origin?.ownSequence ?? log.lastSequence + 1
+    let time_ns = max(origin?.time_ns ?? engine.ages.now_ns(), log.lastTimestamp_ns + (origin?.time_ns == nil ? 1 : 0))
     let stored =
       skips
       ? skip(time_ns: time_ns, reply: message.reply)
@@ -362,6 +362,7 @@ extension Stream {
   /// Answers a publish with an error, at the end of the turn. Returns false, for the message that is not stored.
   @discardableResult
   func refuse(_ reply: ByteView, _ error: APIError) -> Bool {
+    if origin != nil { origin?.error = error }
     guard !reply.isEmpty, !config.noAck else { return false }
     var body: [UInt8] = []
     body.append(literal: "{")

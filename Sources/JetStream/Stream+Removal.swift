@@ -142,6 +142,7 @@ extension Stream {
   /// Removes one message and tells consumers. Returns whether it was there.
   @discardableResult
   public func removeOne(_ sequence: UInt64) -> Bool {
+    if !feeds.isEmpty { sourcesLose(from: sequence, through: sequence) }
     var subject = ByteString()
     if !consumers.isEmpty { _ = log.read(sequence) { message in subject = ByteString(message.subject) } }
     return removeOne(sequence, subject: subject)
@@ -161,6 +162,7 @@ extension Stream {
     // Consumers must not be moved past what the stream has given out: those sequences are yet to come.
     let sequence = min(sequence, log.lastSequence)
     guard before > 0, sequence >= log.firstSequence else { return 0 }
+    if !feeds.isEmpty { sourcesLose(from: log.firstSequence, through: sequence) }
     log.removeThrough(sequence)
     forEachConsumer { $0.messagesRemoved(through: sequence) }
     return before - log.count

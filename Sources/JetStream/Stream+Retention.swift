@@ -146,7 +146,7 @@ extension Stream {
   /// Gives the next sequence to a message that nobody is interested in: it is acknowledged, and not stored. Returns the position to wait
   /// for, or nil when the store refused and the publisher was told.
   func skip(time_ns: Int64, reply: ByteView) -> UInt64? {
-    let sequence = log.lastSequence + 1
+    let sequence = origin?.ownSequence ?? log.lastSequence + 1
     let nothing = ByteView()
     guard let position = append(sequence: sequence, time_ns: time_ns, subject: nothing, headers: nothing, payload: nothing, reply: reply)
     else { return nil }

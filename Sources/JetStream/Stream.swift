@@ -30,6 +30,13 @@ public final class Stream {
   public internal(set) var lastDeliverable: UInt64 = 0
   public internal(set) var isDeleted = false
   var consumers = ByteMap<any StreamConsumer>()
+  /// What a mirror or the sources follow.
+  var feeds: [SourceFeed] = []
+  let sourceScan = SourceScan()
+  /// Moves of sources since their places were last written down.
+  var unrecordedMoves = 0
+  /// The message of an origin that is being taken.
+  var origin: OriginMessage?
   /// Expires messages by age.
   let ageTimer = Timer()
   let extras = StreamExtras()

@@ -29,7 +29,7 @@ extension StreamConfig {
     if denyPurge, allowRollup { throw .invalidConfig("roll-ups require the purge permission") }
     try checkFeatures(pedantic: pedantic)
     try checkMirror()
-    if !sources.isEmpty, allowSchedules { throw APIError(400, 10187, "stream source can not also schedule messages") }
+    try checkSources()
     try checkSubjects()
     try checkTransforms(pedantic: pedantic)
     if let placement {
@@ -132,18 +132,6 @@ extension StreamConfig {
     }
   }
 
-  private func checkMirror() throws(APIError) {
-    guard mirror != nil else { return }
-    if firstSequence > 0 { throw APIError(400, 10143, "stream mirrors can not have first sequence configured") }
-    if !subjects.isEmpty { throw APIError(400, 10034, "stream mirrors can not contain subjects") }
-    if !sources.isEmpty { throw APIError(400, 10031, "stream mirrors can not also contain other sources") }
-    if allowMessageCounter { throw APIError(400, 10173, "stream mirrors can not also calculate counters") }
-    if allowAtomic { throw APIError(400, 10198, "stream mirrors can not also use atomic publishing") }
-    if allowBatched { throw APIError(400, 10209, "stream mirrors can not also use batch publishing") }
-    if allowSchedules { throw APIError(400, 10186, "stream mirrors can not also schedule messages") }
-    if subjectDeleteMarkerTTL_ns > 0 { throw .invalidConfig("subject delete markers forbidden on mirrors") }
-  }
-
   private mutating func checkSubjects() throws(APIError) {
     if subjects.isEmpty, mirror == nil, sources.isEmpty { subjects = [name] }
     for (index, subject) in subjects.enumerated() {
@@ -170,8 +158,6 @@ extension StreamConfig {
   }
 
   private func refuseUnsupported() throws(APIError) {
-    if mirror != nil { throw .unsupported("stream mirrors are") }
-    if !sources.isEmpty { throw .unsupported("stream sources are") }
     if allowMessageCounter { throw .unsupported("message counters are") }
     if allowAtomic { throw .unsupported("atomic batch publish is") }
     if allowSchedules { throw .unsupported("message schedules are") }
@@ -182,6 +168,7 @@ extension StreamConfig {
   /// Checks the change from `self` to `new` and fixes what follows from it.
   func checkUpdate(to new: inout StreamConfig) throws(APIError) {
     if new.name != name { throw .invalidConfig("stream configuration name must match original") }
+    if let target = new.mirror, target != mirror { throw APIError(400, 10055, "stream mirror configuration can not be updated") }
     if new.storage != storage { throw .invalidConfig("stream configuration update can not change storage type") }
     if new.retention != retention, new.retention == .workqueue || retention == .workqueue {
       throw .invalidConfig("stream configuration update can not change retention policy to/from workqueue")

@@ -59,8 +59,7 @@ extension StreamConfig {
     fields.flag("no_ack", &noAck)
     fields.duration("duplicate_window", &duplicateWindow_ns)
     visitPlacement(&fields)
-    fields.value("mirror", &mirror)
-    fields.values("sources", &sources)
+    visitOrigins(&fields)
     index = compression ? 1 : 0
     fields.choice("compression", &index, "none s2")
     compression = index == 1
@@ -103,6 +102,24 @@ extension StreamConfig {
       again?.visit(&fields)
     }
     republish = again
+  }
+
+  private mutating func visitOrigins(_ fields: inout ConfigFields) {
+    var mirror = mirror ?? StreamSource()
+    var isGiven = self.mirror != nil
+    fields.object("mirror", type: "server.StreamSource", isShown: isGiven) {
+      isGiven = true
+    } fields: {
+      mirror.visit(&$0)
+    }
+    self.mirror = isGiven ? mirror : nil
+    var all = sources
+    fields.objects("sources", type: "[]*server.StreamSource", count: all.count) { count in
+      all = Array(repeating: StreamSource(), count: count)
+    } fields: {
+      all[$0].visit(&$1)
+    }
+    sources = all
   }
 
   private mutating func visitFlags(_ fields: inout ConfigFields) {

@@ -52,12 +52,12 @@ public struct StreamConfig: Equatable, Sendable {
   public var consumerLimits = ConsumerLimits()
   public var subjectTransform: Transform?
   public var republish: Republish?
+  public var mirror: StreamSource?
+  public var sources: [StreamSource] = []
   /// Sorted by key; without the keys that the server adds to answers.
   public var metadata: [Metadatum] = []
 
   // What Petiole does not have yet: decoded so that the checks come in the field's order, refused at their end.
-  public var mirror: JSONValue?
-  public var sources: [JSONValue] = []
   public var allowMessageTTL = false
   public var subjectDeleteMarkerTTL_ns: Int64 = 0
   public var allowMessageCounter = false

@@ -39,4 +39,6 @@ public protocol ConsumerAPI: AnyObject {
   func handleConsumerRequest(_ request: APIRequest)
   /// A stream was found in the store at the start: its consumers may be looked for.
   func streamRecovered(_ stream: Stream)
+  /// All streams were.
+  func allRecovered()
 }
