@@ -29,6 +29,16 @@ extension JetStream {
     }
   }
 
+  /// Sends `body` to `reply` when all that was appended is on the medium.
+  func answerStored(_ stream: Stream, _ reply: ByteView, _ body: [UInt8]) {
+    guard !reply.isEmpty else { return }
+    guard stream.isFile, store.durablePosition < store.appendedPosition else { return answerSoon(reply, body) }
+    body.withView {
+      durableAcks.append(
+        position: store.appendedPosition, sequence: 0, slot: stream.slot, kind: .answer, reply: reply, body: $0)
+    }
+  }
+
   /// Sends `body` to `reply` at the end of this turn.
   func answerSoon(_ reply: ByteView, _ body: [UInt8]) {
     body.withView { promptAcks.append(position: 0, sequence: 0, slot: 0, kind: .answer, reply: reply, body: $0) }

@@ -134,6 +134,7 @@ extension JetStream {
       stream.subscribe()
     }
     stream.startFeeds()
+    stream.endDisallowedBatches()
     if config.duplicateWindow_ns == 0 { stream.dedupe.removeAll() }
     host.timers.cancel(stream.ageTimer)
     if allowsTTLs { stream.readTTLs() }
@@ -149,7 +150,7 @@ extension JetStream {
     stream.unsubscribe()
     stream.endFeeds(isDropped: true)
     host.timers.cancel(stream.ageTimer)
-    host.timers.cancel(stream.extras.dueTimer)
+    stream.endExtras()
     stream.isDeleted = true
     table.remove(stream.name)
     stream.forEachConsumer { $0.streamDeleted() }

@@ -53,6 +53,10 @@ public final class JetStream {
   let memoryUse = MemoryUse()
   /// Stamps messages and tells how old they are.
   private(set) var ages: AgeClock
+  /// Batches that are being published to all streams, and what the atomic ones hold.
+  var atomicBatchCount = 0
+  var atomicBatchBytes = 0
+  var fastBatchCount = 0
   var isPromptScheduled = false
   var isDraining = false
   var touched: [Stream] = []

@@ -134,7 +134,8 @@ extension Stream {
     var plan = PublishPlan()
     plan.rollup = .subject
     plan.ttl = .valid(ttl_ns)
-    return headers.block.withView { store(Message(subject: subject, headers: $0, payload: ByteView()), headers: $0, plan) }
+    plan.headers = headers.block
+    return keep(Message(subject: subject), plan, isChecked: false) == nil
   }
 
   /// Whether a message says that its subject was deleted: such a one leaves no marker behind.

@@ -54,7 +54,7 @@ extension Stream {
 
   /// The header checks that are left for a message that its origin has checked (section 18): duplicates, but not in a mirror, whose
   /// sequences are given; a rollup where this stream allows it; the size.
-  func checkOrigin(_ message: borrowing Message, _ headers: PublishHeaders, _ plan: inout PublishPlan) -> Verdict {
+  func checkOrigin(_ message: Message, _ headers: PublishHeaders, _ plan: inout PublishPlan) -> Verdict {
     let isMirror = config.mirror != nil
     if !isMirror, let id = headers.messageID, config.duplicateWindow_ns > 0 {
       dedupe.expire(before: engine.host.clock.monotonic_ns - config.duplicateWindow_ns)

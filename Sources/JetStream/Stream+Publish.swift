@@ -21,6 +21,8 @@ struct PublishHeaders {
   var scheduler: ByteView?
   var streamSource: ByteView?
   var batchID: ByteView?
+  var batchSequence: ByteView?
+  var batchCommit: ByteView?
   var requiredLevel: ByteView?
   var hasRequestInfo = false
 
@@ -37,6 +39,7 @@ struct PublishHeaders {
     expectedLastMessageID = PublishHeaders.present(expectedLastMessageID)
     rollup = PublishHeaders.present(rollup)
     ttl = PublishHeaders.present(ttl)
+    increment = PublishHeaders.present(increment)
     schedule = PublishHeaders.present(schedule)
     scheduler = PublishHeaders.present(scheduler)
     streamSource = PublishHeaders.present(streamSource)
@@ -76,6 +79,10 @@ struct PublishHeaders {
       streamSource = streamSource ?? value
     } else if name.equals("Nats-Batch-Id") {
       batchID = batchID ?? value
+    } else if name.equals("Nats-Batch-Sequence") {
+      batchSequence = batchSequence ?? value
+    } else if name.equals("Nats-Batch-Commit") {
+      batchCommit = batchCommit ?? value
     } else if name.equals("Nats-Required-Api-Level") {
       requiredLevel = requiredLevel ?? value
     } else if name.equals("Nats-Request-Info") {
@@ -92,8 +99,15 @@ struct PublishPlan {
   var rollup = Rollup.none
   var id: ByteView?
   var ttl = MessageTTL.none
-  /// In place of the message's own headers.
+  /// In place of the message's own.
   var headers: [UInt8]?
+  var payload: [UInt8]?
+  /// A counter's new value.
+  var value: [UInt8]?
+  /// What the ack says behind the sequence.
+  var ackEnd: [UInt8] = []
+  /// Whoever stores it acknowledges it.
+  var isSilent = false
 }
 
 extension Stream {
@@ -114,8 +128,8 @@ extension Stream {
   }
 
   @inline(__always) func accept(_ message: borrowing Message) {
-    if message.headers.isEmpty {
-      store(message, headers: ByteView(), PublishPlan())
+    if message.headers.isEmpty, !config.allowMessageCounter, !Stream.isFastBatch(message.reply) {
+      if let error = store(message, headers: ByteView(), payload: message.payload, PublishPlan()) { refuse(message.reply, error) }
     } else {
       receiveWithHeaders(message)
     }
@@ -123,56 +137,82 @@ extension Stream {
 
   private func receiveWithHeaders(_ message: Message) {
     let headers = PublishHeaders(message.headers)
+    // What comes from an origin was put together there.
+    if origin == nil {
+      if Stream.isFastBatch(message.reply) { return receiveInFastBatch(message) }
+      if let id = headers.batchID { return receiveInBatch(message, headers, id) }
+    }
     var plan = PublishPlan()
-    switch origin == nil ? check(message, headers, &plan) : checkOrigin(message, headers, &plan) {
+    switch origin == nil ? check(message, headers, &plan, nil) : checkOrigin(message, headers, &plan) {
     case .refuse(let error): refuse(message.reply, error)
     case .duplicate(let sequence): engine.acknowledgeDuplicate(self, sequence, reply: ackReply(message))
-    case .store:
-      if headers.hasRequestInfo || !message.headers.hasPrefix("NATS/1.0\r\n"), plan.headers == nil {
-        plan.headers = Stream.cleaned(message.headers)
-      }
-      if let rewritten = plan.headers {
-        _ = rewritten.withView { store(message, headers: $0, plan) }
-      } else {
-        store(message, headers: message.headers, plan)
-      }
+    case .store: if let error = store(message, headers, plan) { refuse(message.reply, error) }
     }
   }
 
-  /// The header block as it is stored: without a status text and without the request info.
-  private static func cleaned(_ block: ByteView) -> [UInt8] {
+  /// Stores a message that passed the header checks; nil when it is stored.
+  func store(_ message: Message, _ headers: PublishHeaders, _ plan: PublishPlan) -> APIError? {
+    var plan = plan
+    if headers.hasRequestInfo || !message.headers.isEmpty && !message.headers.hasPrefix("NATS/1.0\r\n") {
+      plan.headers = plan.headers ?? Stream.cleaned(message.headers)
+    }
+    return keep(message, plan, isChecked: false)
+  }
+
+  /// Stores a message with what its plan puts in the place of headers and payload. `isChecked`: the limits were looked at.
+  func keep(_ message: Message, _ plan: PublishPlan, isChecked: Bool = true) -> APIError? {
+    guard plan.headers != nil || plan.payload != nil else {
+      return store(message, headers: message.headers, payload: message.payload, plan, isChecked: isChecked)
+    }
+    let headers = plan.headers ?? message.headers.bytes
+    let payload = plan.payload ?? message.payload.bytes
+    return headers.withView { headers in
+      payload.withView { store(message, headers: headers, payload: $0, plan, isChecked: isChecked) }
+    }
+  }
+
+  /// The header block as it is stored: without a status text, the request info and the headers called `name`.
+  static func cleaned(_ block: ByteView, without name: StaticString = "Nats-Request-Info") -> [UInt8] {
     var builder = HeaderBuilder()
-    Headers(block).forEach { name, value in
-      if !name.equals("Nats-Request-Info") { builder.add(name, value) }
+    Headers(block).forEach { key, value in
+      if !key.equals("Nats-Request-Info"), !key.equals(name) { builder.add(key, value) }
       return true
     }
     return builder.block
   }
 
-  /// The reply subject when the stream acknowledges.
-  @inline(__always) private func ackReply(_ message: borrowing Message) -> ByteView { config.noAck ? ByteView() : message.reply }
+  /// The header block with another header at its end, in place of those with its name.
+  static func adding(_ name: StaticString, _ value: ByteView, to block: ByteView) -> [UInt8] {
+    var headers = cleaned(block, without: name)
+    headers.removeLast(2)
+    headers.append(literal: name)
+    headers.append(literal: ": ")
+    headers.append(value)
+    headers.append(literal: "\r\n\r\n")
+    return headers
+  }
 
-  private func check(_ message: borrowing Message, _ headers: PublishHeaders, _ plan: inout PublishPlan) -> Verdict {
+  /// The reply subject when the stream acknowledges.
+  @inline(__always) func ackReply(_ message: borrowing Message) -> ByteView { config.noAck ? ByteView() : message.reply }
+
+  /// Checks the headers, in the order of section 6.1; `stage` is what comes before in the same atomic batch.
+  func check(_ message: Message, _ headers: PublishHeaders, _ plan: inout PublishPlan, _ stage: BatchStage?) -> Verdict {
     if config.sealed { return .refuse(.sealed) }
     if let level = headers.requiredLevel, !JetStream.isLevelSupported(level) { return .refuse(.apiLevel) }
-    if let increment = headers.increment {
-      return .refuse(
-        Stream.isIncrement(increment)
-          ? APIError(400, 10168, "message counters is disabled") : APIError(400, 10171, "message counter increment is invalid"))
-    }
+    if let error = checkIncrement(message.payload, headers) { return .refuse(error) }
     if let expected = headers.expectedStream, name.withView({ $0 != expected }) {
       return .refuse(APIError(400, 10060, "expected stream does not match"))
     }
-    if headers.batchID != nil { return .refuse(APIError(400, 10174, "atomic publish is disabled")) }
     plan.ttl = headers.ttl.map { MessageTTL.parse($0) } ?? .none
     if case .valid = plan.ttl, !config.allowMessageTTL { return .refuse(APIError(400, 10166, "per-message TTL is disabled")) }
-    if let error = checkSequences(message.subject, headers) { return .refuse(error) }
+    if let error = checkSequences(message.subject, headers, stage) { return .refuse(error) }
     if headers.schedule != nil { return .refuse(APIError(400, 10188, "message schedules is disabled")) }
     if headers.scheduler != nil { return .refuse(APIError(400, 10212, "message schedules invalid scheduler")) }
     if headers.streamSource != nil { return .refuse(APIError(400, 10227, "message stream source header is not allowed")) }
     if let id = headers.messageID, config.duplicateWindow_ns > 0 {
       dedupe.expire(before: engine.host.clock.monotonic_ns - config.duplicateWindow_ns)
       if let sequence = dedupe.sequence(of: id) { return .duplicate(of: sequence) }
+      if let stage, stage.ids[id] != nil { return .duplicate(of: 0) }
     }
     if let expected = headers.expectedLastMessageID, lastMessageID.withView({ $0 != expected }) {
       return .refuse(APIError(400, 10070, text: "wrong last msg ID: " + lastMessageID.string))
@@ -180,13 +220,16 @@ extension Stream {
     if let value = headers.rollup {
       guard config.allowRollup, !config.denyPurge else { return .refuse(APIError(500, 10111, "rollup not permitted")) }
       if value.equalsIgnoringCase("sub") {
+        if stage?.subjects[message.subject] != nil { return .refuse(APIError(500, 10111, "batch rollup sub invalid")) }
         plan.rollup = .subject
       } else if value.equalsIgnoringCase("all") {
+        if stage?.count ?? 0 > 0 { return .refuse(APIError(500, 10111, "batch rollup all invalid")) }
         plan.rollup = .all
       } else {
         return .refuse(APIError(500, 10111, text: "rollup value invalid: \"" + Stream.lowercased(value) + "\""))
       }
     }
+    if config.allowMessageCounter, let error = count(message.subject, message.headers, headers, &plan, stage) { return .refuse(error) }
     if message.headers.count > Stream.headerBytesMax {
       return .refuse(APIError(400, 10097, "header size exceeds maximum allowed of 64k"))
     }
@@ -194,21 +237,12 @@ extension Stream {
     // A shorter TTL could end before that of a marker which is there already.
     if case .valid(let length_ns?) = plan.ttl, length_ns < config.subjectDeleteMarkerTTL_ns, config.maxMessagesPerSubject != 1 {
       plan.ttl = .valid(config.subjectDeleteMarkerTTL_ns - config.subjectDeleteMarkerTTL_ns % second_ns)
-      plan.headers = Stream.withTTL(message.headers, config.subjectDeleteMarkerTTL_ns / second_ns)
+      var ttl_s: [UInt8] = []
+      ttl_s.append(decimal: config.subjectDeleteMarkerTTL_ns / second_ns)
+      plan.headers = ttl_s.withView { Stream.adding("Nats-TTL", $0, to: message.headers) }
     }
     plan.id = headers.messageID
     return .store
-  }
-
-  /// The header block with another TTL, at its end.
-  private static func withTTL(_ block: ByteView, _ ttl_s: Int64) -> [UInt8] {
-    var builder = HeaderBuilder()
-    Headers(block).forEach { name, value in
-      if !name.equals("Nats-Request-Info"), !name.equals("Nats-TTL") { builder.add(name, value) }
-      return true
-    }
-    builder.add("Nats-TTL", decimal: ttl_s)
-    return builder.block
   }
 
   private static func lowercased(_ text: ByteView) -> String {
@@ -217,35 +251,33 @@ extension Stream {
     return String(decoding: lower, as: UTF8.self)
   }
 
-  /// Whether a counter's increment is one: a decimal number of any size with an optional sign.
-  private static func isIncrement(_ text: ByteView) -> Bool {
-    let signed = !text.isEmpty && (text[0] == ASCII.plus || text[0] == ASCII.minus)
-    let digits = signed ? text.dropFirst(1) : text
-    return !digits.isEmpty && digits.bytes.allSatisfy { ASCII.isDigit($0) }
-  }
-
-  private func checkSequences(_ subject: ByteView, _ headers: PublishHeaders) -> APIError? {
+  private func checkSequences(_ subject: ByteView, _ headers: PublishHeaders, _ stage: BatchStage?) -> APIError? {
     if let expected = headers.expectedLastSubjectSequence {
-      let last = lastSequence(matching: headers.expectedLastSubject ?? subject) ?? 0
+      let filter = headers.expectedLastSubject ?? subject
+      if stage?.subjects[filter] != nil { return APIError(400, 10164, "wrong last sequence") }
+      let last = lastSequence(matching: filter) ?? 0
       if expected.decimal() != last { return APIError(400, 10071, text: "wrong last sequence: \(last)") }
     } else if headers.expectedLastSubject != nil {
       return APIError(400, 10193, "missing sequence for expected last sequence per subject")
     }
-    if let expected = headers.expectedLastSequence, expected.decimal() != log.lastSequence {
-      return APIError(400, 10071, text: "wrong last sequence: \(log.lastSequence)")
+    if let expected = headers.expectedLastSequence {
+      let last = log.lastSequence + UInt64(stage?.count ?? 0)
+      if expected.decimal() != last { return APIError(400, 10071, text: "wrong last sequence: \(last)") }
+      if last != log.lastSequence { return APIError(400, 10164, "wrong last sequence") }
     }
     return nil
   }
 
   /// The discard-new limits that a message would break (section 6.1, 17).
-  private func checkDiscardNew(_ message: borrowing Message, size: Int, rollup: PublishPlan.Rollup) -> APIError? {
-    if config.maxMessagesPerSubject > 0, rollup == .none, let state = subjects[message.subject],
+  private func checkDiscardNew(_ subject: ByteView, size: Int, rollup: PublishPlan.Rollup, _ stage: BatchStage?) -> APIError? {
+    if let stage { return checkDiscardNew(subject, size: size, rollup: rollup, in: stage) }
+    if config.maxMessagesPerSubject > 0, rollup == .none, let state = subjects[subject],
       Int64(state.count) >= config.maxMessagesPerSubject
     {
       if config.discardNewPerSubject { return APIError(503, 10077, "maximum messages per subject exceeded") }
       // The oldest message of the subject gives way, so the stream gets no more messages. It may get larger.
       if config.maxBytes > 0, Int64(log.bytes + size) > config.maxBytes {
-        let replaced = firstSequence(of: message.subject).map { accountedSize($0) } ?? 0
+        let replaced = firstSequence(of: subject).map { accountedSize($0) } ?? 0
         if Int64(log.bytes + size - replaced) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
       }
       return nil
@@ -255,8 +287,25 @@ extension Stream {
     return nil
   }
 
+  /// The same within an atomic batch: nothing gives way.
+  private func checkDiscardNew(
+    _ subject: ByteView, size: Int, rollup: PublishPlan.Rollup, in stage: BatchStage
+  ) -> APIError? {
+    if config.maxMessages > 0, Int64(log.count + stage.count) >= config.maxMessages {
+      return APIError(503, 10077, "maximum messages exceeded")
+    }
+    if config.maxBytes > 0, Int64(log.bytes + stage.bytes + size) > config.maxBytes {
+      return APIError(503, 10077, "maximum bytes exceeded")
+    }
+    let count = (subjects[subject]?.count ?? 0) + (stage.subjects[subject]?.count ?? 0)
+    if config.discardNewPerSubject, rollup == .none, Int64(count) >= config.maxMessagesPerSubject {
+      return APIError(503, 10077, "maximum messages per subject exceeded")
+    }
+    return nil
+  }
+
   /// What a message counts for in `log.bytes` (section 4.3).
-  private func accountedSize(_ contentSize: Int, hasHeaders: Bool) -> Int { contentSize + (isFile ? (hasHeaders ? 34 : 30) : 16) }
+  func accountedSize(_ contentSize: Int, hasHeaders: Bool) -> Int { contentSize + (isFile ? (hasHeaders ? 34 : 30) : 16) }
 
   /// The same of a stored message; 0 when it cannot be read.
   private func accountedSize(_ sequence: UInt64) -> Int {
@@ -280,37 +329,52 @@ extension Stream {
     return freed
   }
 
-  /// Stores a message whose headers were checked, after the limits; answers. Returns whether it is stored.
-  @discardableResult
-  func store(_ message: borrowing Message, headers: ByteView, _ plan: PublishPlan) -> Bool {
-    if config.sealed { return refuse(message.reply, .sealed) }
-    if Stream.isFastBatch(message.reply) { return refuse(message.reply, APIError(400, 10205, "batch publish is disabled")) }
-    let contentSize = headers.count + message.payload.count
+  /// The limits that a message of `size` accounted bytes may break.
+  func checkLimits(
+    _ subject: ByteView, contentSize: Int, size: Int, _ rollup: PublishPlan.Rollup, _ stage: BatchStage?
+  ) -> APIError? {
     if config.maxMessageSize > 0, contentSize > config.maxMessageSize {
-      return refuse(message.reply, APIError(400, 10054, "message size exceeds maximum allowed"))
+      return APIError(400, 10054, "message size exceeds maximum allowed")
     }
-    var skips = false
-    if config.retention == .interest { skips = !hasInterest(in: message.subject) }
-    if config.discard == .new, !skips {
-      let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
-      if let error = checkDiscardNew(message, size: size, rollup: plan.rollup) { return refuse(message.reply, error) }
-    }
+    if skips(subject) { return nil }
+    if config.discard == .new, let error = checkDiscardNew(subject, size: size, rollup: rollup, stage) { return error }
     if !isFile, engine.options.maxMemory >= 0 {
-      let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
-      let use_bytes = Int64(engine.memoryUse.bytes + size)
-      if use_bytes > engine.options.maxMemory, use_bytes - Int64(giveWay(message.subject, size: size)) > engine.options.maxMemory {
-        return refuse(message.reply, .insufficientResources)
+      let use_bytes = Int64(engine.memoryUse.bytes + (stage?.bytes ?? 0) + size)
+      if use_bytes > engine.options.maxMemory, use_bytes - Int64(giveWay(subject, size: size)) > engine.options.maxMemory {
+        return .insufficientResources
       }
     }
+    return nil
+  }
+
+  /// Whether a message of `subject` gets a sequence and is not stored: nobody wants it.
+  @inline(__always) private func skips(_ subject: ByteView) -> Bool { config.retention == .interest && !hasInterest(in: subject) }
+
+  /// Stores a message whose headers were checked, after the limits, and acknowledges it. Returns why it is not stored.
+  func store(
+    _ message: borrowing Message, headers: ByteView, payload: ByteView, _ plan: PublishPlan, isChecked: Bool = false
+  ) -> APIError? {
+    if config.sealed { return .sealed }
+    let contentSize = headers.count + payload.count
+    if !isChecked {
+      let size = accountedSize(contentSize + message.subject.count, hasHeaders: !headers.isEmpty)
+      if let error = checkLimits(message.subject, contentSize: contentSize, size: size, plan.rollup, nil) { return error }
+    }
+    let skips = skips(message.subject)
     let again = skips ? nil : republishTarget(message.subject)
     let sequence = origin?.ownSequence ?? log.lastSequence + 1
     let time_ns = max(origin?.time_ns ?? engine.ages.now_ns(), log.lastTimestamp_ns + (origin?.time_ns == nil ? 1 : 0))
-    let stored =
-      skips
-      ? skip(time_ns: time_ns, reply: message.reply)
-      : append(
-        sequence: sequence, time_ns: time_ns, subject: message.subject, headers: headers, payload: message.payload, reply: message.reply)
-    guard let position = stored else { return false }
+    let position: UInt64
+    do throws(StoreError) {
+      position =
+        skips
+        ? try skip(time_ns: time_ns)
+        : try log.append(sequence: sequence, timestamp_ns: time_ns, subject: message.subject, headers: headers, payload: payload)
+    } catch {
+      // Room is made ahead of need (`JetStream.isRoomShort`).
+      if error == .full { makeRoom() }
+      return engine.apiError(error)
+    }
     let subjectCount = skips ? 0 : log.appendedSubjectCount
     if let id = plan.id {
       lastMessageID = ByteString(id)
@@ -318,7 +382,7 @@ extension Stream {
     } else if !lastMessageID.isEmpty {
       lastMessageID = ByteString()
     }
-    engine.acknowledge(self, sequence: sequence, position: position, reply: ackReply(message))
+    acknowledge(message, sequence, position, plan)
     switch plan.rollup {
     case .none: break
     case .subject: rollUp(message.subject, before: sequence)
@@ -328,42 +392,40 @@ extension Stream {
     enforceLimits(message.subject, subjectCount: subjectCount)
     if let again {
       let stored = LogMessage(
-        sequence: sequence, timestamp_ns: time_ns, subject: message.subject, headers: headers, payload: message.payload)
+        sequence: sequence, timestamp_ns: time_ns, subject: message.subject, headers: headers, payload: payload)
       republish(to: again, stored, position: position)
     }
     if config.maxAge_ns > 0, !ageTimer.isScheduled { scheduleExpiry(stamp_ns: time_ns) }
-    return true
+    return nil
   }
 
-  /// Appends; answers and returns nil when it cannot be stored. Room is made ahead of need (`JetStream.isRoomShort`).
-  func append(
-    sequence: UInt64, time_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView, reply: ByteView
-  ) -> UInt64? {
-    do throws(StoreError) {
-      return try log.append(sequence: sequence, timestamp_ns: time_ns, subject: subject, headers: headers, payload: payload)
-    } catch {
-      if error == .full { makeRoom() }
-      refuse(reply, engine.apiError(error))
+  @inline(__always) private func acknowledge(_ message: borrowing Message, _ sequence: UInt64, _ position: UInt64, _ plan: PublishPlan) {
+    if plan.ackEnd.isEmpty, !plan.isSilent {
+      return engine.acknowledge(self, sequence: sequence, position: position, reply: ackReply(message))
     }
-    return nil
+    engine.acknowledge(self, sequence: sequence, position: position, reply: ByteView())
+    if plan.isSilent { return }
+    var body = ackBody(sequence)
+    body.append(contentsOf: plan.ackEnd)
+    body.append(UInt8(ascii: "}"))
+    engine.answerStored(self, ackReply(message), body)
+  }
+
+  /// An ack up to the sequence.
+  func ackBody(_ sequence: UInt64) -> [UInt8] {
+    var body = ackPrefix
+    body.append(decimal: sequence)
+    return body
   }
 
   private func rollUp(_ subject: ByteView, before sequence: UInt64) {
     while let first = firstSequence(of: subject), first < sequence, removeOne(first) {}
   }
 
-  /// Whether a reply subject is that of a message in a fast-ingest batch (section 8).
-  @inline(__always) private static func isFastBatch(_ reply: ByteView) -> Bool {
-    let count = reply.count
-    return count > 4 && reply.base[count - 1] == UInt8(ascii: "I") && reply.base[count - 2] == UInt8(ascii: "F")
-      && reply.base[count - 3] == UInt8(ascii: "$") && reply.base[count - 4] == ASCII.dot
-  }
-
-  /// Answers a publish with an error, at the end of the turn. Returns false, for the message that is not stored.
-  @discardableResult
-  func refuse(_ reply: ByteView, _ error: APIError) -> Bool {
+  /// Answers a publish with an error, at the end of the turn.
+  func refuse(_ reply: ByteView, _ error: APIError) {
     if origin != nil { origin?.error = error }
-    guard !reply.isEmpty, !config.noAck else { return false }
+    guard !reply.isEmpty, !config.noAck else { return }
     var body: [UInt8] = []
     body.append(literal: "{")
     body.append(contentsOf: error.json)
@@ -371,7 +433,6 @@ extension Stream {
     body.append(contentsOf: ackPrefix.dropFirst())
     body.append(literal: "0}")
     engine.answerSoon(reply, body)
-    return false
   }
 
   /// What every ack of the stream begins with.

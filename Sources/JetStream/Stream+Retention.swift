@@ -144,12 +144,11 @@ extension Stream {
   }
 
   /// Gives the next sequence to a message that nobody is interested in: it is acknowledged, and not stored. Returns the position to wait
-  /// for, or nil when the store refused and the publisher was told.
-  func skip(time_ns: Int64, reply: ByteView) -> UInt64? {
+  /// for.
+  func skip(time_ns: Int64) throws(StoreError) -> UInt64 {
     let sequence = origin?.ownSequence ?? log.lastSequence + 1
     let nothing = ByteView()
-    guard let position = append(sequence: sequence, time_ns: time_ns, subject: nothing, headers: nothing, payload: nothing, reply: reply)
-    else { return nil }
+    let position = try log.append(sequence: sequence, timestamp_ns: time_ns, subject: nothing, headers: nothing, payload: nothing)
     _ = log.remove(sequence)
     return position
   }

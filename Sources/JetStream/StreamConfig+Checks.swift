@@ -158,10 +158,7 @@ extension StreamConfig {
   }
 
   private func refuseUnsupported() throws(APIError) {
-    if allowMessageCounter { throw .unsupported("message counters are") }
-    if allowAtomic { throw .unsupported("atomic batch publish is") }
     if allowSchedules { throw .unsupported("message schedules are") }
-    if allowBatched { throw .unsupported("batch publish is") }
     if asyncPersist { throw .unsupported("async persist mode is") }
   }
 
@@ -179,6 +176,9 @@ extension StreamConfig {
     }
     if denyPurge, !new.denyPurge { throw .invalidConfig("stream configuration update can not cancel deny purge") }
     if allowMessageTTL, !new.allowMessageTTL { throw .invalidConfig("message TTL status can not be disabled") }
+    if allowMessageCounter != new.allowMessageCounter {
+      throw .invalidConfig("stream configuration update can not change message counter setting")
+    }
     if new.sealed {
       new.maxAge_ns = 0
       new.discard = .new

@@ -93,7 +93,8 @@ final class Workload {
     let id = UInt32.random(in: 1...3, using: &random)
     let stream = store.stream(id)
     switch Int.random(in: 0..<100, using: &random) {
-    case 0..<62:
+    case 0..<4: group(stream, id)
+    case 4..<62:
       let gap = UInt64(Int.random(in: 0..<20, using: &random) == 0 ? 3 : 1)
       let size = Int.random(in: 0..<20, using: &random) == 0 ? 1500 : Int.random(in: 1...30, using: &random)
       do {
@@ -119,6 +120,25 @@ final class Workload {
       store.dropStream(id)
       generations[id] = (generations[id, default: 0] + 1) % 10
     }
+  }
+
+  /// Messages that are found again as a whole or not at all, often more than a segment or a batch takes.
+  private func group(_ stream: StreamLog, _ id: UInt32) {
+    let sizes = (0..<Int.random(in: 1...12, using: &random)).map { _ in Int.random(in: 1...120, using: &random) * 10 }
+    let bytes = sizes.reduce(0) { $0 + LogStore.groupBytes(subject: 10, headers: 12, payload: $1 + 9) }
+    do { try bench.store.beginGroup(bytes: bytes) } catch {
+      if let through = stream.oldestSegmentLastSequence { stream.removeThrough(through) }
+      return
+    }
+    for size in sizes {
+      do {
+        try stream.put(
+          stream.lastSequence + 1, size: size + generations[id, default: 0],
+          headers: Bool.random(using: &random) ? "" : "NATS/1.0\r\n\r\n")
+      } catch { Issue.record("a message of a group was refused: \(error)") }
+      if Bool.random(using: &random) { stream.remove(stream.firstSequence) }
+    }
+    bench.store.endGroup()
   }
 
   /// The actions that a power cut after `operations` operations may have preserved last.
