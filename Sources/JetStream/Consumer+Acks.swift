@@ -132,7 +132,7 @@ extension Consumer {
     for sequence in done { stream.consumerIsDone(with: sequence) }
   }
 
-  private func changedByAck() {
+  func changedByAck() {
     lastAck_ns = host.clock.wall_ns
     stateChanged(freed: true)
   }

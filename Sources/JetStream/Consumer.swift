@@ -201,7 +201,7 @@ public final class Consumer: StreamConsumer {
 
   public func messageRemoved(_ sequence: UInt64, subject: ByteView) {
     if let pending = state.pending(sequence) { adviseGone([pending]) }
-    if state.acknowledge(sequence) { stateChanged(freed: true) }
+    if state.acknowledge(sequence) { changedByAck() }
     guard isCounted, sequence >= state.next, sequence <= countedThrough else { return }
     if !selected.isEmpty {
       isCounted = false
@@ -226,7 +226,13 @@ public final class Consumer: StreamConsumer {
   /// Most removed messages that are reported one by one when many go at once.
   private static let advisedMax = 256
 
-  public func streamPurged() { isCounted = false }
+  public func streamPurged() {
+    isCounted = false
+    // Who has nothing left stands at the end.
+    let isThrough = state.pendingCount == 0 && undeliveredCount == 0
+    state.purged(through: isThrough ? stream.lastSequence : stream.firstSequence - 1)
+    engine.markDirty(self)
+  }
 
   public func streamUpdated() {
     chooseFilters()
