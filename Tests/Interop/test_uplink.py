@@ -87,3 +87,10 @@ async def test_with_no_cluster_reachable_the_agent_serves_its_own(petiole, clien
     await js.add_stream(name="S", subjects=["s"])
     assert (await js.publish("s", b"x")).seq == 1
     assert edge.json("/healthz")["status"] == "ok"
+
+
+async def test_a_hub_is_found_by_its_name(petiole, hub):
+    # localhost is ::1 as well on most machines, where this hub does not listen: the other address must be tried.
+    upstream = hub()
+    petiole(f'uplink {{ clusters: [ {{ name: here, urls: ["nats-leaf://localhost:{upstream.leaf_port}"] }} ] }}')
+    await until_linked_to({"hub": upstream}, "hub")
