@@ -386,7 +386,7 @@ extension Stream {
     switch plan.rollup {
     case .none: break
     case .subject: rollUp(message.subject, before: sequence)
-    case .all: if sequence > 1 { removeThrough(sequence - 1) }
+    case .all: Purge(self, filter: ByteString(), from: log.firstSequence, through: sequence - 1, limit: Int.max) { _ in }.run()
     }
     if plan.ttl != .none, !skips { noteTTL(sequence, stamp_ns: time_ns, plan.ttl) }
     enforceLimits(message.subject, subjectCount: subjectCount)
@@ -419,7 +419,17 @@ extension Stream {
   }
 
   private func rollUp(_ subject: ByteView, before sequence: UInt64) {
-    while let first = firstSequence(of: subject), first < sequence, removeOne(first) {}
+    var first = sequence
+    var count = 0
+    // A subject with wildcards in it stands for all that it matches.
+    subjects.forEach(matching: subject) { _, state in
+      first = min(first, state.first)
+      count += Int(state.count)
+    }
+    guard first < sequence else { return }
+    // The new one, if it was stored, is counted too.
+    if log.contains(sequence) { count -= 1 }
+    Purge(self, filter: ByteString(subject), from: first, through: sequence - 1, limit: count) { _ in }.run()
   }
 
   /// Answers a publish with an error, at the end of the turn.

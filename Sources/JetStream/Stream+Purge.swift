@@ -44,7 +44,6 @@ final class Purge {
       host.after(isReadable ? 0 : Purge.retry_ns, timer) { [self] in run() }
       return
     }
-    stream.forEachConsumer { $0.streamPurged() }
     done(purged)
   }
 
@@ -112,7 +111,10 @@ extension Stream {
       first = max(first, min(lowest, last))
       last = min(last, highest)
     }
-    Purge(self, filter: matchesAll ? ByteString() : ByteString(filter), from: first, through: last, limit: limit, done: done).run()
+    Purge(self, filter: matchesAll ? ByteString() : ByteString(filter), from: first, through: last, limit: limit) { purged in
+      self.forEachConsumer { $0.streamPurged() }
+      done(purged)
+    }.run()
   }
 
   /// An empty stream goes on at `sequence`, and everybody knows that nothing is before it.
