@@ -117,7 +117,6 @@ extension JetStream {
     let type: StaticString = "stream_msg_delete"
     guard hasLevel(request, type) else { return }
     var sequence: UInt64 = 0
-    // A log that only appends cannot overwrite: the message leaves the medium with its segment.
     var noErase = false
     do throws(APIError) {
       guard !request.body.isEmpty else { throw .badRequest }
@@ -134,13 +133,21 @@ extension JetStream {
       guard let stream = table[name] else { throw .streamNotFound }
       if stream.config.sealed { throw .sealed }
       if stream.config.denyDelete { throw APIError(500, 10057, "message delete not permitted") }
-      guard stream.removeOne(sequence) else {
+      let reply = request.replySubject
+      let answer: (Bool) -> Void = { [unowned(unsafe) self] isErased in  // the engine lives as long as its host
+        var response = APIResponse(type)
+        if isErased {
+          response.json.field("success", true)
+        } else {
+          response.error(APIError(500, 10057, "message deleted, but it could not be overwritten"))
+        }
+        answerWhenDurable(to: reply, response.finish())
+      }
+      guard noErase ? stream.removeOne(sequence) : stream.eraseOne(sequence, done: answer) else {
         if stream.isFile, sequence > stream.lastSequence { throw APIError(500, 10057, "stream store EOF") }
         throw .sequenceNotFound(sequence)
       }
-      var response = APIResponse(type)
-      response.json.field("success", true)
-      answerWhenDurable(request, response.finish())
+      if noErase { answer(true) }
     } catch { fail(request, type, error) }
   }
 }

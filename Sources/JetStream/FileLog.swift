@@ -31,6 +31,7 @@ final class FileLog: MessageLog {
   }
 
   func remove(_ sequence: UInt64) -> Bool { log.remove(sequence) }
+  func erase(_ sequence: UInt64, done: @escaping (Bool) -> Void) -> Bool { log.erase(sequence, done: done) }
   func removeThrough(_ sequence: UInt64) { log.removeThrough(sequence) }
   func begin(at sequence: UInt64) { if sequence > 1 { log.reset(next: sequence) } }
   func skip(before sequence: UInt64) {}  // the next append says it

@@ -99,6 +99,14 @@ final class MemoryLog: MessageLog {
     entries[index].bytes = []
   }
 
+  func erase(_ sequence: UInt64, done: @escaping (Bool) -> Void) -> Bool {
+    guard let index = index(sequence), entries[index].isThere else { return false }
+    for at in entries[index].bytes.indices.dropFirst(Int(entries[index].subjectLength)) { entries[index].bytes[at] = 0 }
+    guard remove(sequence) else { return false }
+    done(true)
+    return true
+  }
+
   func removeThrough(_ sequence: UInt64) {
     while head < entries.count, base <= sequence {
       if entries[head].isThere { takeOut(head, base) }

@@ -66,6 +66,8 @@ public protocol MessageLog: AnyObject {
   ) throws(StoreError) -> UInt64
   /// Removes one message; false when it is not there.
   func remove(_ sequence: UInt64) -> Bool
+  /// Removes one message and overwrites it on the medium; false when it is not there. `done` is told whether it could be.
+  func erase(_ sequence: UInt64, done: @escaping (Bool) -> Void) -> Bool
   /// Removes all messages up to `sequence`.
   func removeThrough(_ sequence: UInt64)
   /// Sets where an empty log begins.

@@ -148,6 +148,15 @@ extension Stream {
     return removeOne(sequence, subject: subject)
   }
 
+  /// Likewise, and overwrites it on the medium. `done` is told whether it could be written.
+  func eraseOne(_ sequence: UInt64, done: @escaping (Bool) -> Void) -> Bool {
+    var subject = ByteString()
+    if !consumers.isEmpty { _ = log.read(sequence) { message in subject = ByteString(message.subject) } }
+    guard log.erase(sequence, done: done) else { return false }
+    subject.withView { subject in forEachConsumer { $0.messageRemoved(sequence, subject: subject) } }
+    return true
+  }
+
   /// Likewise, of a message whose subject is known.
   func removeOne(_ sequence: UInt64, subject: ByteString) -> Bool {
     guard log.remove(sequence) else { return false }

@@ -235,7 +235,7 @@ extension LogStore {
 
   /// Writes the next frame, or the header at the end, when the disk is free.
   func continueCheckpoint() {
-    guard let checkpoint, !isCheckpointBeingWritten, inFlight == nil else { return }
+    guard let checkpoint, !isCheckpointBeingWritten, !isErasing, inFlight == nil else { return }
     guard !isFailed, !isClosing, !checkpoint.segment.isSealed else { return endCheckpoint(valid: false) }
     var offset = checkpoint.offset
     if !checkpoint.isComplete, checkpoint.fill() {

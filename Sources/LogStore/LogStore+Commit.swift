@@ -97,7 +97,8 @@ extension LogStore {
 
   /// Writes the next batch, if none is on its way.
   func startCommit() {
-    guard isOpen, inFlight == nil, !isFailed, !isCheckpointBeingWritten else { return }
+    guard isOpen, inFlight == nil, !isFailed, !isCheckpointBeingWritten, !isErasing else { return }
+    if !erasures.isEmpty, startErasure() { return }
     if waiting.isEmpty {
       isDirty = false
       if collecting == nil { logMovedFirst() }

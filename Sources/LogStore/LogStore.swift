@@ -72,6 +72,9 @@ public final class LogStore {
   var waiters: [(position: UInt64, action: () -> Void)] = []
   var closing: [() -> Void] = []
   var isClosing = false
+  /// Records that are to be overwritten, and whether one is being.
+  var erasures: [Erasure] = []
+  var isErasing = false
 
   public internal(set) var state: StoreState = .healthy
   /// Called when `state` changed.
@@ -202,10 +205,10 @@ public final class LogStore {
 
   /// Closes when nothing waits any more or nothing can be written.
   func closeIfDone() {
-    guard isClosing, inFlight == nil, !isCheckpointBeingWritten else { return }
+    guard isClosing, inFlight == nil, !isCheckpointBeingWritten, !isErasing else { return }
     if isOpen, !isFailed {
       startCommit()
-      guard inFlight == nil else { return }
+      guard inFlight == nil, !isErasing else { return }
     }
     if isOpen, isFailed, pendingBytes > 0 {
       host.log.error("Store \(directory): closed without writing \(pendingBytes) bytes that the disk refused")

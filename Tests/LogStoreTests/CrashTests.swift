@@ -107,7 +107,8 @@ final class Workload {
     case 62..<78:
       if stream.count > 0 {
         let from = UInt64.random(in: stream.firstSequence...stream.lastSequence, using: &random)
-        stream.remove(stream.nextSequence(atOrAfter: from) ?? stream.firstSequence)
+        let sequence = stream.nextSequence(atOrAfter: from) ?? stream.firstSequence
+        if Bool.random(using: &random) { stream.remove(sequence) } else { _ = stream.erase(sequence) { _ in } }
       }
     case 78..<82: if stream.count > 0 { stream.remove(stream.firstSequence) }
     case 82..<87:
