@@ -290,7 +290,8 @@ extension LogStore {
     checkpointSize = ended.offset
     checkpoints += 1
     for segment in segments { segment.isInCheckpoint = false }
-    for base in ended.alive {
+    // Some of them may have gone while it was written.
+    for base in ended.alive where base >= segments.first?.base ?? .max {
       let segment = segment(at: base)
       if segment.base == base { segment.isInCheckpoint = true }
     }
