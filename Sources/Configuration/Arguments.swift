@@ -14,6 +14,8 @@ public enum Command: Equatable, Sendable {
   case status
   /// Measure the backbone clusters once.
   case probe
+  /// Look at a store's files, or repair them.
+  case store
   case version
   case help
 }
@@ -38,6 +40,8 @@ public struct Arguments {
   public var configurationPath: String?
   /// Output for programs (`--json`).
   public var wantsJSON = false
+  /// The words after the command, which only `store` takes.
+  public private(set) var operands: [ByteString] = []
   private(set) var overrides: [Override] = []
 
   public init() {}
@@ -52,8 +56,12 @@ public struct Arguments {
       let argument = words[index]
       index += 1
       guard isFlags, argument.count > 1, argument.bytes[0] == ASCII.minus else {
-        if word != nil { throw ArgumentProblem("unrecognized argument: \"\(argument)\"") }
-        word = argument
+        if let word {
+          guard word.equals("store") else { throw ArgumentProblem("unrecognized argument: \"\(argument)\"") }
+          operands.append(argument)
+        } else {
+          word = argument
+        }
         continue
       }
       if argument.equals("--") {
@@ -108,6 +116,7 @@ struct CommandWord {
       CommandWord(name: "check", command: .check, doc: "read the configuration, say what is wrong with it, and stop"),
       CommandWord(name: "status", command: .status, doc: "show clusters, backlog and streams of the running agent"),
       CommandWord(name: "probe", command: .probe, doc: "measure the backbone clusters once"),
+      CommandWord(name: "store", command: .store, doc: "verify, inspect or repair the store in a directory (no agent may use it)"),
       CommandWord(name: "version", command: .version, doc: "print the version"),
       CommandWord(name: "help", command: .help, doc: "print this text"),
     ]

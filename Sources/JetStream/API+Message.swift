@@ -93,20 +93,18 @@ extension JetStream {
         throw .badRequest
       }
       var response = APIResponse(type)
-      guard let sequence = stream.find(wanted),
-        stream.read(
-          sequence,
-          { message in
-            response.json.beginObject("message")
-            response.json.field("subject", message.subject)
-            response.json.field("seq", message.sequence)
-            if !message.headers.isEmpty, !wanted.noHeaders { response.json.field("hdrs", base64: message.headers) }
-            if !message.payload.isEmpty { response.json.field("data", base64: message.payload) }
-            response.json.field("time", time: message.timestamp_ns)
-            response.json.endObject()
-          }
-        ).isFound
-      else { throw .noMessageFound }
+      guard let sequence = stream.find(wanted) else { throw .noMessageFound }
+      let outcome = stream.read(sequence) { message in
+        response.json.beginObject("message")
+        response.json.field("subject", message.subject)
+        response.json.field("seq", message.sequence)
+        if !message.headers.isEmpty, !wanted.noHeaders { response.json.field("hdrs", base64: message.headers) }
+        if !message.payload.isEmpty { response.json.field("data", base64: message.payload) }
+        response.json.field("time", time: message.timestamp_ns)
+        response.json.endObject()
+      }
+      if outcome == .none { throw .noMessageFound }
+      guard outcome.isFound else { throw APIError(500, 10051, "the message cannot be read from the disk") }
       // Not counted as an API call (section 3).
       guard !request.reply.isEmpty else { return }
       account.publish(to: request.replySubject, response.finish())

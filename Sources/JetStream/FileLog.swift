@@ -14,7 +14,10 @@ final class FileLog: MessageLog {
   var bytes: Int { log.bytes }
   var lastTimestamp_ns: Int64 { log.lastTimestamp_ns }
   var deletedCount: Int { log.deletedCount }
-  var isDurable: Bool { true }
+  var isDurable: Bool {
+    get { !log.isPrompt }
+    set { log.isPrompt = !newValue }
+  }
   var subjectCount: Int { log.subjects.subjectCount }
   var appendedSubjectCount: Int { log.appendedSubjectCount }
 
@@ -27,7 +30,9 @@ final class FileLog: MessageLog {
   func append(
     sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
   ) throws(StoreError) -> UInt64 {
-    try log.append(sequence: sequence, timestamp_ns: timestamp_ns, subject: subject, headers: headers, payload: payload)
+    let position = try log.append(
+      sequence: sequence, timestamp_ns: timestamp_ns, subject: subject, headers: headers, payload: payload)
+    return isDurable ? position : 0
   }
 
   func remove(_ sequence: UInt64) -> Bool { log.remove(sequence) }

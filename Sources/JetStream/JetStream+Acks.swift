@@ -21,7 +21,7 @@ extension JetStream {
   /// The message was there already. It may not be on the medium yet, so the ack waits for all that was appended.
   func acknowledgeDuplicate(_ stream: Stream, _ sequence: UInt64, reply: ByteView) {
     guard !reply.isEmpty else { return }
-    if stream.isFile, store.durablePosition < store.appendedPosition {
+    if stream.isFile, stream.log.isDurable, store.durablePosition < store.appendedPosition {
       durableAcks.append(position: store.appendedPosition, sequence: sequence, slot: stream.slot, kind: .duplicate, reply: reply)
     } else {
       promptAcks.append(position: 0, sequence: sequence, slot: stream.slot, kind: .duplicate, reply: reply)

@@ -16,6 +16,16 @@ extension JetStream {
   /// The metadata key of a stream.
   func metadataKey(_ stream: ByteString) -> ByteString { keyPrefix + stream }
 
+  /// The names of the streams in a store, by their numbers there, as `account/stream`.
+  public static func streamNames(in store: LogStore) -> [(id: UInt32, name: ByteString)] {
+    var names: [(id: UInt32, name: ByteString)] = []
+    store.metadata.forEach { key, record in
+      guard key.hasPrefix("stream/"), let stored = StoredStream.decode(record) else { return }
+      names.append((stored.id, key.withView { ByteString($0.dropFirst(7)) }))
+    }
+    return names
+  }
+
   // MARK: Start
 
   func recoverStreams() {
@@ -79,6 +89,7 @@ extension JetStream {
   private func register(_ config: StreamConfig, created_ns: Int64, logID: UInt32, log: any MessageLog) -> Stream {
     let stream = Stream(engine: self, config: config, created_ns: created_ns, logID: logID, slot: takeSlot(), log: log)
     slots[Int(stream.slot)] = stream
+    log.isDurable = !config.asyncPersist
     table.set(config.name, stream)
     stream.subscribe()
     return stream
@@ -128,6 +139,7 @@ extension JetStream {
     let allowsTTLs = config.allowMessageTTL && !stream.config.allowMessageTTL
     let retentionChanged = stream.config.retention != config.retention
     stream.config = config
+    stream.log.isDurable = !config.asyncPersist
     stream.chooseTransforms()
     if subjectsChanged {
       stream.unsubscribe()

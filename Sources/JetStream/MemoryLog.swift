@@ -39,7 +39,10 @@ final class MemoryLog: MessageLog {
   var firstSequence: UInt64 { base }
   var lastSequence: UInt64 { base + UInt64(entries.count - head) - 1 }
   var deletedCount: Int { entries.count - head - count }
-  var isDurable: Bool { false }
+  var isDurable: Bool {
+    get { false }
+    set {}
+  }
   var oldestPartLastSequence: UInt64? { nil }
   var subjectCount: Int { subjects.subjectCount }
 

@@ -47,8 +47,8 @@ public protocol MessageLog: AnyObject {
   var lastTimestamp_ns: Int64 { get }
   /// Removed messages between the first and the last.
   var deletedCount: Int { get }
-  /// Whether appending must wait for the disk before it is acknowledged.
-  var isDurable: Bool { get }
+  /// Whether a message is acknowledged when it is on the disk, not when it was taken.
+  var isDurable: Bool { get set }
 
   /// Different subjects of the messages.
   var subjectCount: Int { get }

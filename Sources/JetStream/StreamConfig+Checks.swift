@@ -159,7 +159,6 @@ extension StreamConfig {
 
   private func refuseUnsupported() throws(APIError) {
     if allowSchedules { throw .unsupported("message schedules are") }
-    if asyncPersist { throw .unsupported("async persist mode is") }
   }
 
   /// Checks the change from `self` to `new` and fixes what follows from it.

@@ -271,6 +271,7 @@ public final class Forwarder: StreamConsumer {
     var burst = 0
     var refused = false
     var isLinkFull = false
+    var isRead = true
     if machine.next < stream.firstSequence {
       let lost = stream.firstSequence - machine.next
       droppedBefore += lost
@@ -279,7 +280,7 @@ public final class Forwarder: StreamConsumer {
       machine.passed(stream.firstSequence - 1)
     }
     if machine.maySend, machine.next <= until {
-      stream.scan(from: machine.next) { message in
+      isRead = stream.scan(from: machine.next) { message in
         guard message.sequence <= until, machine.maySend, burst < Self.burstMax else { return false }
         guard link.pending < Self.linkPendingMax else {
           isLinkFull = true
@@ -307,7 +308,8 @@ public final class Forwarder: StreamConsumer {
         machine.notTaken(
           "the hub does not take message \(machine.next): it is too large there, not permitted, or the hub takes no headers", now_ms: now_ms
         ))
-    } else if isLinkFull {
+    } else if isLinkFull || !isRead {
+      // A disk that cannot be read now is tried again; nothing is passed over.
       // Acknowledgements bring us back here; without any in flight, time does.
       host.after(Self.linkFull_ns, fillTimer) { [unowned(unsafe) self] in self.fill() }  // safe: cancelled in `linkDown`
     } else if burst == Self.burstMax {

@@ -69,6 +69,7 @@ extension LogStore {
       }
     } else if let batch = collecting, batch.end - batch.start >= options.batchBytesMax {
       closeBatch()
+      commitSoon()
     }
     let segment = active!
     if collecting == nil { collecting = Batch(segment: segment, start: segment.size, chain: chain) }
@@ -82,18 +83,6 @@ extension LogStore {
   func makeRoom(_ size: Int) throws(StoreError) {
     guard let active, !isFailed else { return }
     if active.size + size > segmentLimit(active), active.size > active.checkpointEnd { try beginSegment() }
-  }
-
-  /// Everything that `body` appends, to whatever streams, is there after a crash as a whole or not at all. It takes at most `bytes` of
-  /// `StreamLog.bytesOnDisk(…)`. Throws before anything was appended when there is no room for so much; within `body` appending does
-  /// not fail then.
-  public func together(bytes: Int, _ body: () -> Void) throws(StoreError) {
-    precondition(!holdTogether, "groups do not nest")
-    try admit(bytes + Record.commitBytes)
-    if active == nil { try beginSegment() } else { try makeRoom(bytes) }
-    holdTogether = true
-    body()
-    holdTogether = false
   }
 
   /// Completes a record: checksum and chain. The record must be the one that `room` gave last.
@@ -141,6 +130,7 @@ extension LogStore {
     var base = baseMin
     var previousEnd: UInt64 = 0
     closeBatch()
+    commitSoon()
     if let last = segments.last { base = max(base, last.base + UInt64(last.size)) }
     if let last = segments.last(where: { !$0.isAbandoned }) {
       previousEnd = last.base + UInt64(last.isSealed ? last.durableSize : last.size)

@@ -273,7 +273,7 @@ extension LogStore {
         checkpoint.frame.begin()
       }
       // The messages' commits and the frames take turns.
-      if pendingBytes > 0 || !waiters.isEmpty || (isDirty && !lazyTimer.isScheduled) { startCommit() }
+      if isUrgent || !waiting.isEmpty || !waiters.isEmpty || (isDirty && !lazyTimer.isScheduled) { startCommit() }
       if inFlight == nil { continueCheckpoint() }
       if isClosing { closeIfDone() }
     }

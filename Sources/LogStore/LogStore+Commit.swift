@@ -5,6 +5,7 @@ import Platform
 extension LogStore {
   /// Something was appended that somebody waits for: it goes with this turn, or as soon as the running commit is through.
   @inline(__always) func commitSoon() {
+    isUrgent = true
     if !commitQueued, inFlight == nil { queueCommit() }
   }
 
@@ -23,7 +24,15 @@ extension LogStore {
     guard !lazyTimer.isScheduled, isOpen else { return }
     host.after(options.lazyDelay_ns, lazyTimer) { [self] in
       if isDirty { startCommit() }
+      considerSpace()
     }
+  }
+
+  /// A message was appended that nobody waits for: it goes with the next batch, or alone after a while.
+  @inline(__always) func commitWithin(_ delay_ns: Int64) {
+    isDirty = true
+    guard !lazyTimer.isScheduled, !commitQueued, inFlight == nil else { return }
+    host.after(delay_ns, lazyTimer) { [self] in startCommit() }
   }
 
   /// Calls `action` in a loop turn when everything up to `position` is durable; hurries what waits lazily.
@@ -107,6 +116,7 @@ extension LogStore {
         if durablePosition < appendedPosition, movedFirst.isEmpty, owedFrom == nil { madeDurable(appendedPosition) }
         return
       }
+      isUrgent = false
       closeBatch()
     }
     let batch = waiting.removeFirst()
@@ -139,7 +149,7 @@ extension LogStore {
       pool.give(batch.chunks)
       batch.chunks = []
       retryDelay_ns = Limits.retryDelay_ns
-      if pendingBytes > 0 { commitSoon() }
+      if isUrgent || !waiting.isEmpty { commitSoon() } else if pendingBytes > 0 { commitWithin(options.promptDelay_ns) }
       checkFreeSpace(size)
       madeDurable(batch.positionEnd)
       releaseSegments()

@@ -107,7 +107,14 @@ extension LogStore {
 
   private func release(_ segment: Segment) {
     closeFile(segment)
-    do { try host.disk.remove(segment.path) } catch {
+    do {
+      // What could not be read is not deleted.
+      if segment.isDamaged, isRepairing {
+        try host.disk.rename(segment.path, to: segment.path + ".damaged")
+      } else {
+        try host.disk.remove(segment.path)
+      }
+    } catch {
       if error.kind != .notFound {
         host.log.error("Store \(directory): cannot remove \(segment.path) (\(LogStore.describe(error.kind)))")
         return
@@ -136,10 +143,8 @@ extension LogStore {
 
   // MARK: Compaction
 
-  /// A new segment began: if the limit comes near, look for one that is mostly dead.
-  func considerSpace() {
-    if isSpaceNear { wantSpace() }
-  }
+  /// A new segment began, or something was removed: looks for a segment that is mostly dead.
+  func considerSpace() { wantSpace() }
 
   /// Two segments, or an eighth of the store, are left before messages are refused.
   private var isSpaceNear: Bool {
@@ -149,7 +154,7 @@ extension LogStore {
 
   /// Space is needed: starts to copy the deadest segment forward.
   func wantSpace() {
-    if isDirty { commitSoon() }
+    if isDirty, isSpaceNear { commitSoon() }
     guard compaction == nil, isOpen, !isFailed, !isClosing else { return }
     guard let segment = compactionCandidate() else { return }
     compaction = Compaction(segment, streams: streamIDs)
@@ -164,6 +169,7 @@ extension LogStore {
     var bestPercent = 100
     for segment in segments where segment !== active && segment.durableSize > 0 && segment.keptBytes > 0 && !segment.isStuck {
       guard segment.base < active?.base ?? 0, segment.durableSize == segment.size || segment.isSealed else { continue }
+      if isRepairing, segment.isDamaged { return segment }
       // In what it holds beside its checkpoint, which every segment has.
       let percent = segment.keptBytes * 100 / max(1, segment.size - segment.checkpointEnd)
       guard percent < (isFull ? 50 : 25), percent < bestPercent else { continue }

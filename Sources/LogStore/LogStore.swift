@@ -47,6 +47,8 @@ public final class LogStore {
   /// Removals are waiting for a batch.
   var isDirty = false
   var commitQueued = false
+  /// Somebody waits for what the collecting batch holds.
+  var isUrgent = false
   /// What could not be written and is written again into a new segment.
   var stalled: [Batch] = []
   /// The first change that is only in memory until the next checkpoint, and removals that belong to it.
@@ -94,6 +96,8 @@ public final class LogStore {
   var unsyncedRemovals: [UInt64] = []
   var releaseQueued = false
   var compaction: Compaction?
+  /// Damaged segments are being moved away.
+  var isRepairing = false
   let compactionTimer = Timer()
   /// Streams whose subjects are counted anew.
   var recounting: [StreamLog] = []

@@ -25,6 +25,8 @@ final class Segment {
   var isSealed = false
   /// It was begun after a write that failed and was never written itself.
   var isAbandoned = false
+  /// Damaged places were found in it when it was read.
+  var isDamaged = false
   /// Damaged messages keep it from being copied forward.
   var isStuck = false
   /// A checkpoint on the medium counts live messages in it: without the file their subjects could not be counted down again.
@@ -65,6 +67,7 @@ final class Segment {
     copiedFrom = []
     isSealed = false
     isInCheckpoint = false
+    isDamaged = false
   }
 
   /// The segment at `target` is gone for good: removals of its messages are of no use any more, and its originals do not come back.

@@ -121,6 +121,11 @@ struct SegmentScan {
     recovery.damage += 1
     recovery.report.damagedRegions += 1
     recovery.report.damagedBytes += region.end - region.start
+    segment.isDamaged = true
+    if recovery.report.places.count < RecoveryReport.placesMax {
+      recovery.report.places.append(
+        DamagedPlace(file: Segment.name(segment.base), offset: region.start, bytes: region.end - region.start))
+    }
   }
 
   /// Applies checked records.

@@ -60,6 +60,9 @@ public struct RecoveryReport {
   /// Damaged regions that were skipped, and their bytes. The files are left as they are.
   public internal(set) var damagedRegions = 0
   public internal(set) var damagedBytes = 0
+  /// The first of these places.
+  public internal(set) var places: [DamagedPlace] = []
+  static let placesMax = 1000
   /// Files that look like segments and could not be read at all; they are left alone.
   public internal(set) var unreadableFiles: [String] = []
   /// Sequences that damage may have taken, an upper bound: some may have been removed before.
@@ -74,6 +77,7 @@ public struct RecoveryReport {
     damagedRegions = 0
     damagedBytes = 0
     lost = []
+    places = []
     hasCheckpoint = false
   }
 }
@@ -96,6 +100,8 @@ extension LogStore {
     public var hasCheckpoints = true
     /// A checkpoint is due when the log has grown by so many times its size: it adds an eighth to what is written at most.
     public var checkpointRatio = 8
+    /// Messages of streams that do not wait for the disk (`StreamLog.isPrompt`) are on it after this long at the latest.
+    public var promptDelay_ns: Int64 = second_ns
     /// Removals wait for company at most this long.
     public var lazyDelay_ns: Int64 = second_ns
     public init() {}

@@ -27,6 +27,8 @@ public final class StreamLog {
   var index = AnchorIndex()
   /// The subjects of its messages.
   public internal(set) var subjects = SubjectIndex()
+  /// Nobody waits for the disk after appending: messages may take their time (`Options.promptDelay_ns`).
+  public var isPrompt = false
   /// How many messages the subject of the last appended one had then.
   public private(set) var appendedSubjectCount = 0
   /// The subjects are being counted anew.
@@ -42,11 +44,6 @@ public final class StreamLog {
   init(id: UInt32, store: LogStore) {
     self.id = id
     self.store = store
-  }
-
-  /// What a message takes in the log, for `LogStore.together`.
-  public static func bytesOnDisk(subject: Int, headers: Int, payload: Int) -> Int {
-    Record.padded(Record.headerBytes + subject + (headers == 0 ? 0 : headers + 4) + payload)
   }
 
   /// Appends a message. Its sequence must be above `lastSequence`; a gap counts as removed. Timestamps should not go back.
@@ -80,7 +77,7 @@ public final class StreamLog {
     appendedSubjectCount = subjects.add(subject, sequence)
     lastTimestamp_ns = timestamp_ns
     store.appendedPosition += 1
-    store.commitSoon()
+    if isPrompt { store.commitWithin(store.options.promptDelay_ns) } else { store.commitSoon() }
     return store.appendedPosition
   }
 

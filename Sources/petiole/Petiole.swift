@@ -21,6 +21,7 @@ import Platform
     case .serve: exit(Serve.run(arguments))
     case .status: exit(Status.run(arguments))
     case .probe: exit(Probe.run(arguments))
+    case .store: exit(Store.run(arguments))
     }
   }
 

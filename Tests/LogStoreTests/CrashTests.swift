@@ -1,6 +1,7 @@
 // Power cuts at every point: for each prefix of disk operations and for many choices of what unsynced pages and names survived, the
 // recovered state must be one that the store had, no older than what it had reported durable.
 import Bytes
+import Foundation
 import Interest
 import Platform
 import Testing
@@ -173,6 +174,98 @@ final class Workload {
         if !ok { return }
       }
     }
+  }
+
+  /// `PETIOLE_SEEDS` asks for more of them (`make simulate`).
+  static var seeds: Int { Int(ProcessInfo.processInfo.environment["PETIOLE_SEEDS"] ?? "") ?? 100 }
+
+  @Test("random workloads, cut off at random places, leave a state that was, with and without checkpoints")
+  func randomCuts() throws {
+    for seed in 1000..<UInt64(1000 + Self.seeds) {
+      let workload = try Workload(seed: seed, storeBytesMax: seed % 2 == 0 ? 56 << 10 : 1 << 20, checkpoints: seed % 4 != 3)
+      try workload.run(actions: 120)
+      var random = Seeded(seed)
+      let operations = workload.bench.disk.operations
+      var places: [Int] = []
+      for _ in 0..<6 { places.append(Int.random(in: 0...operations.count, using: &random)) }
+      var cut = PowerCut()
+      for done in 0...operations.count {
+        if done > 0 { cut.apply(operations[done - 1]) }
+        guard places.contains(done) else { continue }
+        for choices in Self.choices(cut.uncertainties, &random) {
+          let image = cut.image({ choices[$0] }, random: &random)
+          let place = "seed \(seed), after \(done) operations, \(choices)"
+          if try !check(image, workload, workload.allowed(done), place, again: true) { return }
+        }
+      }
+    }
+  }
+
+  @Test("a start takes over a checkpoint and reads only what the log got since")
+  func checkpointIsUsed() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    for sequence in UInt64(1)...2000 {
+      try stream.put(sequence, headers: sequence == 900 ? "NATS/1.0\r\n\r\n" : "")
+      if sequence % 9 == 0 { stream.remove(sequence - 4) }
+      if sequence % 20 == 0 { bench.settle() }
+    }
+    bench.rest()
+    #expect(bench.store.checkpoints > 2)
+    let before = try Contents(of: bench.store)
+    bench.disk.bytesRead = 0
+    let image = MemoryDisk()
+    image.names = bench.disk.names
+    image.nodes = bench.disk.nodes
+    let again = Bench(image, seed: 2)
+    let report = try again.store.open()
+    #expect(report.hasCheckpoint && report.bytesRead * 5 < bench.store.bytesOnDisk, "\(report)")
+    #expect(try Contents(of: again.store) == before)
+    // Where messages have headers is known, too.
+    var seen: [UInt64] = []
+    try again.store.stream(1).scan(from: 0, withHeaders: true) { message in
+      if !message.headers.isEmpty { seen.append(message.sequence) }
+      return true
+    }
+    #expect(seen == [900])
+  }
+
+  @Test("a purge gives its space back soon, also when a checkpoint still counts the messages")
+  func purgeGivesBack() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    for sequence in UInt64(1)...2000 {
+      try bench.store.stream(1).put(sequence)
+      if sequence % 20 == 0 { bench.settle() }
+    }
+    bench.rest()
+    let full = bench.store.bytesOnDisk
+    bench.store.stream(1).removeThrough(2000)
+    bench.rest()
+    bench.rest(11 * second_ns)
+    bench.rest()
+    #expect(bench.store.bytesOnDisk < full / 5, "\(full) \(bench.store.bytesOnDisk)")
+  }
+
+  @Test("messages of a stream that nobody waits for are on the disk after the delay, together with others at once")
+  func promptStream() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let prompt = bench.store.stream(1)
+    prompt.isPrompt = true
+    try prompt.put(1)
+    bench.settle()
+    let syncs = bench.store.syncs
+    let position = try prompt.put(2)
+    for _ in 0..<50 { bench.turn() }
+    #expect(bench.store.syncs == syncs && bench.store.durablePosition < position)
+    bench.rest(bench.store.options.promptDelay_ns + 1)
+    #expect(bench.store.durablePosition >= position)
+    let another = try prompt.put(3)
+    try bench.store.stream(2).put(1)
+    for _ in 0..<5 { bench.turn() }
+    #expect(bench.store.durablePosition >= another)
   }
 
   /// All combinations when they are few, else the extremes and some at random.
