@@ -67,6 +67,7 @@ extension ConsumerEngine {
     let consumer = try createOrUpdate(stream, name: name ?? config.name, config, action: body.action, pedantic: body.pedantic)
     if request.source.kind == .leaf { served.serves(consumer) }
     if consumer.isPaused { consumer.advisePause() }
+    succeeds(consumer)
     // The answer is a picture from before the first delivery, which comes at the end of the turn.
     var response = APIResponse("consumer_create")
     consumer.writeInfo(to: &response.json, version: true)

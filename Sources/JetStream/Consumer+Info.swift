@@ -17,7 +17,9 @@ extension Consumer {
     json.field("name", name)
     json.field("created", time: created_ns)
     json.beginObject("config")
-    config.write(to: &json, serverVersion: version ? engine.jetStream.options.serverVersion : nil)
+    var shown = config
+    if config.isPlainSourcing { shown.ackPolicy = .none }  // as it was asked for
+    shown.write(to: &json, serverVersion: version ? engine.jetStream.options.serverVersion : nil)
     json.endObject()
     write("delivered", state.delivered, lastDelivery_ns, to: &json)
     write("ack_floor", state.floor, lastAck_ns, to: &json)

@@ -16,6 +16,10 @@ struct PushState {
   var outstanding = 0
   /// Where the receiver shall answer; empty when nothing was asked.
   var asked = ByteString()
+  /// What was delivered when it was asked.
+  var askedPlace = SequencePair()
+  /// A plain sourcing consumer whose receiver was gone: what was on its way is lost, so it never goes on.
+  var isBroken = false
   /// Bytes that the answer stands for.
   var askedBytes = 0
   var nextHeartbeat_ns = Int64.max
@@ -27,6 +31,7 @@ extension Consumer {
     guard config.isPush else { return }
     engine.pushConsumers.append(self)
     push.wasBound = isBound
+    push.isBroken = config.isPlainSourcing && state.delivered.consumer > 0
     if push.wasBound, config.heartbeat_ns > 0 {
       push.nextHeartbeat_ns = WaitingPull.later(host.clock.monotonic_ns, config.heartbeat_ns)
     }
@@ -46,7 +51,7 @@ extension Consumer {
   }
 
   /// Whether a message may be pushed now.
-  var canPush: Bool { push.wasBound && (!config.flowControl || push.outstanding <= push.window) }
+  var canPush: Bool { push.wasBound && !push.isBroken && (!config.flowControl || push.outstanding <= push.window) }
 
   /// Somebody came to the deliver subject, or went.
   func bindingChanged() {
@@ -57,6 +62,7 @@ extension Consumer {
     push.window = PushState.windowFirst
     push.outstanding = 0
     push.asked = ByteString()
+    if !bound, config.isPlainSourcing { push.isBroken = true }
     if bound {
       deliverSoon()
       restartHeartbeat()
@@ -89,6 +95,7 @@ extension Consumer {
     let asked = ByteString(engine.controlPrefix("$JS.FC.", stream.name, name, isLong: isLong) + host.entropy.name(4))
     push.asked = asked
     push.askedBytes = push.outstanding
+    push.askedPlace = state.delivered
     HeaderBuilder(status: "100 FlowControl Request").block.withView { headers in
       config.deliverSubject.withView { target in
         asked.withView { reply in
@@ -104,6 +111,7 @@ extension Consumer {
     push.asked = ByteString()
     push.window = min(push.window * 2, PushState.windowMax)
     deliverSoon()
+    if config.isPlainSourcing, message.headers.isEmpty { return acknowledge(through: push.askedPlace) }
     guard config.ackPolicy == .flowControl, !message.headers.isEmpty else { return }
     // The answer says what was taken.
     let headers = Headers(message.headers)
@@ -114,6 +122,10 @@ extension Consumer {
   /// Says where the consumer stands when nothing went out for a while.
   func heartbeat(_ now_ns: Int64) {
     guard now_ns >= push.nextHeartbeat_ns else { return }
+    guard !push.isBroken else {
+      push.nextHeartbeat_ns = Int64.max
+      return
+    }
     push.nextHeartbeat_ns = WaitingPull.later(now_ns, config.heartbeat_ns)
     lastActivity_ns = now_ns
     sendHeartbeat(to: config.deliverSubject, stalled: push.asked)

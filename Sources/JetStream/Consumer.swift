@@ -92,7 +92,9 @@ public final class Consumer: StreamConsumer {
   var host: Host { engine.host }
 
   /// Whether its configuration and state are kept on disk.
-  var isPersistent: Bool { stream.isFile && !config.memoryStorage }
+  ///
+  /// One that serves a mirror or source is not: whoever asked for it asks again, from where it is.
+  var isPersistent: Bool { stream.isFile && !config.memoryStorage && (!config.direct || config.isPlainSourcing) }
 
   var isPaused: Bool {
     guard let until_ns = config.pauseUntil_ns else { return false }

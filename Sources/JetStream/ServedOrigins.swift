@@ -141,5 +141,5 @@ final class ServedOrigins: InterestObserver {
 
 extension ConsumerEngine {
   /// Whether a consumer delivers there.
-  func delivers(to subject: ByteString) -> Bool { pushConsumers.contains { $0.config.deliverSubject == subject } }
+  func delivers(to subject: ByteString) -> Bool { pushConsumers.contains { $0.config.deliverSubject == subject && !$0.push.isBroken } }
 }

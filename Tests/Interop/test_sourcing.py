@@ -288,3 +288,53 @@ async def test_the_hub_goes_on_where_it_was_when_either_side_is_killed(linked, c
     at_hub = await client(linked.hub)
     await expect_once(at_hub, "AGG", 300)
     await expect_once(at_hub, "COPY", 300)
+
+
+async def test_a_work_queue_at_the_edge_is_emptied_without_loss(linked, client):
+    at_edge, at_hub = await client(linked.edge), await client(linked.hub)
+    await make(at_edge, {"name": "JOBS", "subjects": ["jobs.>"], "retention": "workqueue"})
+    await make(at_hub, {"name": "DONE", "sources": [{"name": "JOBS", "external": EDGE}]})
+    await publish(at_edge, "jobs.1", 0, 500)
+    publishing = asyncio.create_task(publish(at_edge, "jobs.1", 500, 2000))
+
+    async def moving():
+        return (await info(at_hub, "DONE"))["state"]["messages"] > 600
+
+    await until(moving, 20, "jobs on their way", every=0.005)
+    linked.proxy.cut()
+    await publishing
+    linked.edge.kill()
+    linked.edge.start()
+    linked.proxy.restore()
+    at_edge = await client(linked.edge)
+    await publish(at_edge, "jobs.1", 2500, 100)
+    await expect_once(at_hub, "DONE", 2600)
+
+    async def emptied():
+        return (await info(at_edge, "JOBS"))["state"]["messages"] == 0
+
+    await until(emptied, 20, "an empty queue", every=0.1)
+
+
+@pytest.mark.ours
+async def test_the_hub_goes_on_at_once_after_an_outage_that_made_it_give_up(pair, client):
+    linked = pair()
+    at_edge, at_hub = await client(linked.edge), await client(linked.hub)
+    await make(at_edge, {"name": "READINGS", "subjects": ["sensors.>"]})
+    await make(at_edge, {"name": "JOBS", "subjects": ["jobs.>"], "retention": "workqueue"})
+    await make(at_hub, {"name": "AGG", "sources": [{"name": "READINGS", "external": EDGE}]})
+    await make(at_hub, {"name": "COPY", "mirror": {"name": "READINGS", "external": EDGE}})
+    await make(at_hub, {"name": "DONE", "sources": [{"name": "JOBS", "external": EDGE}]})
+    for subject in ("sensors.1", "jobs.1"):
+        await publish(at_edge, subject, 0, 100)
+    for stream in ("AGG", "COPY", "DONE"):
+        await expect_once(at_hub, stream, 100)
+    linked.proxy.cut()
+    for subject in ("sensors.1", "jobs.1"):
+        await publish(at_edge, subject, 100, 100)
+    # Its consumers are silent for ten to twenty seconds, then it asks for new ones, and waits for answers that cannot come.
+    await asyncio.sleep(23)
+    linked.proxy.restore()
+    await until_linked(linked.hub)
+    for stream in ("AGG", "COPY", "DONE"):
+        await expect_once(at_hub, stream, 200, seconds=8)
