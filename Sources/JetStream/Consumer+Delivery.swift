@@ -8,6 +8,8 @@ import Wire
 extension Consumer {
   /// Messages delivered at a stretch before others get their turn.
   private static let burstMax = 256
+  /// Messages that are searched through for those that match before others get their turn: a few milliseconds' worth.
+  private static let searchMax = 4096
   /// How long delivery waits after the disk could not be read.
   private static let readRetry_ns = second_ns
 
@@ -24,6 +26,8 @@ extension Consumer {
     case failed
     /// There is one that may not go out yet; the timer is set.
     case later
+    /// Many did not match: the search goes on after others had their turn.
+    case searching
   }
 
   /// Delivers at the end of the turn, together with whatever else happens in it.
@@ -45,12 +49,16 @@ extension Consumer {
     guard !isPaused else { return endNoWaitRequests() }
     isDelivering = true
     var budget = Consumer.burstMax
+    searchLeft = Consumer.searchMax
     var isExhausted = false
     attempts: while budget > 0, !isEnded, config.isPush ? canPush : !waiting.isEmpty {
       budget -= 1
       switch state.hasQueued ? deliverQueued() : deliverNew() {
       case .delivered, .again: continue
       case .noTaker, .later: break attempts
+      case .searching:
+        budget = 0
+        break attempts
       case .failed:
         schedule(at: WaitingPull.later(host.clock.monotonic_ns, Consumer.readRetry_ns))
         break attempts
@@ -127,7 +135,10 @@ extension Consumer {
       state.next = max(state.next, resumeAfter + 1)
       isCounted = false
     }
-    let outcome = stream.next(from: state.next, through: stream.lastDeliverable, matching: filters) { message in
+    var reached: UInt64 = 0
+    let outcome = stream.next(
+      from: state.next, through: stream.lastDeliverable, matching: filters, left: &searchLeft, reached: &reached
+    ) { message in
       attempt = send(message, deliveries: 1)
     }
     switch outcome {
@@ -143,7 +154,8 @@ extension Consumer {
       if stream.lastDeliverable >= state.next {
         // Nothing up to here matches: it need not be searched again. What arrived without being counted is counted first.
         _ = undeliveredCount
-        state.next = stream.lastDeliverable + 1
+        state.next = max(state.next, reached + 1)
+        if reached < stream.lastDeliverable { return .searching }
       }
     }
     return attempt

@@ -50,6 +50,8 @@ public final class Consumer: StreamConsumer {
   var samplePercent = 0
   /// Whether the end of a pause is to be told.
   var tellsPauseEnd = false
+  /// Messages that may still be searched through at this stretch.
+  var searchLeft = 0
   /// When a full queue of requests is searched for room again (monotonic).
   var nextSweep_ns: Int64 = 0
   /// A lower bound of the next ack deadline.

@@ -26,33 +26,51 @@ extension Stream {
   public func next(
     from sequence: UInt64, through: UInt64, matching filters: [ByteString], _ body: (LogMessage) -> Void
   ) -> ReadOutcome {
+    var reached: UInt64 = 0
+    var left = Int.max
+    return next(from: sequence, through: through, matching: filters, left: &left, reached: &reached, body)
+  }
+
+  /// The same, reading `left` messages at most and counting it down. With the outcome `none`, nothing up to `reached` matches: below
+  /// `through` when the search has to go on.
+  func next(
+    from sequence: UInt64, through: UInt64, matching filters: [ByteString], left: inout Int, reached: inout UInt64,
+    _ body: (LogMessage) -> Void
+  ) -> ReadOutcome {
+    reached = through
     guard sequence <= through else { return .none }
     if filters.isEmpty {
       guard let next = log.nextSequence(atOrAfter: sequence), next <= through else { return .none }
       return log.read(next, body)
     }
-    if filters.count == 1, let only = filters.first, Subject.isLiteral(only) {
-      // A literal filter: most often answered without reading.
-      guard let state = only.withView({ subjects[$0] }), state.last >= sequence || state.lastIsOld else { return .none }
-      if state.first > sequence { return next(from: state.first, through: through, among: filters, body) }
-      if state.count == 1, !state.firstIsOld, state.first < sequence { return .none }
-    }
-    return next(from: sequence, through: through, among: filters, body)
-  }
-
-  private func next(
-    from sequence: UInt64, through: UInt64, among filters: [ByteString], _ body: (LogMessage) -> Void
-  ) -> ReadOutcome {
-    guard sequence <= through else { return .none }
+    guard let start = searchStart(sequence, filters), start <= through else { return .none }
     var found = false
-    let isComplete = log.scan(from: sequence) { message in
-      guard message.sequence <= through else { return false }
+    var last = start - 1
+    let isComplete = log.scan(from: start) { message in
+      guard message.sequence <= through, left > 0 else { return false }
+      left -= 1
+      last = message.sequence
       guard Stream.matches(message.subject, filters) else { return true }
       found = true
       body(message)
       return false
     }
-    return found ? .found : isComplete ? .none : .failed
+    if found { return .found }
+    guard isComplete else { return .failed }
+    if left == 0 { reached = min(last, through) }
+    return .none
+  }
+
+  /// Where the first match at or after `sequence` can be, by what is known of literal filters' subjects; nil when there is none.
+  private func searchStart(_ sequence: UInt64, _ filters: [ByteString]) -> UInt64? {
+    var start: UInt64?
+    for filter in filters {
+      guard Subject.isLiteral(filter) else { return sequence }
+      guard let state = filter.withView({ subjects[$0] }), state.last >= sequence || state.lastIsOld else { continue }
+      if state.count == 1, !state.firstIsOld, state.first < sequence { continue }
+      start = min(start ?? .max, max(state.first, sequence))
+    }
+    return start
   }
 
   static func matches(_ subject: ByteView, _ filters: [ByteString]) -> Bool {
@@ -139,7 +157,11 @@ extension Stream {
       }
     }
     if mixed.isEmpty { return total }
-    return total + countMixed(mixed, from: sequence)
+    // The way that reads less: what is behind, or what is before.
+    guard sequence - first < log.lastSequence - sequence else { return total + countMixed(mixed, from: sequence, through: .max) }
+    var all = 0
+    for subject in mixed { all += subject.withView { subjects[$0]?.count ?? 0 } }
+    return total + max(all - countMixed(mixed, from: first, through: sequence - 1), 0)
   }
 
   /// Walks over the sequences, from the nearer end.
@@ -162,12 +184,13 @@ extension Stream {
     return after
   }
 
-  /// Counts messages of subjects that begin before `sequence` and go on behind it.
-  private func countMixed(_ subjects: [ByteString], from sequence: UInt64) -> Int {
+  /// Counts messages of subjects that begin before a sequence and go on behind it.
+  private func countMixed(_ subjects: [ByteString], from sequence: UInt64, through last: UInt64) -> Int {
     var wanted = ByteMap<Bool>()
     for subject in subjects { wanted.set(subject, true) }
     var count = 0
     log.scan(from: sequence) { message in
+      guard message.sequence <= last else { return false }
       if wanted[message.subject] != nil { count += 1 }
       return true
     }

@@ -203,6 +203,37 @@ struct ConsumerTests {
     #expect(payloads(#"{"filter_subject":"zzz"}"#) == [])
   }
 
+  @Test("a filter that hardly ever matches is searched for in pieces, and nothing is passed over")
+  func sparse() throws {
+    let rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"S","subjects":["s.>"],"storage":"memory"}"#)
+    for index in 0..<20_000 {
+      rig.rig.send(index % 5000 == 4999 ? "s.rare.\(index)" : "s.often", "m\(index)", reply: false)
+    }
+    rig.rig.settle()
+    rig.create("S", "C", #"{"durable_name":"C","filter_subject":"s.rare.*"}"#)
+    #expect(rig.info("S.C")["num_pending"]?.int == 4)
+    let reply = rig.pull("S.C", #"{"batch":10,"no_wait":true}"#)
+    rig.rig.endTurn()
+    // Not all in one turn: others get theirs.
+    #expect(rig.take(reply).count < 4)
+    rig.rig.settle()
+    #expect(rig.info("S.C")["num_pending"]?.int == 0)
+    rig.create("S", "D", #"{"durable_name":"D","filter_subject":"s.rare.*"}"#)
+    #expect(rig.fetch("S.D", #"{"batch":10,"no_wait":true}"#).map(\.payload) == ["m4999", "m9999", "m14999", "m19999", ""])
+    // Counted from either end.
+    for (start, left) in [(2, 19_995), (15_000, 4999)] {
+      rig.create(
+        "S", "E", #"{"name":"E","filter_subject":"s.often","deliver_policy":"by_start_sequence","opt_start_seq":\#(start)}"#)
+      #expect(rig.info("S.E")["num_pending"]?.int == left)
+      _ = rig.rig.call("$JS.API.CONSUMER.DELETE.S.E")
+    }
+    // Filters that name their subjects need no search.
+    rig.create("S", "F", #"{"durable_name":"F","filter_subjects":["s.rare.9999","s.rare.19999","s.none"]}"#)
+    let named = rig.pull("S.F", #"{"batch":2}"#)
+    #expect(rig.take(named).map(\.payload) == ["m9999", "m19999"])
+  }
+
   @Test("headers_only leaves the payload out and says its size")
   func headersOnly() throws {
     let rig = try Self.filled(1)
