@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 VERSION = $(shell packaging/version.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nats-py release deb bench format format-check clean venv
+.PHONY: help demo test simulate test-nats-py release deb bench format format-check clean venv
 MAKEFLAGS += --no-builtin-rules
 
 help: ## this table
@@ -26,6 +26,9 @@ test-nats-py: ## nats.py's own suites against the agent: NATS_PY=<checkout of na
 	@packaging/setup-python.sh
 	@packaging/build-release.sh amd64
 	@Tests/Suites/run.sh "$(NATS_PY)" dist/amd64/petiole $(SUITES)
+
+simulate: ## random worlds and power cuts: SEEDS=10000 (1000) of them
+	@PETIOLE_SEEDS=$(or $(SEEDS),1000) swift test --filter 'SimulationTests|CrashTests'
 
 release: ## dist/ARCH/petiole: the static shipping binary
 	@packaging/build-release.sh $(ARCH)
