@@ -3,6 +3,7 @@ import Broker
 import Bytes
 import Interest
 import LogStore
+import Platform
 import Wire
 
 extension JetStream {
@@ -37,7 +38,7 @@ extension JetStream {
     } else if wanted.batch > 0 {
       directBatch(stream, wanted, request)
     } else {
-      guard let sequence = stream.find(wanted), send(stream, sequence, request, wanted) else {
+      guard let sequence = stream.find(wanted), send(stream, sequence, request.reply, wanted) else {
         return status(request, "404 Message Not Found")
       }
     }
@@ -54,13 +55,12 @@ extension JetStream {
   }
 
   /// Sends one message; `pending` and `last` are what the messages of a batch say beside it.
-  private func send(
-    _ stream: Stream, _ sequence: UInt64, _ request: APIRequest, _ wanted: GetRequest, pending: Int? = nil, last: UInt64 = 0,
+  fileprivate func send(
+    _ stream: Stream, _ sequence: UInt64, _ reply: ByteView, _ wanted: GetRequest, pending: Int? = nil, last: UInt64 = 0,
     size: ((Int) -> Void)? = nil
   ) -> Bool {
-    let reply = request.reply
     let outcome = stream.read(sequence) { message in
-      size?(message.headers.count + message.payload.count)
+      size?(message.subject.count + message.headers.count + message.payload.count)
       if wanted.noHeaders, pending == nil {
         account.publish(Message(subject: reply, payload: message.payload))
         return
@@ -87,23 +87,9 @@ extension JetStream {
       guard let first = try? stream.sequence(atOrAfter: time_ns) else { return status(request, "404 Message Not Found") }
       next = first
     }
-    var pending = stream.pending(matching: filters, from: next)
+    let pending = stream.pending(matching: filters, from: next)
     guard pending > 0 else { return status(request, "404 Message Not Found") }
-    var left = wanted.batch
-    var bytes = 0
-    var last: UInt64 = 0
-    while left > 0, pending > 0 {
-      var found: UInt64?
-      stream.next(from: next, through: stream.lastSequence, matching: filters) { found = $0.sequence }
-      guard let sequence = found else { break }
-      pending -= 1
-      guard send(stream, sequence, request, wanted, pending: pending, last: last, size: { bytes += $0 }) else { break }
-      last = sequence
-      next = sequence + 1
-      left -= 1
-      if wanted.maxBytes > 0, bytes >= wanted.maxBytes { break }
-    }
-    end(request, pending: pending, last: last, upTo: nil)
+    DirectBatch(self, stream, wanted, filters, reply: request.replySubject, next: next, pending: pending).run()
   }
 
   /// Most subjects that one multi_last request may ask for.
@@ -130,19 +116,19 @@ extension JetStream {
     var last: UInt64 = 0
     for sequence in wanted.batch > 0 ? sequences.prefix(wanted.batch) : sequences[...] {
       pending -= 1
-      guard send(stream, sequence, request, wanted, pending: pending, last: last, size: { bytes += $0 }) else { continue }
+      guard send(stream, sequence, request.reply, wanted, pending: pending, last: last, size: { bytes += $0 }) else { continue }
       last = sequence
-      if wanted.maxBytes > 0, bytes >= wanted.maxBytes { break }
+      if bytes >= wanted.bytesMax { break }
     }
-    end(request, pending: pending, last: last, upTo: upTo)
+    end(request.replySubject, pending: pending, last: last, upTo: upTo)
   }
 
-  private func end(_ request: APIRequest, pending: Int, last: UInt64, upTo: UInt64?) {
+  fileprivate func end(_ reply: ByteString, pending: Int, last: UInt64, upTo: UInt64?) {
     var headers = HeaderBuilder(status: "204 EOB")
     headers.add("Nats-Num-Pending", decimal: pending)
     headers.add("Nats-Last-Sequence", decimal: last)
     if let upTo { headers.add("Nats-UpTo-Sequence", decimal: upTo) }
-    account.publish(to: request.replySubject, [], headers: headers.block)
+    account.publish(to: reply, [], headers: headers.block)
   }
 
   /// Answers with nothing but a status line.
@@ -157,6 +143,65 @@ extension JetStream {
     var headers = HeaderBuilder(status: "503")
     headers.add("Nats-Subject", request.message.subject)
     account.publish(to: request.replySubject, [], headers: headers.block)
+  }
+}
+
+extension GetRequest {
+  /// After so many bytes an answer ends: nats-server's max_pending where the request does not say.
+  fileprivate var bytesMax: Int { maxBytes > 0 ? maxBytes : 64 << 20 }
+}
+
+/// A batch of messages on its way to who asked; a long one goes on in later turns.
+private final class DirectBatch {
+  private unowned(unsafe) let engine: JetStream  // safe: it outlives what its host runs
+  private let stream: Stream
+  private let wanted: GetRequest
+  private let filters: [ByteString]
+  private let reply: ByteString
+  private var next: UInt64
+  private var pending: Int
+  private var sent = 0
+  private var bytes = 0
+  private var last: UInt64 = 0
+  private let timer = Timer()
+
+  init(
+    _ engine: JetStream, _ stream: Stream, _ wanted: GetRequest, _ filters: [ByteString], reply: ByteString, next: UInt64, pending: Int
+  ) {
+    self.engine = engine
+    self.stream = stream
+    self.wanted = wanted
+    self.filters = filters
+    self.reply = reply
+    self.next = next
+    self.pending = pending
+  }
+
+  func run() {
+    let host = engine.host
+    let end_ns = host.clock.monotonic_ns + Stream.stepMax_ns
+    while sent < wanted.batch, pending > 0, bytes < wanted.bytesMax, sendNext() {
+      guard host.clock.monotonic_ns < end_ns else {
+        host.after(0, timer) { [self] in run() }
+        return
+      }
+    }
+    engine.end(reply, pending: pending, last: last, upTo: nil)
+  }
+
+  private func sendNext() -> Bool {
+    var found: UInt64?
+    stream.next(from: next, through: stream.lastSequence, matching: filters) { found = $0.sequence }
+    guard let sequence = found, !stream.isDeleted else { return false }
+    pending -= 1
+    let isSent = reply.withView { reply in
+      engine.send(stream, sequence, reply, wanted, pending: pending, last: last, size: { self.bytes += $0 })
+    }
+    guard isSent else { return false }
+    last = sequence
+    next = sequence + 1
+    sent += 1
+    return true
   }
 }
 

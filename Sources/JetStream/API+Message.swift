@@ -117,7 +117,7 @@ extension JetStream {
     var sequence: UInt64 = 0
     var noErase = false
     do throws(APIError) {
-      guard !request.body.isEmpty else { throw .badRequest }
+      guard !request.isEmptyRequest else { throw .badRequest }
       try ObjectDecoder.decode(request.body, path: "JSApiMsgDeleteRequest", strict: options.strict) { field throws(APIError) in
         if field.named("seq") {
           try field.read(&sequence)
@@ -143,6 +143,7 @@ extension JetStream {
       }
       guard noErase ? stream.removeOne(sequence) : stream.eraseOne(sequence, done: answer) else {
         if stream.isFile, sequence > stream.lastSequence { throw APIError(500, 10057, "stream store EOF") }
+        if stream.isFile, sequence < stream.firstSequence { throw APIError(500, 10057, "no message found") }
         throw .sequenceNotFound(sequence)
       }
       if noErase { answer(true) }

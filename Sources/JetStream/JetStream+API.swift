@@ -146,6 +146,12 @@ extension JetStream {
 
   /// Likewise for a request of which nothing but the reply subject was kept; it is empty when no answer is wanted.
   func answerWhenDurable(to reply: ByteString, _ response: [UInt8], headers: [UInt8] = []) {
+    // Said at once rather than nothing for as long as the disk takes.
+    if case .failed = store.state {
+      count(failed: true)
+      if !reply.isEmpty { account.publish(to: reply, JetStream.refusal(instead: response), headers: headers) }
+      return
+    }
     count(failed: false)
     guard !reply.isEmpty else { return }
     guard store.durablePosition < store.appendedPosition else {
@@ -154,6 +160,22 @@ extension JetStream {
     }
     let account = account
     store.whenDurable(store.appendedPosition) { account.publish(to: reply, response, headers: headers) }
+  }
+
+  /// An answer of the same type that says that the store cannot make anything durable now.
+  private static func refusal(instead response: [UInt8]) -> [UInt8] {
+    // `{"type":"…"` ends with the fourth quote.
+    var quotes = 0
+    var end = 0
+    while end < response.count, quotes < 4 {
+      if response[end] == ASCII.quote { quotes += 1 }
+      end += 1
+    }
+    var refusal = Array(response[..<end])
+    refusal.append(literal: ",")
+    refusal.append(contentsOf: APIError(503, 10077, "the store cannot write").json)
+    refusal.append(literal: "}")
+    return refusal
   }
 
   private func count(failed: Bool) {

@@ -1,0 +1,276 @@
+"""Stream features answer for answer as nats-server: the same requests go to the agent and to a real server of the same run."""
+
+import asyncio
+import json
+import re
+
+import pytest
+
+pytestmark = pytest.mark.smoke
+
+VARYING = {"created", "ts", "time", "first_ts", "last_ts", "_nats.ver", "_nats.level", "leader", "bytes", "api", "memory", "storage", "limits"}
+
+
+def shape(value, key=""):
+    if key in VARYING and not (key in ("storage",) and isinstance(value, str)):
+        return "<varies>"
+    if isinstance(value, dict):
+        return {name: shape(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item, key) for item in value]
+    return value
+
+
+def text(message):
+    """An answer as it can be compared."""
+    headers = {name: value for name, value in (message.headers or {}).items() if name != "Nats-Time-Stamp"}
+    try:
+        body = json.loads(message.data)
+        body = shape(body) if isinstance(body, dict) else body
+    except ValueError:
+        body = message.data.decode()
+    if isinstance(body, dict) and body.get("error", {}).get("err_code") == 10025:
+        body["error"]["description"] = "<of Go>"
+    return headers, body
+
+
+class Both:
+    """Asks both servers the same and compares."""
+
+    def __init__(self, ours, theirs):
+        self.connections = (ours, theirs)
+
+    async def ask(self, subject, body=None, headers=None, api=True):
+        data = b"" if body is None else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        full = f"$JS.API.{subject}" if api else subject
+        answers = [text(await nc.request(full, data, timeout=5, headers=headers)) for nc in self.connections]
+        assert answers[0] == answers[1], f"{subject} {body}"
+        return answers[0][1]
+
+    async def put(self, subject, body="", headers=None):
+        return await self.ask(subject, body, headers, api=False)
+
+    async def many(self, subject, body):
+        """All answers up to an end of batch, or the only one."""
+        found = []
+        for nc in self.connections:
+            inbox = nc.new_inbox()
+            subscription = await nc.subscribe(inbox)
+            await nc.publish(f"$JS.API.{subject}", json.dumps(body).encode(), reply=inbox)
+            answers = []
+            while True:
+                message = await subscription.next_msg(timeout=5)
+                answers.append(text(message))
+                if "Nats-Num-Pending" not in (message.headers or {}) or (message.headers or {}).get("Status"):
+                    break
+            await subscription.unsubscribe()
+            found.append(answers)
+        assert found[0] == found[1], f"{subject} {body}"
+        return found[0]
+
+    async def settle(self, stream, **expected):
+        """Until both streams look like this."""
+        for nc in self.connections:
+            for _ in range(200):
+                state = json.loads((await nc.request(f"$JS.API.STREAM.INFO.{stream}", timeout=5)).data)["state"]
+                if all(state.get(key, 0) == value for key, value in expected.items()):
+                    break
+                await asyncio.sleep(0.02)
+            assert {key: state.get(key, 0) for key in expected} == expected
+
+    async def consume(self, stream, consumer, count, ack=b"+ACK"):
+        for nc in self.connections:
+            inbox = nc.new_inbox()
+            subscription = await nc.subscribe(inbox)
+            request = {"batch": count, "expires": 2_000_000_000}
+            await nc.publish(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}", json.dumps(request).encode(), reply=inbox)
+            for _ in range(count):
+                message = await subscription.next_msg(timeout=5)
+                if ack:
+                    await nc.request(message.reply, ack, timeout=5)
+            await subscription.unsubscribe()
+
+
+@pytest.fixture
+async def both(petiole, hub, client):
+    return Both(await client(petiole(jetstream=True)), await client(hub(jetstream=True, leaf=False)))
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+async def test_interest(both, storage):
+    await both.ask("STREAM.CREATE.I", {"name": "I", "subjects": ["i.>"], "retention": "interest", "storage": storage})
+    await both.put("i.a", "nobody", {"Nats-Msg-Id": "1"})
+    await both.put("i.a", "nobody", {"Nats-Msg-Id": "1"})
+    await both.ask("STREAM.INFO.I")
+    for name, more in {"c": {"filter_subject": "i.a"}, "d": {}}.items():
+        config = {"durable_name": name, "ack_policy": "explicit", **more}
+        await both.ask(f"CONSUMER.DURABLE.CREATE.I.{name}", {"stream_name": "I", "config": config})
+    for number in range(4):
+        await both.put(f"i.{'ab'[number % 2]}", str(number))
+    await both.settle("I", messages=4)
+    await both.consume("I", "c", 2)
+    await both.settle("I", messages=4)
+    await both.consume("I", "d", 3)
+    await both.settle("I", messages=1, first_seq=5)
+    await both.ask("CONSUMER.DELETE.I.d")
+    await both.settle("I", messages=0, first_seq=6)
+    await both.ask("STREAM.INFO.I", {"deleted_details": True})
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+async def test_workqueue(both, storage):
+    await both.ask("STREAM.CREATE.W", {"name": "W", "subjects": ["w.>"], "retention": "workqueue", "storage": storage})
+    for number in range(6):
+        await both.put(f"w.{'ab'[number % 2]}", str(number))
+
+    def create(name, **config):
+        body = {"stream_name": "W", "config": {"durable_name": name, "ack_policy": "explicit", **config}}
+        return both.ask(f"CONSUMER.DURABLE.CREATE.W.{name}", body)
+
+    await create("x", ack_policy="none")
+    await create("x", ack_policy="all")
+    await create("x", deliver_policy="last")
+    await create("a", filter_subject="w.a")
+    await create("x")
+    await create("x", filter_subject="w.>")
+    await create("b", filter_subjects=["w.b", "w.c"])
+    await create("b", filter_subjects=["w.b", "w.a"])
+    await both.consume("W", "a", 2)
+    await both.settle("W", messages=4)
+    await both.consume("W", "b", 1, ack=b"+TERM")
+    await both.settle("W", messages=3)
+    await both.ask("CONSUMER.DELETE.W.a")
+    await both.settle("W", messages=3)
+    await both.ask("STREAM.UPDATE.W", {"name": "W", "subjects": ["w.>"], "retention": "limits"})
+
+
+async def test_rollups(both):
+    await both.ask("STREAM.CREATE.R", {"name": "R", "subjects": ["r.>"], "allow_rollup_hdrs": True})
+    for subject in ("r.a.1", "r.a.2", "r.b", "r.a.1", "r.b"):
+        await both.put(subject, "x")
+    await both.put("r.b", "sum", {"Nats-Rollup": "sub"})
+    await both.settle("R", messages=4)
+    await both.put("r.a.*", "sum", {"Nats-Rollup": "sub"})
+    await both.settle("R", messages=2)
+    await both.put("r.b", "x", {"Nats-Rollup": "nonsense"})
+    await both.put("r.b", "all", {"Nats-Rollup": "ALL"})
+    await both.settle("R", messages=1, first_seq=8)
+    await both.ask("STREAM.UPDATE.R", {"name": "R", "subjects": ["r.>"], "deny_purge": True})
+    await both.put("r.b", "x", {"Nats-Rollup": "sub"})
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+async def test_purges(both, storage):
+    await both.ask("STREAM.CREATE.P", {"name": "P", "subjects": ["p.>"], "storage": storage})
+    for number in range(30):
+        await both.put(f"p.{number % 3}", str(number))
+    for body in ({"seq": 1}, {"filter": "p.1", "keep": 3}, {"filter": "p.2", "seq": 10}, {"keep": 15}, {"seq": 20}, {"filter": "none"},
+                 {"seq": 4, "keep": 2}, {"filter": "p.*", "keep": 1}, {"seq": 100}, {"seq": 50}, {"filter": "p.0", "seq": 400}, None):
+        await both.ask("STREAM.PURGE.P", body)
+        await both.ask("STREAM.INFO.P", {"subjects_filter": ">", "deleted_details": True})
+    await both.put("p.0", "x")
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+async def test_deleting_and_sealing(both, storage):
+    await both.ask("STREAM.CREATE.D", {"name": "D", "subjects": ["d"], "storage": storage, "first_seq": 10, "metadata": {"k": "v"}})
+    for number in range(5):
+        await both.put("d", str(number), {"X": str(number)})
+    for body in ({"seq": 11}, {"seq": 12, "no_erase": True}, {"seq": 11}, {"seq": 3}, {"seq": 99}, {}, None, {"sequence": 1}):
+        await both.ask("STREAM.MSG.DELETE.D", body)
+    await both.ask("STREAM.INFO.D", {"deleted_details": True})
+    config = {"name": "D", "subjects": ["d"], "storage": storage, "deny_delete": True, "deny_purge": True}
+    await both.ask("STREAM.UPDATE.D", config)
+    await both.ask("STREAM.MSG.DELETE.D", {"seq": 13})
+    await both.ask("STREAM.PURGE.D")
+    await both.ask("STREAM.UPDATE.D", {**config, "deny_delete": False})
+    await both.ask("STREAM.UPDATE.D", {**config, "sealed": True})
+    await both.put("d", "more")
+    await both.ask("STREAM.MSG.DELETE.D", {"seq": 13})
+    await both.ask("STREAM.UPDATE.D", config)
+    await both.ask("STREAM.MSG.GET.D", {"seq": 13})
+    await both.ask("STREAM.DELETE.D")
+    await both.ask("STREAM.CREATE.D", {**config, "sealed": True})
+    await both.ask("STREAM.CREATE.M", {"name": "M", "metadata": {"k": "v" * (130 << 10)}})
+
+
+@pytest.mark.parametrize("storage", ["file", "memory"])
+async def test_limits_per_subject(both, storage):
+    config = {"name": "L", "subjects": ["l.>"], "storage": storage, "max_msgs_per_subject": 3}
+    await both.ask("STREAM.CREATE.L", config)
+    for number in range(20):
+        await both.put(f"l.{number % 4}", str(number))
+    await both.ask("STREAM.MSG.DELETE.L", {"seq": 14})
+    await both.put("l.1", "x")
+    await both.put("l.1", "y")
+    await both.ask("STREAM.INFO.L", {"subjects_filter": "l.*", "deleted_details": True})
+    await both.ask("STREAM.UPDATE.L", {**config, "discard": "new"})
+    await both.put("l.0", "gives way")
+    await both.ask("STREAM.UPDATE.L", {**config, "discard": "new", "discard_new_per_subject": True})
+    await both.put("l.0", "refused")
+    await both.put("l.9", "taken")
+    await both.ask("STREAM.UPDATE.L", {**config, "max_msgs_per_subject": 1})
+    await both.settle("L", messages=5)
+    await both.ask("STREAM.INFO.L", {"subjects_filter": "l.*", "deleted_details": True})
+
+
+async def test_direct_gets(both):
+    await both.ask("STREAM.CREATE.G", {"name": "G", "subjects": ["g.>"], "allow_direct": True})
+    for number in range(12):
+        await both.put(f"g.{number % 4}", str(number), {"X": str(number)})
+    await both.ask("STREAM.MSG.DELETE.G", {"seq": 6})
+    for body in ({"seq": 3}, {"seq": 6}, {"last_by_subj": "g.2"}, {"last_by_subj": "g.*"}, {"next_by_subj": "g.1"},
+                 {"seq": 4, "next_by_subj": "g.1"}, {"seq": 4, "next_by_subj": "g.*"}, {"last_by_subj": "none"}, {},
+                 {"seq": 3, "last_by_subj": "g.1"}, {"seq": 3, "no_hdr": True}, {"start_time": "2020-01-01T00:00:00Z"},
+                 {"start_time": "2200-01-01T00:00:00Z"}, {"batch": 2, "last_by_subj": "g.1"}, {"seq": 99},
+                 {"multi_last": ["g.1"], "last_by_subj": "g.1"}, {"multi_last": ["g.1"], "up_to_seq": 3, "up_to_time": "2200-01-01T00:00:00Z"}):
+        await both.many("DIRECT.GET.G", body)
+        if "multi_last" not in body:
+            await both.ask("STREAM.MSG.GET.G", body)
+    for body in ({"batch": 3, "seq": 1}, {"batch": 20, "seq": 4}, {"batch": 2, "next_by_subj": "g.3"}, {"batch": 5, "next_by_subj": "g.3", "seq": 5},
+                 {"batch": 3, "start_time": "2020-01-01T00:00:00Z"}, {"batch": 9, "seq": 1, "max_bytes": 60}, {"batch": 2, "next_by_subj": "none"},
+                 {"batch": 2, "seq": 90}, {"multi_last": ["g.>"]}, {"multi_last": ["g.1", "g.2", "none"]}, {"multi_last": ["g.*"], "up_to_seq": 7},
+                 {"multi_last": ["g.*"], "batch": 2}, {"multi_last": ["g.*"], "seq": 11}, {"multi_last": ["none"]},
+                 {"multi_last": ["g.>"], "up_to_time": "2020-01-01T00:00:00Z"}, {"multi_last": ["g.>"], "up_to_time": "2200-01-01T00:00:00Z"}):
+        await both.many("DIRECT.GET.G", body)
+    await both.ask("DIRECT.GET.G.g.2")
+    await both.ask("DIRECT.GET.G.g.2", {"no_hdr": True})
+    await both.ask("DIRECT.GET.G.none")
+    await both.ask("DIRECT.GET.G.g.2", {"seq": 1})
+
+
+async def test_transforms_and_republish(both):
+    heard = [await nc.subscribe("out.>") for nc in both.connections]
+    config = {
+        "name": "T", "subjects": ["t.*.*"], "subject_transform": {"src": "t.*.*", "dest": "u.{{wildcard(2)}}.{{wildcard(1)}}"},
+        "republish": {"src": "u.>", "dest": "out.>"},
+    }  # fmt: skip
+    await both.ask("STREAM.CREATE.T", config)
+    for number in range(4):
+        await both.put(f"t.{number % 2}.x", str(number), {"X": "1"} if number else None)
+    for _ in range(4):
+        found = [text(await subscription.next_msg(timeout=5)) for subscription in heard]
+        assert found[0] == found[1]
+    await both.ask("STREAM.MSG.GET.T", {"last_by_subj": "u.x.1"})
+    await both.ask("STREAM.INFO.T", {"subjects_filter": ">"})
+    await both.ask("STREAM.UPDATE.T", {**config, "republish": {"dest": "out.heads", "headers_only": True}})
+    await both.put("t.1.x", "long enough")
+    found = [text(await subscription.next_msg(timeout=5)) for subscription in heard]
+    assert found[0] == found[1]
+    for wrong in ({"subject_transform": {"src": "a..b", "dest": "c"}}, {"subject_transform": {"src": "a.*", "dest": "c.{{wildcard(3)}}"}},
+                  {"republish": {"src": ">", "dest": "t.1.2"}}, {"republish": {"src": "t.*.*", "dest": "x.{{wildcard(9)}}"}},
+                  {"subject_transform": {"src": "t.*.*", "dest": "u.$1"}, "republish": {"src": ">", "dest": ">"}}):
+        await both.ask("STREAM.UPDATE.T", {"name": "T", "subjects": ["t.*.*"], **wrong})
+
+
+async def test_account_and_lists(both):
+    for name in ("A", "B", "C"):
+        config = {"name": name, "subjects": [f"{name}.>"], "max_bytes": 1 << 20, "storage": "memory" if name == "C" else "file"}
+        await both.ask(f"STREAM.CREATE.{name}", config)
+    await both.ask("INFO")
+    for body in (None, {"subject": "B.x"}, {"offset": 2}, {"offset": 9}, {"subject": "nothing"}, {"nonsense": 1}):
+        await both.ask("STREAM.NAMES", body)
+        await both.ask("STREAM.LIST", body)
+    await both.ask("STREAM.CREATE.Z", {"name": "Z", "compression": "s2"})
+    await both.put("Z", "x" * 1000)
+    await both.ask("STREAM.MSG.GET.Z", {"seq": 1})
