@@ -127,6 +127,7 @@ extension Consumer {
       first = sequence
     }
     state.reset(first: first)
+    push.isBroken = false
     if resumeAfter > 0 { select() }
     isCounted = false
     ackDue_ns = Int64.max

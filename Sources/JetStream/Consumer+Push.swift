@@ -18,7 +18,8 @@ struct PushState {
   var asked = ByteString()
   /// What was delivered when it was asked.
   var askedPlace = SequencePair()
-  /// A plain sourcing consumer whose receiver was gone: what was on its way is lost, so it never goes on.
+  /// A sourcing consumer that must not go on as it is: a plain one whose receiver was gone, because what was on its way is lost;
+  /// any one after a restart. Over when it is reset.
   var isBroken = false
   /// Bytes that the answer stands for.
   var askedBytes = 0
@@ -31,7 +32,6 @@ extension Consumer {
     guard config.isPush else { return }
     engine.pushConsumers.append(self)
     push.wasBound = isBound
-    push.isBroken = config.isPlainSourcing && state.delivered.consumer > 0
     if push.wasBound, config.heartbeat_ns > 0 {
       push.nextHeartbeat_ns = WaitingPull.later(host.clock.monotonic_ns, config.heartbeat_ns)
     }

@@ -145,6 +145,8 @@ public final class ConsumerEngine: ConsumerAPI {
       state: state ?? ConsumerState(first: (try? stored.config.firstSequence(in: stream)) ?? max(stream.firstSequence, 1)))
     consumer.resumeAfter = stored.resumeAfter
     if stored.resumeAfter >= consumer.state.next { consumer.select() }
+    // Its counting may be older than what it delivered last, and the other side would take the numbers for others: it has to ask anew.
+    consumer.push.isBroken = stored.config.sourcing || stored.config.isPlainSourcing
     add(consumer)
   }
 

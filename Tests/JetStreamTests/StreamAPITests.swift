@@ -94,7 +94,7 @@ struct StreamAPITests {
   func unsupported() throws {
     let rig = try Rig()
     for field in [
-      #""allow_msg_schedules":true"#,
+      #""allow_msg_schedules":true"#
     ] {
       let answer = rig.create(#"{"name":"X",\#(field)}"#)
       #expect(answer.errorCode == 10052)
