@@ -21,7 +21,7 @@ extension StreamDeclaration {
         doc: "What gives way when a limit is reached."),
       Option(
         "compression", kind: .choice(["none", "s2"]) { $0.compression = [Compression.none, .s2][$1] }, standard: "none",
-        doc: "Whether stored messages are compressed."),
+        doc: "Accepted and shown as nats-server does; messages are stored as they came."),
       Option("max_consumers", kind: .integer(limit) { $0.maxConsumers = $1 }, standard: "-1", doc: "Consumers at a time."),
       Option("max_msgs", kind: .integer(limit) { $0.maxMsgs = $1 }, standard: "-1", doc: "Messages kept."),
       Option("max_bytes", kind: .size(limit) { $0.maxBytes = $1 }, standard: "-1", doc: "Bytes kept."),

@@ -178,6 +178,8 @@ extension StreamConfig {
     if allowMessageCounter != new.allowMessageCounter {
       throw .invalidConfig("stream configuration update can not change message counter setting")
     }
+    if allowSchedules, !new.allowSchedules { throw .invalidConfig("message schedules can not be disabled") }
+    if asyncPersist != new.asyncPersist { throw .invalidConfig("stream configuration update can not change persist mode") }
     if new.sealed {
       new.maxAge_ns = 0
       new.discard = .new

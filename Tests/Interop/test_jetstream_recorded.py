@@ -18,15 +18,10 @@ from servers import REPOSITORY
 
 
 AREAS_LEFT_OUT = {
-    "atomic": "atomic batch publish is not there yet",
-    "fastbatch": "fast batch publish is not there yet",
     "schedule": "message schedules are not there yet",
     "cluster-only": "a single node has no meta group",
 }
-STREAM_KEYS_LEFT_OUT = {
-    "mirror", "sources", "allow_msg_counter", "allow_msg_schedules", "allow_msg_ttl", "persist_mode",
-    "subject_delete_marker_ttl", "allow_atomic", "allow_batched", "mirror_direct",
-}  # fmt: skip
+STREAM_KEYS_LEFT_OUT = {"allow_msg_schedules"}
 CONSUMER_KEYS_LEFT_OUT = {"sourcing"}
 # Values of these keys that the agent refuses.
 VALUES_LEFT_OUT = {}
@@ -199,5 +194,5 @@ async def test_what_is_not_there_is_refused(petiole, client):
             answers = await talk.ask(request, 1, 5)
             if not answers or answers[0][0] != "json" or "error" not in answers[0][1]:
                 wrong.append(f"{file} {case['n']} {case['title']} ({feature_left_out(case)}): {answers}")
-    assert asked > 20
+    assert asked > 0
     assert not wrong, "\n".join(wrong)

@@ -274,3 +274,17 @@ async def test_account_and_lists(both):
     await both.ask("STREAM.CREATE.Z", {"name": "Z", "compression": "s2"})
     await both.put("Z", "x" * 1000)
     await both.ask("STREAM.MSG.GET.Z", {"seq": 1})
+
+
+async def test_what_an_update_may_change(both):
+    config = {"name": "U", "subjects": ["u.>"], "deny_delete": True, "allow_msg_ttl": True, "description": "before"}
+    await both.ask("STREAM.CREATE.U", config)
+    for number in range(6):
+        await both.put(f"u.{number}", "x")
+    for change in ({"description": "after"}, {"storage": "memory"}, {"retention": "workqueue"}, {"deny_delete": False}, {"allow_msg_ttl": False},
+                   {"persist_mode": "async"}, {"allow_msg_counter": True, "allow_msg_ttl": False}, {"max_msgs": 3}, {"name": "V"}, {"num_replicas": 3},
+                   {"subjects": ["v"]}, {"mirror": {"name": "V"}, "subjects": []}, {"first_seq": 50}, {"metadata": {"a": "b"}}, {"no_such": 1}):
+        await both.ask("STREAM.UPDATE.U", {**config, **change})
+    await both.settle("U", messages=3)
+    await both.ask("STREAM.INFO.U", {"subjects_filter": "u.*"})
+    await both.ask("STREAM.UPDATE.nothing", {**config, "name": "nothing"})
