@@ -18,7 +18,7 @@ def run(*arguments, seconds=60):
 @pytest.mark.smoke
 def test_version_is_that_of_the_changelog():
     changelog = (REPOSITORY / "CHANGELOG.md").read_text()
-    version = changelog.split("\n## ", 1)[1].split()[0]
+    version = next(words[0] for section in changelog.split("\n## ")[1:] if (words := section.split())[0] != "Unreleased")
     for flag in ("--version", "-v", "-version"):
         status, text = run(flag)
         assert status == 0 and version in text, text
