@@ -40,7 +40,7 @@ let floors: [(name: String, imports: [String])] = [
   ("Platform", ["Bytes", "CLinux"]),
   ("LogStore", ["Platform", "Interest", "Bytes"]),
   ("Broker", ["Platform", "Interest", "Wire", "JSON", "Bytes"]),
-  ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "JSON", "Bytes"]),
+  ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
   ("Leaf", ["JetStream", "Broker", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
   ("Uplink", ["Leaf", "Broker", "Platform", "Wire", "JSON", "Bytes"]),
   (

@@ -140,7 +140,7 @@ public enum RFC3339 {
   // 719,468 days lie between 0000-03-01 and 1970-01-01 in the proleptic Gregorian calendar.
 
   /// Days since 1970-01-01 of a date from year 0 on.
-  static func days(year: Int, month: Int, day: Int) -> Int {
+  public static func days(year: Int, month: Int, day: Int) -> Int {
     let marchYear = month <= 2 ? year - 1 : year
     let era = marchYear >= 0 ? marchYear / 400 : -1
     let yearOfEra = marchYear - era * 400
@@ -149,7 +149,7 @@ public enum RFC3339 {
   }
 
   /// The date of a day since 1970-01-01, from year 1 on.
-  static func civil(days: Int) -> (year: Int, month: Int, day: Int) {
+  public static func civil(days: Int) -> (year: Int, month: Int, day: Int) {
     let shifted = days + 719_468
     let era = shifted / 146_097
     let dayOfEra = shifted - era * 146_097

@@ -39,7 +39,7 @@ extension JetStream {
   }
 
   /// Limits of the account: number of streams and consumers, bytes.
-  private func checkAccountLimits(_ config: StreamConfig, replacing old: StreamConfig?) throws(APIError) {
+  func checkAccountLimits(_ config: StreamConfig, replacing old: StreamConfig?) throws(APIError) {
     if old == nil, options.maxStreams > 0, streamCount >= options.maxStreams {
       throw APIError(400, 10027, "maximum number of streams reached")
     }

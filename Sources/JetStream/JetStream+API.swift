@@ -88,9 +88,9 @@ extension JetStream {
       } else if verb.equals("PURGE") {
         purgeStream(request, name)
       } else if verb.equals("SNAPSHOT") {
-        fail(request, "stream_snapshot", .unsupported("stream snapshots are"))
+        snapshotStream(request, name)
       } else if verb.equals("RESTORE") {
-        fail(request, "stream_restore", .unsupported("restoring streams is"), fields: { $0.field("deliver_subject", literal: "") })
+        restoreStream(request, name)
       } else if verb.equals("CANCEL_MOVE") {
         fail(request, "stream_cancel_move", .clusteringRequired)
       }

@@ -64,6 +64,7 @@ extension JetStream {
       if let stored = StoredStream.decode(record) { known.insert(stored.id) } else { isComplete = false }
     }
     dropOrphanedConsumers()
+    dropOrphanedSchedules()
     // With an unreadable record it is not known which log is whose: nothing is dropped.
     guard isComplete else { return }
     for id in store.streamIDs where !known.contains(id) {
@@ -117,6 +118,27 @@ extension JetStream {
     return stream
   }
 
+  /// A log for a stream that is being restored. Nothing refers to it yet: after a crash it is dropped.
+  func makeRestore(_ config: StreamConfig) throws(APIError) -> StreamRestore {
+    guard config.storage == .file else { return StreamRestore(self, config, logID: 0, log: MemoryLog(use: memoryUse)) }
+    if case .failed = store.state { throw APIError(500, 10049, "error creating store for stream") }
+    let id = takeLogID()
+    return StreamRestore(self, config, logID: id, log: FileLog(store.stream(id)))
+  }
+
+  /// Makes a stream of what was restored.
+  func register(restored restore: StreamRestore) -> Stream {
+    let created_ns = host.clock.wall_ns
+    if restore.config.storage == .file {
+      let record = StoredStream(id: restore.logID, created_ns: created_ns, config: restore.config)
+      store.setMetadata(metadataKey(restore.config.name), record.encoded)
+    }
+    let stream = register(restore.config, created_ns: created_ns, logID: restore.logID, log: restore.log)
+    stream.recover()
+    stream.startFeeds()
+    return stream
+  }
+
   private func takeLogID() -> UInt32 {
     var id: UInt32 = 1
     if let text = store.metadata[JetStream.nextIDKey], let next = text.withView({ $0.decimal() }) {
@@ -137,6 +159,7 @@ extension JetStream {
     }
     let subjectsChanged = stream.config.subjects != config.subjects
     let allowsTTLs = config.allowMessageTTL && !stream.config.allowMessageTTL
+    let allowsSchedules = config.allowSchedules && !stream.config.allowSchedules
     let retentionChanged = stream.config.retention != config.retention
     stream.config = config
     stream.log.isDurable = !config.asyncPersist
@@ -149,7 +172,7 @@ extension JetStream {
     stream.endDisallowedBatches()
     if config.duplicateWindow_ns == 0 { stream.dedupe.removeAll() }
     host.timers.cancel(stream.ageTimer)
-    if allowsTTLs { stream.readTTLs() }
+    if allowsTTLs || allowsSchedules { stream.readTTLs() }
     stream.enforceAllLimits()
     stream.forEachConsumer { $0.streamUpdated() }
     if retentionChanged, !stream.consumers.isEmpty { stream.interestLost(from: 0) }
@@ -163,6 +186,7 @@ extension JetStream {
     stream.endFeeds(isDropped: true)
     host.timers.cancel(stream.ageTimer)
     stream.endExtras()
+    stream.forgetSchedules()
     stream.isDeleted = true
     table.remove(stream.name)
     stream.forEachConsumer { $0.streamDeleted() }

@@ -57,6 +57,9 @@ public final class JetStream {
   var atomicBatchCount = 0
   var atomicBatchBytes = 0
   var fastBatchCount = 0
+  /// Backups on their way out and in.
+  var snapshots: [StreamSnapshot] = []
+  var restores: [StreamRestore] = []
   var isPromptScheduled = false
   var isDraining = false
   var touched: [Stream] = []

@@ -43,17 +43,17 @@ extension Stream {
       return APIError(400, 10200, "atomic publish batch commit is invalid")
     }
     if let level = headers.requiredLevel, !JetStream.isLevelSupported(level) {
-      abandon(batch)
+      abandon(batch, "unsupported")
       return .apiLevel
     }
     batch.sequence += 1
     guard batch.sequence == sequence, !(isEnd && sequence == 1) else {
-      abandon(batch)
+      abandon(batch, "incomplete")
       return .batchIncomplete
     }
     let size = message.subject.count + message.size
     if isTooLarge || engine.atomicBatchBytes + size > BatchLimits.atomicBytesMax {
-      abandon(batch)
+      abandon(batch, "large")
       return .batchTooLarge
     }
     if !isEnd {
@@ -64,7 +64,7 @@ extension Stream {
       engine.atomicBatchBytes += staged.size
     }
     guard headers.batchCommit != nil else {
-      engine.host.after(BatchLimits.idle_ns, batch.timer) { [unowned(unsafe) self] in abandon(batch) }
+      engine.host.after(BatchLimits.idle_ns, batch.timer) { [unowned(unsafe) self] in abandon(batch, "timeout") }
       if !ackReply(message).isEmpty { engine.answerSoon(message.reply, []) }
       return nil
     }
@@ -72,8 +72,16 @@ extension Stream {
     return commit(batch, isMarked: !isEnd, reply: ackReply(message))
   }
 
-  /// Forgets a batch: it was committed, it is wrong, or nothing came any more.
-  func abandon(_ batch: PublishBatch) {
+  /// Forgets a batch: it was committed, or it is given up for a reason that is told to whoever listens.
+  func abandon(_ batch: PublishBatch, _ reason: StaticString? = nil) {
+    if let reason {
+      engine.advise(
+        "ADVISORY.STREAM.BATCH_ABANDONED", "advisory.v1.stream_batch_abandoned", stream: name, namesAccount: true
+      ) { json in
+        json.field("batch", batch.id)
+        json.field("reason", literal: reason)
+      }
+    }
     engine.host.timers.cancel(batch.timer)
     extras.atomicBatches.remove(batch.id)
     engine.atomicBatchCount -= 1

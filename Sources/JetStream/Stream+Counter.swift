@@ -22,35 +22,92 @@ extension Stream {
   func count(_ subject: ByteView, _ block: ByteView, _ headers: PublishHeaders, _ plan: inout PublishPlan, _ stage: BatchStage?)
     -> APIError?
   {
-    guard let increment = headers.increment, let change = BigDecimal(increment) else {
-      return APIError(400, 10169, "message counter increment is missing")
-    }
-    var total = BigDecimal()
-    var sources = ByteString()
+    guard let increment = headers.increment, let change = BigDecimal(increment) else { return .counterMissing }
+    var place = CounterPlace()
     if let staged = stage?.subjects[subject]?.value {
-      total = staged.withView { BigDecimal($0) } ?? total
-    } else if let last = lastSequence(of: subject) {
-      var isBroken = false
-      let outcome = log.read(last) { message in
-        guard let value = try? JSON.parse(message.payload), value.object != nil, let text = value["val"].map({ $0.string }) ?? ByteString()
-        else {
-          isBroken = true
-          return
-        }
-        total = text.withView { BigDecimal($0) } ?? total
-        if !message.headers.isEmpty, let held = Headers(message.headers).value("Nats-Counter-Sources") { sources = ByteString(held) }
-      }
-      if isBroken || outcome != .found { return APIError(400, 10172, "message counter is broken") }
+      place.total = staged.withView { BigDecimal($0) } ?? place.total
+    } else if !readCounter(subject, &place) {
+      return .counterBroken
     }
-    total.add(change)
-    let value = total.text
+    place.total.add(change)
+    let value = place.total.text
     plan.value = value
     plan.payload = Stream.quoted("{\"val\":\"", value, "\"}")
     plan.ackEnd = Stream.quoted(",\"val\":\"", value, "\"")
-    if !sources.isEmpty {
-      plan.headers = sources.withView { Stream.adding("Nats-Counter-Sources", $0, to: block) }
+    if !place.sources.isEmpty {
+      plan.headers = place.sources.withView { Stream.adding("Nats-Counter-Sources", $0, to: block) }
     }
     return nil
+  }
+
+  /// Where a counter stands. False when its last message is none of a counter.
+  private func readCounter(_ subject: ByteView, _ place: inout CounterPlace) -> Bool {
+    guard let last = lastSequence(of: subject) else { return true }
+    var isWhole = false
+    log.read(last) { message in
+      guard let total = counterValue(message.payload) else { return }
+      isWhole = true
+      place.total = total
+      if !message.headers.isEmpty, let held = Headers(message.headers).value("Nats-Counter-Sources") { place.sources = ByteString(held) }
+    }
+    return isWhole
+  }
+
+  /// The number in `{"val":"42"}`; nil when it is no such object.
+  private func counterValue(_ payload: ByteView) -> BigDecimal? {
+    guard let value = try? JSON.parse(payload), value.object != nil else { return nil }
+    guard let number = value["val"] else { return BigDecimal() }
+    return number.string.map { text in text.withView { BigDecimal($0) } ?? BigDecimal() }
+  }
+
+  /// A counter's message from a source (ADR-49): what counts is how much its number differs from the last one of that source, which the
+  /// header `Nats-Counter-Sources` remembers as `{"<stream>":{"<subject>":"<number>"}}`.
+  func countSourced(_ message: Message, _ headers: PublishHeaders, _ plan: inout PublishPlan) -> APIError? {
+    guard headers.increment != nil, let origin = headers.streamSource else { return .counterMissing }
+    guard let value = counterValue(message.payload) else { return .counterBroken }
+    var place = CounterPlace()
+    guard readCounter(message.subject, &place) else { return .counterBroken }
+    var fields: [ByteView] = []
+    var rest = origin
+    while !rest.isEmpty {
+      let end = rest.firstIndex(of: ASCII.space) ?? rest.count
+      if end > 0 { fields.append(rest.prefix(end)) }
+      rest = rest.dropFirst(min(end + 1, rest.count))
+    }
+    guard let stream = fields.first else { return .counterBroken }
+    let subject = fields.count >= 5 ? fields[4] : message.subject
+    var change = value
+    let sources = Stream.sources(place.sources, stream, subject, value, &change)
+    place.total.add(change)
+    plan.value = place.total.text
+    plan.payload = Stream.quoted("{\"val\":\"", place.total.text, "\"}")
+    let counted = change.text.withView { Stream.adding("Nats-Incr", $0, to: message.headers) }
+    plan.headers = counted.withView { block in sources.withView { Stream.adding("Nats-Counter-Sources", $0, to: block) } }
+    return plan.headers?.count ?? 0 > Stream.headerBytesMax ? APIError(400, 10097, "header size exceeds maximum allowed of 64k") : nil
+  }
+
+  /// The sources with a new value for one of them; `change` becomes the difference to the old one.
+  private static func sources(
+    _ text: ByteString, _ stream: ByteView, _ subject: ByteView, _ value: BigDecimal, _ change: inout BigDecimal
+  ) -> [UInt8] {
+    var streams = (try? JSON.parse(text))?.object ?? []
+    let at = streams.firstIndex { $0.name == stream }
+    var subjects = at.flatMap { streams[$0].value.object } ?? []
+    if let index = subjects.firstIndex(where: { $0.name == subject }) {
+      if var previous = subjects[index].value.string?.withView({ BigDecimal($0) }) {
+        previous.negate()
+        change.add(previous)
+      }
+      subjects.remove(at: index)
+    }
+    subjects.append(JSONMember(name: ByteString(subject), value: .string(ByteString(value.text))))
+    subjects.order { $0.name < $1.name }
+    if let at { streams.remove(at: at) }
+    streams.append(JSONMember(name: ByteString(stream), value: .object(subjects)))
+    streams.order { $0.name < $1.name }
+    var json = JSONWriter()
+    json.value(.object(streams))
+    return json.finish()
   }
 
   private static func quoted(_ before: StaticString, _ value: [UInt8], _ after: StaticString) -> [UInt8] {
@@ -63,7 +120,15 @@ extension Stream {
 }
 
 extension APIError {
+  fileprivate static var counterMissing: APIError { APIError(400, 10169, "message counter increment is missing") }
+  fileprivate static var counterBroken: APIError { APIError(400, 10172, "message counter is broken") }
   fileprivate static var counterIncrement: APIError { APIError(400, 10171, "message counter increment is invalid") }
+}
+
+/// A counter as its last message has it.
+private struct CounterPlace {
+  var total = BigDecimal()
+  var sources = ByteString()
 }
 
 /// A whole number of any length in decimal digits.
@@ -103,6 +168,8 @@ struct BigDecimal: Equatable {
     for digit in digits.reversed() { text.append(ASCII.zero + digit) }
     return text
   }
+
+  mutating func negate() { isNegative = !digits.isEmpty && !isNegative }
 
   mutating func add(_ other: BigDecimal) {
     if isNegative == other.isNegative {

@@ -32,7 +32,8 @@ extension Stream {
   func readTTLs() {
     extras.due.removeAll()
     extras.unread = nil
-    guard expiresEach, log.count > 0 else { return }
+    extras.schedules.removeAll()
+    guard expiresEach || config.allowSchedules, log.count > 0 else { return }
     extras.unread = log.firstSequence...log.lastSequence
     dueSoon()
   }
@@ -42,7 +43,7 @@ extension Stream {
     var left = Self.readStepMax
     var bytes = Self.readStepBytes
     extras.unread = nil
-    let isComplete = log.scan(from: range.lowerBound) { message in
+    let isComplete = log.scanHeaders(from: range.lowerBound) { message in
       guard message.sequence <= range.upperBound else { return false }
       guard left > 0, bytes > 0 else {
         extras.unread = message.sequence...range.upperBound
@@ -50,7 +51,8 @@ extension Stream {
       }
       left -= 1
       bytes -= message.subject.count + message.headers.count + message.payload.count
-      if case .valid(let length_ns?) = MessageTTL.of(message.headers) {
+      if config.allowSchedules, !message.headers.isEmpty { readSchedule(message) }
+      if expiresEach, case .valid(let length_ns?) = MessageTTL.of(message.headers) {
         extras.due.add(message.sequence, due_ns: WaitingPull.later(engine.ages.life(of: message.timestamp_ns), length_ns))
       }
       return true
@@ -75,9 +77,10 @@ extension Stream {
   // MARK: Expiring
 
   private func expireDue() {
-    guard expiresEach, !isDeleted else { return }
+    guard expiresEach || config.allowSchedules, !isDeleted else { return }
     if let range = extras.unread {
       readSome(range)
+      if extras.unread == nil { scheduleNext() }
       return extras.unread == range ? dueSoon(Stream.expiryRetry_ns) : dueSoon()
     }
     guard engine.ages.isTrusted else { return dueSoon(Stream.expiryRetry_ns) }
@@ -151,7 +154,7 @@ extension Stream {
     var young_ns: Int64?
     var left = Self.readStepMax
     var next = max(extras.ageFloor, log.firstSequence)
-    let isComplete = log.scan(from: next) { message in
+    let isComplete = log.scanHeaders(from: next) { message in
       guard message.timestamp_ns <= limit_ns else {
         young_ns = message.timestamp_ns
         return false

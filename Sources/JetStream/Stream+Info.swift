@@ -50,7 +50,8 @@ extension Stream {
     json.endObject()
   }
 
-  private func writeState(to json: inout JSONWriter, _ parts: InfoParts) {
+  /// `consumers`: how many are shown, where that is not how many there are.
+  func writeState(to json: inout JSONWriter, _ parts: InfoParts, consumers: Int? = nil) {
     var first_ns: Int64?
     if log.count > 0 { _ = log.read(log.firstSequence) { first_ns = $0.timestamp_ns } }
     let wasUsed = log.lastSequence > 0 || config.firstSequence > 0
@@ -75,6 +76,6 @@ extension Stream {
       for sequence in log.deletedSequences(limit: Stream.deletedDetailsMax) { json.number(sequence) }
       json.endArray()
     }
-    json.field("consumer_count", consumerCount)
+    json.field("consumer_count", consumers ?? consumerCount)
   }
 }

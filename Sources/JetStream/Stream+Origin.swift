@@ -66,6 +66,7 @@ extension Stream {
     if let value = headers.rollup, config.allowRollup, !config.denyPurge {
       if value.equalsIgnoringCase("sub") { plan.rollup = .subject } else if value.equalsIgnoringCase("all") { plan.rollup = .all }
     }
+    if config.allowMessageCounter, !isMirror, let error = countSourced(message, headers, &plan) { return .refuse(error) }
     if config.allowMessageTTL { plan.ttl = headers.ttl.map { MessageTTL.parse($0) } ?? .none }
     if !isMirror { plan.id = headers.messageID }
     return .store

@@ -24,6 +24,8 @@ struct PublishHeaders {
   var batchSequence: ByteView?
   var batchCommit: ByteView?
   var requiredLevel: ByteView?
+  /// Some header of a schedule is there.
+  var hasSchedule = false
   var hasRequestInfo = false
 
   /// Reads them in one pass. The first of a name counts.
@@ -71,10 +73,10 @@ struct PublishHeaders {
       ttl = ttl ?? value
     } else if name.equals("Nats-Incr") {
       increment = increment ?? value
-    } else if name.equals("Nats-Schedule") {
-      schedule = schedule ?? value
-    } else if name.equals("Nats-Scheduler") {
-      scheduler = scheduler ?? value
+    } else if name.hasPrefix("Nats-Schedule") {
+      hasSchedule = true
+      if name.equals("Nats-Schedule") { schedule = schedule ?? value }
+      if name.equals("Nats-Scheduler") { scheduler = scheduler ?? value }
     } else if name.equals("Nats-Stream-Source") {
       streamSource = streamSource ?? value
     } else if name.equals("Nats-Batch-Id") {
@@ -102,6 +104,10 @@ struct PublishPlan {
   /// In place of the message's own.
   var headers: [UInt8]?
   var payload: [UInt8]?
+  /// When a schedule comes up first.
+  var due_ns: Int64?
+  /// The subject of a schedule that the message ends.
+  var purges = ByteString()
   /// A counter's new value.
   var value: [UInt8]?
   /// What the ack says behind the sequence.
@@ -206,8 +212,7 @@ extension Stream {
     plan.ttl = headers.ttl.map { MessageTTL.parse($0) } ?? .none
     if case .valid = plan.ttl, !config.allowMessageTTL { return .refuse(APIError(400, 10166, "per-message TTL is disabled")) }
     if let error = checkSequences(message.subject, headers, stage) { return .refuse(error) }
-    if headers.schedule != nil { return .refuse(APIError(400, 10188, "message schedules is disabled")) }
-    if headers.scheduler != nil { return .refuse(APIError(400, 10212, "message schedules invalid scheduler")) }
+    if headers.hasSchedule, let error = checkSchedule(message, headers, &plan, stage) { return .refuse(error) }
     if headers.streamSource != nil { return .refuse(APIError(400, 10227, "message stream source header is not allowed")) }
     if let id = headers.messageID, config.duplicateWindow_ns > 0 {
       dedupe.expire(before: engine.host.clock.monotonic_ns - config.duplicateWindow_ns)
@@ -230,7 +235,7 @@ extension Stream {
       }
     }
     if config.allowMessageCounter, let error = count(message.subject, message.headers, headers, &plan, stage) { return .refuse(error) }
-    if message.headers.count > Stream.headerBytesMax {
+    if plan.headers?.count ?? message.headers.count > Stream.headerBytesMax {
       return .refuse(APIError(400, 10097, "header size exceeds maximum allowed of 64k"))
     }
     if case .invalid = plan.ttl { return .refuse(APIError(400, 10165, "invalid per-message TTL")) }
@@ -239,7 +244,9 @@ extension Stream {
       plan.ttl = .valid(config.subjectDeleteMarkerTTL_ns - config.subjectDeleteMarkerTTL_ns % second_ns)
       var ttl_s: [UInt8] = []
       ttl_s.append(decimal: config.subjectDeleteMarkerTTL_ns / second_ns)
-      plan.headers = ttl_s.withView { Stream.adding("Nats-TTL", $0, to: message.headers) }
+      plan.headers = ttl_s.withView { ttl in
+        plan.headers?.withView { Stream.adding("Nats-TTL", ttl, to: $0) } ?? Stream.adding("Nats-TTL", ttl, to: message.headers)
+      }
     }
     plan.id = headers.messageID
     return .store
@@ -389,6 +396,8 @@ extension Stream {
     case .all: Purge(self, filter: ByteString(), from: log.firstSequence, through: sequence - 1, limit: Int.max) { _ in }.run()
     }
     if plan.ttl != .none, !skips { noteTTL(sequence, stamp_ns: time_ns, plan.ttl) }
+    if let due_ns = plan.due_ns, !skips { noteSchedule(sequence, message.subject, due_ns: due_ns) }
+    if !plan.purges.isEmpty { plan.purges.withView { purgeSchedule($0) } }
     enforceLimits(message.subject, subjectCount: subjectCount)
     if let again {
       let stored = LogMessage(

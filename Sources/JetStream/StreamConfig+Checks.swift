@@ -36,7 +36,6 @@ extension StreamConfig {
       if !placement.preferred.isEmpty { throw .invalidConfig("preferred server not permitted in placement") }
       if placement.isEmpty { self.placement = nil }
     }
-    try refuseUnsupported()
   }
 
   private func checkNames() throws(APIError) {
@@ -155,10 +154,6 @@ extension StreamConfig {
     if Subject.isSubset(subject, of: except) { return false }
     for space in spaces where Subject.overlap(subject, space) { return true }
     return false
-  }
-
-  private func refuseUnsupported() throws(APIError) {
-    if allowSchedules { throw .unsupported("message schedules are") }
   }
 
   /// Checks the change from `self` to `new` and fixes what follows from it.

@@ -39,6 +39,10 @@ public protocol ConsumerAPI: AnyObject {
   func handleConsumerRequest(_ request: APIRequest)
   /// A stream was found in the store at the start: its consumers may be looked for.
   func streamRecovered(_ stream: Stream)
+  /// The consumers of a stream for its backup: JSON objects with `config` and `state`.
+  func snapshot(of stream: Stream) -> [(name: ByteString, record: [UInt8])]
+  /// Makes a consumer of what a backup says.
+  func restore(_ name: ByteString, _ record: JSONValue, of stream: Stream) throws(APIError)
   /// All streams were.
   func allRecovered()
 }

@@ -1,4 +1,4 @@
-// What a stream keeps for the features beyond storing: expiry by TTL, batches. One object, so that streams that use none of them stay small.
+// What a stream keeps for the features beyond storing: expiry by TTL, schedules, batches. One object, so that streams that use none of them stay small.
 import Bytes
 import Platform
 
@@ -12,6 +12,12 @@ final class StreamExtras {
   var unread: ClosedRange<UInt64>?
   /// Below it no message expires by age: it has `Nats-TTL: never`.
   var ageFloor: UInt64 = 0
+
+  // MARK: Schedules (Stream+Schedules)
+
+  /// By the subject of the message that says so.
+  var schedules = ByteMap<Schedule>()
+  let scheduleTimer = Timer()
 
   // MARK: Batches (Stream+AtomicBatch, Stream+FastBatch)
 

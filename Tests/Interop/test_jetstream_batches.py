@@ -1,7 +1,7 @@
 """Message TTLs, delete markers, atomic and fast batches, counters: the same answers as nats-server gives."""
 
-import asyncio
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -157,3 +157,41 @@ async def test_a_counter(nc):
     assert await code(nc, "s.a", b"x", Nats_Incr="1") == 10170
     assert await code(nc, "s.a", b"", Nats_Incr="1.5") == 10171
     assert await code(nc, "s.a", b"", Nats_Incr="1", Nats_Rollup="sub") == 10171
+
+
+async def test_schedules(nc):
+    await create(nc, name="S", subjects=["s.>", "t.>"], allow_msg_schedules=True, allow_msg_ttl=True)
+    at = (datetime.now(timezone.utc) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    once = {"Nats-Schedule": f"@at {at}", "Nats-Schedule-Target": "t.once", "Kept": "yes", "Nats-Schedule-TTL": "5m"}
+    again = {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "t.again"}
+    zone = {"Nats-Schedule": "0 30 14 * * mon-fri", "Nats-Schedule-Target": "t.zone", "Nats-Schedule-Time-Zone": "Europe/Amsterdam"}
+    for number, headers in enumerate((once, again, zone)):
+        assert "error" not in await ask(nc, f"s.{number}", b"body", **headers), headers
+    for wrong, expected in (
+        ({"Nats-Schedule": "zzz"}, 10189),
+        ({"Nats-Schedule": "* * * * *"}, 10189),
+        ({"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "x"}, 10190),
+        ({"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "t.a", "Nats-Schedule-TTL": "x"}, 10191),
+        ({"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "t.a", "Nats-Rollup": "all"}, 10192),
+        ({"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "t.a", "Nats-Schedule-Source": "t.a"}, 10203),
+        ({"Nats-Schedule": "0 0 0 * * *", "Nats-Schedule-Target": "t.a", "Nats-Schedule-Time-Zone": "Mars/X"}, 10223),
+        ({"Nats-Scheduler": "s.1"}, 10212),
+        ({"Nats-Scheduler": "t.none", "Nats-Schedule-Next": "later"}, 10212),
+    ):
+        assert await code(nc, "s.x", b"", **wrong) == expected, wrong
+    js = nc.jetstream()
+    sub = await js.subscribe("t.>", ordered_consumer=True)
+    first = {}
+    while len(first) < 2:
+        msg = await sub.next_msg(timeout=10)
+        first.setdefault(msg.subject, msg)
+    assert first["t.once"].data == b"body"
+    headers = dict(first["t.once"].headers)
+    assert headers == {"Kept": "yes", "Nats-Scheduler": "s.0", "Nats-Schedule-Next": "purge", "Nats-TTL": "5m"}
+    headers = dict(first["t.again"].headers)
+    assert headers["Nats-Scheduler"] == "s.1" and headers["Nats-Schedule-Next"].startswith("20")
+    info = await ask(nc, "$JS.API.STREAM.MSG.GET.S", json.dumps({"last_by_subj": "s.0"}).encode())
+    assert info["error"]["err_code"] == 10037
+    assert "error" not in await ask(nc, "t.x", b"", **{"Nats-Scheduler": "s.1", "Nats-Schedule-Next": "purge"})
+    info = await ask(nc, "$JS.API.STREAM.MSG.GET.S", json.dumps({"last_by_subj": "s.1"}).encode())
+    assert info["error"]["err_code"] == 10037

@@ -90,17 +90,9 @@ struct StreamAPITests {
     #expect(again.jetStream.declare(streams: [wrong]).first?.error.errorCode == 10052)
   }
 
-  @Test("what Petiole does not have is refused, never silently accepted")
-  func unsupported() throws {
+  @Test("requests that nobody knows get no answer")
+  func unknown() throws {
     let rig = try Rig()
-    for field in [
-      #""allow_msg_schedules":true"#
-    ] {
-      let answer = rig.create(#"{"name":"X",\#(field)}"#)
-      #expect(answer.errorCode == 10052)
-      #expect(answer.errorText?.hasSuffix("not supported") == true, "\(field): \(answer.payload)")
-    }
-    #expect(rig.call("$JS.API.STREAM.SNAPSHOT.X", "{}").errorText == "stream snapshots are not supported")
     #expect(rig.ask("$JS.API.STREAM.NONSENSE.X").isEmpty)
     #expect(rig.ask("$JS.API.META.LEADER.STEPDOWN").isEmpty)
   }
