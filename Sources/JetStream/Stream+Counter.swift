@@ -1,5 +1,6 @@
 // Counters (allow_msg_counter, section 9.4, ADR-49): a message says by how much its subject's number changes, what is stored is the new
 // number. Numbers are decimal and as long as they need to be.
+import Broker
 import Bytes
 import JSON
 import LogStore

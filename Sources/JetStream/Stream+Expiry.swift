@@ -154,7 +154,7 @@ extension Stream {
     var young_ns: Int64?
     var left = Self.readStepMax
     var next = max(extras.ageFloor, log.firstSequence)
-    let isComplete = log.scanHeaders(from: next) { message in
+    let isComplete = log.scan(from: next) { message in
       guard message.timestamp_ns <= limit_ns else {
         young_ns = message.timestamp_ns
         return false

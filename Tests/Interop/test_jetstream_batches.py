@@ -195,3 +195,22 @@ async def test_schedules(nc):
     assert "error" not in await ask(nc, "t.x", b"", **{"Nats-Scheduler": "s.1", "Nats-Schedule-Next": "purge"})
     info = await ask(nc, "$JS.API.STREAM.MSG.GET.S", json.dumps({"last_by_subj": "s.1"}).encode())
     assert info["error"]["err_code"] == 10037
+
+
+async def test_a_sourced_counter(nc):
+    for name in ("A", "B"):
+        await create(nc, name=name, subjects=[f"{name.lower()}.>"], allow_msg_counter=True)
+    for increment in ("1", "2", "39"):
+        await ask(nc, "a.x", Nats_Incr=increment)
+    sources = [{"name": name, "subject_transforms": [{"src": f"{name.lower()}.>", "dest": "sum.>"}]} for name in ("A", "B")]
+    await create(nc, name="S", subjects=["s.>"], allow_msg_counter=True, allow_direct=True, sources=sources)
+    for increment in ("-10", "68"):
+        await ask(nc, "b.x", Nats_Incr=increment)
+    await ask(nc, "a.x", Nats_Incr="-2")
+
+    async def sum():
+        reply = await nc.request("$JS.API.DIRECT.GET.S.sum.x", b"", timeout=5)
+        return reply if reply.data == b'{"val":"98"}' else None
+
+    reply = await until(sum)
+    assert json.loads(reply.headers["Nats-Counter-Sources"]) == {"A": {"a.x": "40"}, "B": {"b.x": "58"}}
