@@ -89,6 +89,15 @@ public struct ByteMap<Value> {
     count = 0
   }
 
+  /// The next key and value from place `at` on, which moves behind it; nil at the end. For going through an unchanged map in pieces.
+  public func next(from at: inout Int) -> (key: ByteString, value: Value)? {
+    while at < slots.count {
+      at += 1
+      if let slot = slots[at - 1] { return (slot.key, slot.value) }
+    }
+    return nil
+  }
+
   public func forEach<Failure: Error>(_ body: (ByteString, Value) throws(Failure) -> Void) throws(Failure) {
     for slot in slots {
       if let slot { try body(slot.key, slot.value) }

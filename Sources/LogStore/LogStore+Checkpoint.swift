@@ -36,6 +36,8 @@ final class Checkpoint {
   /// The header's sector, while that is being written.
   var block: [UInt8] = []
 
+  private var metadata: ByteMap<[UInt8]>
+  private var metadataAt = 0
   private var streams: [Stream]
   private enum Part { case head, removed, anchors, subjects }
   private var part = Part.head
@@ -44,17 +46,22 @@ final class Checkpoint {
   private var lastSequence: UInt64 = 0
   private var lastPosition: UInt64 = 0
 
-  init(header: CheckpointHeader, slot: Int, file: FileHandle, segment: Segment, alive: [UInt64], streams: [Stream]) {
+  init(
+    header: CheckpointHeader, slot: Int, file: FileHandle, segment: Segment, alive: [UInt64], metadata: ByteMap<[UInt8]>,
+    streams: [Stream]
+  ) {
     self.header = header
     self.slot = slot
     self.file = file
     self.segment = segment
     self.alive = alive
+    self.metadata = metadata
     self.streams = streams
   }
 
   /// Goes on filling the frame. False when nothing is left.
   func fill() -> Bool {
+    putMetadata()
     while !frame.isFull {
       guard let stream = streams.last else { return !frame.isEmpty }
       if part == .head { putHead(stream) }
@@ -66,6 +73,15 @@ final class Checkpoint {
       }
     }
     return true
+  }
+
+  private func putMetadata() {
+    while !frame.isFull {
+      guard let (key, value) = metadata.next(from: &metadataAt) else { return metadata.removeAll() }
+      frame.put(CheckpointEntry.metadata)
+      key.withView { frame.put($0) }
+      value.withView { frame.put($0) }
+    }
   }
 
   private func putHead(_ stream: Stream) {
@@ -139,7 +155,7 @@ extension LogStore {
 
   /// About what a checkpoint would take now.
   private var checkpointEstimate: Int {
-    var size = CheckpointHeader.framesOffset + segments.count * 16
+    var size = CheckpointHeader.framesOffset + segments.count * 16 + metadataBytes
     for stream in streams.values { size += 40 + stream.index.count * 9 + stream.removed.spanCount * 4 + stream.subjects.subjectCount * 32 }
     return size
   }
@@ -179,7 +195,7 @@ extension LogStore {
           id: stream.id, first: stream.firstSequence, last: stream.lastSequence, lastTimestamp_ns: stream.lastTimestamp_ns,
           isUncertain: stream.recount != nil, index: stream.index, removed: stream.removed, subjects: stream.subjects.snapshot))
     }
-    let new = Checkpoint(header: header, slot: slot, file: file, segment: active, alive: alive, streams: captured)
+    let new = Checkpoint(header: header, slot: slot, file: file, segment: active, alive: alive, metadata: metadata, streams: captured)
     new.frame.begin()
     putStore(&new.frame)
     checkpoint = new
@@ -201,7 +217,7 @@ extension LogStore {
     return file
   }
 
-  /// Everything but the streams.
+  /// Everything but metadata and streams.
   private func putStore(_ frame: inout CheckpointFrame) {
     for segment in segments {
       frame.put(CheckpointEntry.segment)
@@ -225,11 +241,6 @@ extension LogStore {
       frame.put(CheckpointEntry.drop)
       frame.put(UInt64(id))
       frame.put(position)
-    }
-    metadata.forEach { key, value in
-      frame.put(CheckpointEntry.metadata)
-      key.withView { frame.put($0) }
-      value.withView { frame.put($0) }
     }
   }
 

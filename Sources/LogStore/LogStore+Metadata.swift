@@ -5,6 +5,7 @@ extension LogStore {
   /// Sets `key` with the next batch; the value is at most half of `Limits.recordBytesMax`. Uses the reserve when the store is full.
   @discardableResult
   public func setMetadata(_ key: ByteString, _ value: [UInt8]) -> UInt64 {
+    metadataBytes += value.count - (metadata[key]?.count ?? -key.count)
     metadata.set(key, value)
     changedMetadata { () throws(StoreError) in
       try key.withView { key throws(StoreError) in
@@ -16,7 +17,8 @@ extension LogStore {
 
   @discardableResult
   public func removeMetadata(_ key: ByteString) -> UInt64 {
-    guard metadata.remove(key) != nil else { return appendedPosition }
+    guard let value = metadata.remove(key) else { return appendedPosition }
+    metadataBytes -= key.count + value.count
     changedMetadata { () throws(StoreError) in
       try key.withView { key throws(StoreError) in
         try appendKeyed(kind: RecordKind.metadataRemoved, key: key, value: ByteView())

@@ -28,6 +28,8 @@ extension LogStore {
       var report = recovery.report
       report.segments = segments.count
       report.streams = streams.count
+      metadataBytes = 0
+      metadata.forEach { key, value in metadataBytes += key.count + value.count }
       report.messages = streams.values.reduce(0) { $0 + $1.count }
       report.duration_ns = host.clock.monotonic_ns - started_ns
       isOpen = true

@@ -33,6 +33,8 @@ public final class LogStore {
   /// Streams that were dropped while records of theirs may still be in a segment: the position of the drop.
   var drops: [UInt32: UInt64] = [:]
   public internal(set) var metadata = ByteMap<[UInt8]>()
+  /// Bytes of its keys and values.
+  var metadataBytes = 0
 
   // Batches: one is being committed, some are closed and wait, one collects.
   var pool = ChunkPool()
