@@ -67,11 +67,15 @@ extension Recovery {
   func settleMissing() -> Bool {
     let missing = store.segments.filter { $0.isMissing }
     if store.wasMissing { return false }
-    for segment in missing {
-      guard segment.liveMessages == 0 else { return false }
-      for other in store.segments { other.forget(target: segment.base) }
-    }
+    for segment in missing where segment.liveMessages > 0 { return false }
     store.segments.removeAll { $0.isMissing }
+    // Nor does anything keep what belongs to files that were gone, not yet for good, when the checkpoint was written. They are now:
+    // the directory was synced before it was read.
+    let present = Set(store.segments.map { $0.base })
+    for segment in store.segments {
+      for base in segment.removals.keys where !present.contains(base) { segment.forget(target: base) }
+      for base in segment.copiedFrom where !present.contains(base) { segment.forget(target: base) }
+    }
     return true
   }
 }
@@ -174,11 +178,18 @@ private final class CheckpointLoader {
     segment.checkpointEnd = Int(checkpointEnd)
     segment.isSealed = isSealed
     listed.append(segment)
-    for _ in 0..<reader.number() where reader.isValid {
+    // The counts may say anything: it is the frame's end that ends these.
+    var removals = reader.number()
+    while removals > 0, reader.isValid {
       let target = reader.number()
-      segment.addRemovals(target: target, Int(clamping: min(reader.number(), UInt64(Int32.max))))
+      segment.addRemovals(target: target, min(Int(clamping: reader.number()), LogStore.Limits.segmentFileBytesMax - segment.liveRemovals))
+      removals -= 1
     }
-    for _ in 0..<reader.number() where reader.isValid { segment.copiedFrom.insert(reader.number()) }
+    var copies = reader.number()
+    while copies > 0, reader.isValid {
+      segment.copiedFrom.insert(reader.number())
+      copies -= 1
+    }
   }
 
   /// Takes over the list of segments. False when the files that are there cannot have become of those.
@@ -251,11 +262,13 @@ private final class CheckpointLoader {
     let bytes = reader.number()
     let bits = reader.number()
     guard reader.isValid, !overflow, sequence > lastSequence || stream.index.isEmpty, sequence <= stream.lastSequence,
-      bits >> 1 > 0, bits >> 1 <= UInt64(Anchor.countMax), bytes <= UInt64(UInt32.max), position >= store.segments[0].base,
+      bits >> 1 > 0, bits >> 1 <= UInt64(Anchor.countMax), bytes <= UInt64(Int32.max), position >= store.segments[0].base,
       position < header.position
     else { return reader.fail() }
     let segment = store.segment(at: position)
-    guard position - segment.base < UInt64(segment.durableSize) else { return reader.fail() }
+    guard position - segment.base < UInt64(segment.durableSize), Int(bytes) <= Int.max - stream.bytes,
+      Int(bytes) <= Int.max - segment.liveBytes, bits >> 1 <= UInt64(Int.max - max(stream.count, segment.liveMessages))
+    else { return reader.fail() }
     stream.index.append(
       Anchor(
         sequence: sequence, position: position, bytes: Int(bytes), count: UInt32(bits >> 1), mayHaveHeaders: bits & 1 == 1))

@@ -1,0 +1,160 @@
+// Checkpoint files while the store changes under them, and what a start makes of them. Power cuts are in CrashTests.
+import Bytes
+import Testing
+
+@testable import LogStore
+
+@Suite struct CheckpointTests {
+  /// A store on the same disk, as after the process was killed.
+  private func killed(_ bench: Bench) -> Bench {
+    let image = MemoryDisk()
+    image.names = bench.disk.names
+    image.nodes = bench.disk.nodes.map { MemoryDisk.Node($0.data) }
+    return Bench(image, options: bench.store.options, seed: 2)
+  }
+
+  @Test("the oldest segments may go while a checkpoint is written")
+  func segmentsGoMeanwhile() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let store = bench.store
+    let stream = store.stream(1)
+    var sequence: UInt64 = 0
+    var gone = 0
+    for _ in 0..<20 {
+      while store.checkpoint == nil {
+        sequence += 1
+        try stream.put(sequence)
+        if sequence % 8 == 0 { bench.turn() }
+      }
+      let oldest = try #require(store.segments.first).base
+      store.setMetadata("now", [1])
+      stream.removeThrough(sequence)
+      while store.checkpoint != nil {
+        // As when space is short: nothing waits for the next checkpoint.
+        for segment in store.segments { segment.isInCheckpoint = false }
+        store.queueRelease()
+        bench.turn()
+        if store.checkpoint != nil, let first = store.segments.first, first.base > oldest { gone += 1 }
+      }
+    }
+    #expect(gone > 0 && store.checkpoints > 0)
+    bench.rest()
+    let again = killed(bench)
+    _ = try again.store.open()
+    #expect(try Contents(of: again.store) == Contents(of: store))
+  }
+
+  @Test("a start forgets what a checkpoint says of files that are gone")
+  func forgetsGoneFiles() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let store = bench.store
+    let stream = store.stream(1)
+    for sequence in UInt64(1)...400 {
+      try stream.put(sequence)
+      if sequence % 8 == 0 { bench.settle() }
+    }
+    bench.rest()
+    // A removal in the newest segment of a message in the oldest, whose file goes then.
+    let oldest = store.segments[0].base
+    stream.remove(2)
+    bench.rest()
+    stream.removeThrough(try #require(stream.oldestSegmentLastSequence))
+    for segment in store.segments { segment.isInCheckpoint = false }
+    bench.rest()
+    #expect(store.unsyncedRemovals == [oldest])
+    // Before the directory is synced a checkpoint is written, and the process killed.
+    let before = store.checkpoints
+    store.isCheckpointForced = true
+    store.heldBytes = 1
+    store.considerCheckpoint()
+    bench.settle()
+    #expect(store.checkpoints == before + 1 && store.unsyncedRemovals == [oldest])
+    let kept = store.segments.reduce(0) { $0 + $1.liveRemovals }
+    #expect(kept > 0)
+    let again = killed(bench)
+    let report = try again.store.open()
+    #expect(report.hasCheckpoint)
+    #expect(try Contents(of: again.store) == Contents(of: store))
+    for segment in again.store.segments { #expect(segment.removals[oldest] == nil && segment.liveRemovals == 0) }
+  }
+
+  @Test("metadata counts towards what a checkpoint costs, and is written in pieces while it changes")
+  func largeMetadata() throws {
+    let bench = Bench(options: Bench.small(storeBytesMax: 64 << 20))
+    _ = try bench.store.open()
+    let store = bench.store
+    for key in 0..<200 { store.setMetadata(ByteString("key \(key)"), [UInt8](repeating: UInt8(key), count: 5000)) }
+    bench.settle()
+    #expect(store.metadataBytes > 1_000_000)
+    let stream = store.stream(1)
+    let (checkpoints, appended) = (store.checkpoints, store.appendedBytes)
+    var sequence: UInt64 = 0
+    // It is about a segment's messages that would ask for one, were it not so dear.
+    while store.appendedBytes - appended < store.metadataBytes {
+      sequence += 1
+      try stream.put(sequence, size: 200)
+      bench.settle()
+    }
+    #expect(store.checkpoints <= checkpoints + 1)
+    while store.checkpoint == nil {
+      sequence += 1
+      try stream.put(sequence, size: 200)
+      bench.turn()
+    }
+    var frames = 0
+    var place = 0
+    while let checkpoint = store.checkpoint {
+      if checkpoint.offset > place { frames += 1 }
+      #expect(checkpoint.offset - place < 200 << 10)
+      place = checkpoint.offset
+      store.setMetadata(ByteString("key \(frames)"), [1, 2, 3])
+      store.removeMetadata(ByteString("key \(100 + frames)"))
+      bench.turn()
+    }
+    #expect(frames > 5)
+    bench.settle()
+    let again = killed(bench)
+    let report = try again.store.open()
+    #expect(report.hasCheckpoint)
+    #expect(try Contents(of: again.store) == Contents(of: store))
+    #expect(again.store.metadataBytes == store.metadataBytes)
+  }
+
+  @Test("a checkpoint that claims endless lists is passed over at once", .timeLimit(.minutes(1)), arguments: [false, true])
+  func endlessLists(copies: Bool) throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    for sequence in UInt64(1)...1000 {
+      try bench.store.stream(1).put(sequence)
+      if sequence % 8 == 0 { bench.settle() }
+    }
+    bench.rest()
+    let expected = try Contents(of: bench.store)
+    let again = killed(bench)
+    var crafted = 0
+    for slot in 0..<2 {
+      guard let node = again.disk.names["store/" + LogStore.checkpointName(slot)].map({ again.disk.nodes[$0] }),
+        var header = node.data.withUnsafeBytes({ CheckpointHeader($0) })
+      else { continue }
+      var frame = CheckpointFrame()
+      frame.begin()
+      frame.put(CheckpointEntry.segment)
+      for number in [bench.store.segments[0].base, 512, 512, 1] { frame.put(number) }
+      if copies { frame.put(0 as UInt64) }
+      frame.put(UInt64.max >> 1)
+      frame.seal(header, frame: 0)
+      header.frameCount = 1
+      header.size = UInt64(frame.bytes.count)
+      var data = [UInt8](repeating: 0, count: CheckpointHeader.framesOffset)
+      data.withUnsafeMutableBytes { header.write($0.baseAddress!) }
+      node.data = data + frame.bytes
+      crafted += 1
+    }
+    #expect(crafted > 0)
+    let report = try again.store.open()
+    #expect(!report.hasCheckpoint)
+    #expect(try Contents(of: again.store) == expected)
+  }
+}
