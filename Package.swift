@@ -7,7 +7,7 @@ import PackageDescription
 let embedded = Context.environment["EMBEDDED"] == "1"
 
 /// Where messages pass in numbers, the compiler optimises for speed; everywhere else for size.
-let hot = ["Bytes", "Wire", "Interest", "Compression", "Platform", "LogStore", "Broker"]
+let hot = ["Bytes", "Wire", "Interest", "Compression", "Platform", "Broker"]
 
 func settings(_ module: String) -> [SwiftSetting] {
   // Embedded mode needs every file to import what it uses; MemberImportVisibility makes the ordinary build as strict, and much sooner.

@@ -1,4 +1,5 @@
 // Why an agent cannot start, with what to do about it.
+import Bytes
 import Configuration
 import LogStore
 import Platform
@@ -15,7 +16,9 @@ public enum AgentError: Error, Equatable {
   case uplink(String)
   case file(String, DiskError)
 
-  public var text: String {
+  public var text: String { words.string }
+
+  private var words: Words {
     switch self {
     case .address(let text): "cannot listen on \"\(text)\": not an address of this machine. Use an IPv4 or IPv6 address, 0.0.0.0 or ::"
     case .listen(let address, .addressInUse):

@@ -1,6 +1,8 @@
 // CRC-32C with the instruction of the CPU (SSE 4.2, ARMv8 CRC), else slicing by eight.
 #include "CLinux.h"
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #ifndef HWCAP_CRC32
 #define HWCAP_CRC32 (1 << 7)
@@ -49,7 +51,11 @@ __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, c
   while (size--) crc = __builtin_ia32_crc32qi(crc, *next++);
   return crc;
 }
-static int has_instruction(void) { return __builtin_cpu_supports("sse4.2"); }
+// Asked directly: the compiler's own test for CPU features brings 4 kB of tables.
+static int has_instruction(void) {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2) != 0;
+}
 #elif defined(__aarch64__)
 __attribute__((target("crc"))) static uint32_t by_instruction(uint32_t crc, const uint8_t *next, size_t size) {
   while (size >= 8) {

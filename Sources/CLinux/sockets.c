@@ -71,9 +71,51 @@ static int fail(int fd) {
   return -1;
 }
 
+static char *put_number(char *to, unsigned number, unsigned base) {
+  if (number >= base) to = put_number(to, number / base, base);
+  *to = "0123456789abcdef"[number % base];
+  return to + 1;
+}
+
+// As RFC 5952 recommends. inet_ntop(3) of musl would bring 10 kB of printf.
 int linux_address_text(const linux_address *address, char *text) {
-  if (inet_ntop(address->size == 4 ? AF_INET : AF_INET6, address->bytes, text, 64) == NULL) return 0;
-  return (int)strlen(text);
+  const uint8_t *bytes = address->bytes;
+  char *end = text;
+  if (address->size == 4) {
+    for (int index = 0; index < 4; index++) {
+      if (index > 0) *end++ = '.';
+      end = put_number(end, bytes[index], 10);
+    }
+    return (int)(end - text);
+  }
+  // The first of the longest runs of zero groups, of at least two, becomes "::".
+  int longest = 1, zeros_at = -1;
+  for (int start = 0; start < 8; start++) {
+    int count = 0;
+    while (start + count < 8 && (bytes[2 * (start + count)] | bytes[2 * (start + count) + 1]) == 0) count++;
+    if (count > longest) {
+      longest = count;
+      zeros_at = start;
+    }
+  }
+  static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+  if (memcmp(bytes, mapped, sizeof mapped) == 0) {
+    linux_address inner = {.size = 4};
+    memcpy(inner.bytes, bytes + 12, 4);
+    memcpy(text, "::ffff:", 7);
+    return 7 + linux_address_text(&inner, text + 7);
+  }
+  for (int group = 0; group < 8; group++) {
+    if (group == zeros_at) {
+      *end++ = ':';
+      *end++ = ':';
+      group += longest - 1;
+      continue;
+    }
+    if (group > 0 && group != zeros_at + longest) *end++ = ':';
+    end = put_number(end, (unsigned)bytes[2 * group] << 8 | bytes[2 * group + 1], 16);
+  }
+  return (int)(end - text);
 }
 
 int linux_address_parse(const char *text, linux_address *address) {

@@ -24,7 +24,7 @@ public enum Command: Equatable, Sendable {
 public struct ArgumentProblem: Error, Equatable, Sendable {
   public let what: ByteString
   public var text: String { what.string }
-  init(_ text: Message) { what = text.text }
+  init(_ text: Words) { what = text.text }
 }
 
 /// A parsed command line.

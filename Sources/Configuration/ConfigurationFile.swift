@@ -12,7 +12,7 @@ public enum FileReadError: Error, Equatable, Sendable {
   /// Another errno.
   case system(Int32)
 
-  var text: Message {
+  var text: Words {
     switch self {
     case .notFound: "no such file or directory"
     case .permission: "permission denied"

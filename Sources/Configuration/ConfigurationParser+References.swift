@@ -27,7 +27,7 @@ extension ConfigurationParser {
   private mutating func resolve(
     _ name: ByteString, environmentText text: [UInt8], at location: Location
   ) throws(ConfigurationProblem) -> ConfigurationValue {
-    let reference: Message = "variable reference for '\(name)' on line \(location.line)"
+    let reference: Words = "variable reference for '\(name)' on line \(location.line)"
     if openVariables.contains(name) || openVariables.count >= ConfigurationLimits.environmentDepthMax {
       throw ConfigurationProblem(at: location, "variable reference cycle for '\(name)'")
     }
@@ -70,7 +70,7 @@ extension ConfigurationParser {
       name = ByteString([UInt8](bytes[start..<position]))
     }
     let path = resolved(name)
-    func failure(_ why: Message) -> ConfigurationProblem {
+    func failure(_ why: Words) -> ConfigurationProblem {
       ConfigurationProblem(at: location, "error parsing include file '\(name)', \(why)")
     }
     if name.isEmpty || name.bytes.contains(0) { throw failure("the name is empty or has a NUL byte") }

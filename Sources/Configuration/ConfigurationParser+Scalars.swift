@@ -1,6 +1,5 @@
 // Scalars of the configuration language: quoted, raw, block and bare strings, and what a bare token may mean instead.
 import Bytes
-import CLinux
 
 extension ConfigurationParser {
   /// A `"…"` string with escapes or a raw `'…'` string. Both may span lines.
@@ -213,9 +212,14 @@ enum BareToken {
     let fraction = index
     while index < token.count, ASCII.isDigit(token[index]) { index += 1 }
     guard index > fraction, index == token.count, token.count <= 400 else { return nil }
-    return (token.bytes + [0]).withUnsafeBufferPointer { buffer in
-      buffer.withMemoryRebound(to: CChar.self) { strtod($0.baseAddress!, nil) }
+    // Exact for up to 15 digits, which is more than an option needs, and near for more; strtod would bring 7 kB for the rest.
+    var digits: Double = 0
+    var scale: Double = 1
+    for (position, byte) in token.bytes.prefix(fraction + 18).enumerated() where ASCII.isDigit(byte) {
+      digits = digits * 10 + Double(byte - ASCII.zero)
+      if position >= fraction { scale *= 10 }
     }
+    return whole == 1 ? -digits / scale : digits / scale
   }
 
   /// `2006-01-02T15:04:05Z`, as nanoseconds since 1970.

@@ -238,7 +238,7 @@ public struct ConfigurationParser {
     case 0x7D where container == .map: return
     case 0x5D where container == .array: return
     default:
-      let got: Message = "but got '\(character(byte))' instead."
+      let got: Words = "but got '\(character(byte))' instead."
       switch container {
       case .document: throw problem("Expected a top-level value to end with a new line, comment or EOF, \(got)")
       case .map: throw problem("Expected a map value terminator \",\" or a map terminator \"}\", \(got)")
@@ -318,5 +318,5 @@ public struct ConfigurationParser {
     if values > ConfigurationLimits.valuesMax { throw problem("more than \(ConfigurationLimits.valuesMax) values") }
   }
 
-  func problem(_ what: Message) -> ConfigurationProblem { ConfigurationProblem(at: here, what) }
+  func problem(_ what: Words) -> ConfigurationProblem { ConfigurationProblem(at: here, what) }
 }

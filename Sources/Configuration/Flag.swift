@@ -15,7 +15,7 @@ struct Flag {
   var isBoolean: Bool { value.utf8CodeUnitCount == 0 }
 
   /// What the value must be, for a message.
-  var expectation: Message { isBoolean ? "must be true or false" : "expected \(value)" }
+  var expectation: Words { isBoolean ? "must be true or false" : "expected \(value)" }
 
   /// A flag whose value goes into the options as it is.
   private static func text(

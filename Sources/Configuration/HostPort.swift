@@ -15,7 +15,7 @@ public struct HostPort: Equatable, Sendable {
   /// `host:port`, an IPv6 address in brackets.
   public var text: String { description.text.string }
 
-  var description: Message { host.bytes.contains(ASCII.colon) ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  var description: Words { host.bytes.contains(ASCII.colon) ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
   enum Failure: Error, Equatable {
     /// There is no port, or the colons cannot be told apart.

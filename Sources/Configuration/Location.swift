@@ -24,9 +24,9 @@ public struct Location: Hashable, Sendable {
   }
 
   /// `file:line:column`.
-  public var text: String { (description as Message).text.string }
+  public var text: String { (description as Words).text.string }
 
-  var description: Message { "\(file):\(line):\(column)" }
+  var description: Words { "\(file):\(line):\(column)" }
 }
 
 /// One thing that is wrong with a configuration. Errors keep the agent from starting; warnings are only shown (and make
@@ -39,7 +39,7 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
   /// A sentence for a person, in nats-server's words where it has some (specs: config.md).
   public let what: ByteString
 
-  public init(_ severity: Severity = .error, at location: Location, _ what: Message) {
+  public init(_ severity: Severity = .error, at location: Location, _ what: Words) {
     self.severity = severity
     self.location = location
     self.what = what.text
@@ -51,5 +51,5 @@ public struct ConfigurationProblem: Error, Equatable, Sendable {
   public var column: Int { location.column }
 
   /// `file:line:column: text`, or only the text when it belongs to no file.
-  public var message: String { location.isNone ? text : ("\(location.description): \(what)" as Message).text.string }
+  public var message: String { location.isNone ? text : ("\(location.description): \(what)" as Words).text.string }
 }

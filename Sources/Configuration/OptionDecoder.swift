@@ -73,7 +73,7 @@ struct OptionDecoder {
     case .choice(let words):
       guard let text = string(value, field: field) else { return nil }
       if let index = words.firstIndex(where: { word in text.withView { $0.equalsIgnoringCase(word) } }) { return .integer(Int64(index)) }
-      var known: Message = ""
+      var known: Words = ""
       for word in words { known = known.text.isEmpty ? "\(word)" : "\(known), \(word)" }
       error(at: value.location, "\(field) must be one of \(known), not \"\(text)\"")
     case .subjects: return subjects(value, field: field).map { .strings($0) }
@@ -199,9 +199,9 @@ struct OptionDecoder {
     problems.contains { $0.severity == .error && $0.location.isAtOrAfter(location) }
   }
 
-  mutating func error(at location: Location, _ text: Message) { problems.append(ConfigurationProblem(at: location, text)) }
+  mutating func error(at location: Location, _ text: Words) { problems.append(ConfigurationProblem(at: location, text)) }
 
-  mutating func warning(at location: Location, _ text: Message) { problems.append(ConfigurationProblem(.warning, at: location, text)) }
+  mutating func warning(at location: Location, _ text: Words) { problems.append(ConfigurationProblem(.warning, at: location, text)) }
 
   /// nats-server's words for a value of the wrong type, with the field that they lack.
   mutating func wrongType(_ value: ConfigurationValue, _ expected: StaticString, field: ByteString) {

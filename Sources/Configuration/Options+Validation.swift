@@ -11,7 +11,7 @@ extension Options {
     func place(_ name: StaticString) -> Location {
       places.last { ByteView($0.name) == ByteView(name) }?.location ?? .none
     }
-    func error(_ location: Location, _ text: Message) { problems.append(ConfigurationProblem(at: location, text)) }
+    func error(_ location: Location, _ text: Words) { problems.append(ConfigurationProblem(at: location, text)) }
     if payload_bytes > pending_bytes {
       error(
         place("max_payload").orElse(place("max_pending")),
@@ -35,7 +35,7 @@ extension Options {
 
   private func streamProblems() -> [ConfigurationProblem] {
     var problems: [ConfigurationProblem] = []
-    func error(_ stream: StreamDeclaration, _ text: Message) { problems.append(ConfigurationProblem(at: stream.location, text)) }
+    func error(_ stream: StreamDeclaration, _ text: Words) { problems.append(ConfigurationProblem(at: stream.location, text)) }
     if !jetStream.isEnabled, let first = streams.first { error(first, "streams need JetStream: add \"jetstream: enabled\"") }
     for (index, stream) in streams.enumerated() {
       guard stream.name.withView({ SubjectSyntax.isName($0) }) else {
@@ -69,7 +69,7 @@ extension Options {
   private func uplinkProblems() -> [ConfigurationProblem] {
     guard let uplink else { return [] }
     var problems: [ConfigurationProblem] = []
-    func error(_ location: Location, _ text: Message) { problems.append(ConfigurationProblem(at: location, text)) }
+    func error(_ location: Location, _ text: Words) { problems.append(ConfigurationProblem(at: location, text)) }
     if uplink.clusters.isEmpty { error(uplink.location, "uplink needs clusters") }
     if uplink.clusters.count > UplinkOptions.clustersMax {
       error(uplink.location, "uplink can have at most \(UplinkOptions.clustersMax) clusters, not \(uplink.clusters.count)")
@@ -94,7 +94,7 @@ extension Options {
 
   private func forwardProblems() -> [ConfigurationProblem] {
     var problems: [ConfigurationProblem] = []
-    func error(_ forward: ForwardDeclaration, _ text: Message) { problems.append(ConfigurationProblem(at: forward.location, text)) }
+    func error(_ forward: ForwardDeclaration, _ text: Words) { problems.append(ConfigurationProblem(at: forward.location, text)) }
     guard let first = forwards.first else { return [] }
     if !jetStream.isEnabled { error(first, "forward needs JetStream: add \"jetstream: enabled\"") }
     if uplink == nil, leafnodes.remotes.isEmpty { error(first, "forward needs an uplink (or leafnodes.remotes) to send through") }

@@ -28,7 +28,7 @@ public struct ServerURL: Equatable, Sendable {
     /// There is a path, a query or a fragment.
     case trailing(ByteString)
 
-    var text: Message {
+    var text: Words {
       switch self {
       case .tooLong: "it is longer than \(ServerURL.bytesMax) bytes"
       case .scheme(let scheme): "the scheme \"\(scheme)\" is none of nats, nats-leaf, tls, ws, wss"
@@ -97,7 +97,7 @@ public struct ServerURL: Equatable, Sendable {
   /// The URL without what must not be shown; a parsed one parses again.
   public var text: String { description.text.string }
 
-  var description: Message {
+  var description: Words {
     let name: StaticString
     switch scheme {
     case .nats: name = "nats"
@@ -110,8 +110,8 @@ public struct ServerURL: Equatable, Sendable {
   }
 
   /// `text` for a message, with the user and password hidden whether or not it is a URL.
-  static func redacted(_ text: ByteString) -> Message {
-    guard let at = text.bytes.lastIndex(of: ASCII.at) else { return Message(text) }
+  static func redacted(_ text: ByteString) -> Words {
+    guard let at = text.bytes.lastIndex(of: ASCII.at) else { return Words(text) }
     let start = text.withView { schemeEnd($0) }.map { $0 + 3 } ?? 0
     guard start <= at else { return "[REDACTED]" }
     let head = ByteString([UInt8](text.bytes[..<start]))

@@ -19,7 +19,9 @@ public enum SubjectTransformError: Error, Equatable, Sendable {
   case wildcardsLeft(destination: ByteString)
 
   /// The text that nats-server 2.15 gives (`{err}` of the JetStream errors 10145, 10146, 10151, 10154, 10155 and 10156).
-  public var text: String {
+  public var text: String { words.string }
+
+  private var words: Words {
     switch self {
     case .invalidSource(let source): "invalid subject \(source.string)"
     case .invalidSubject: "invalid subject"
@@ -29,12 +31,12 @@ public enum SubjectTransformError: Error, Equatable, Sendable {
     case .notEnoughArguments(let token): Self.destination("not enough arguments passed to the function", token)
     case .tooManyArguments(let token): Self.destination("too many arguments passed to the function", token)
     case .indexOutOfRange(let token, let index):
-      Self.destination("wildcard index out of range", token) + (index.map { ": [\($0)]" } ?? "")
+      "\(Self.destination("wildcard index out of range", token))\(index.map { ": [\($0)]" as Words } ?? "")"
     case .wildcardsLeft(let destination): Self.destination("not using all of the token wildcard(s)", destination)
     }
   }
 
-  private static func destination(_ what: String, _ token: ByteString) -> String {
-    "invalid mapping destination: \(what)" + (token.isEmpty ? "" : " in \(token.string)")
+  private static func destination(_ what: StaticString, _ token: ByteString) -> Words {
+    "invalid mapping destination: \(what)\(token.isEmpty ? "" : " in \(token)" as Words)"
   }
 }

@@ -45,24 +45,24 @@ public struct JSONError: Error, Equatable, Sendable {
   }
 
   /// The error as Go's decoder words it, without the offset.
-  public var text: String {
+  public var text: String { words.string }
+
+  private var words: Words {
     switch kind {
     case .unexpectedEnd: "unexpected EOF"
     case .tooDeep: "exceeded max depth"
     case .tooManyNodes: "too many values"
-    case .invalidCharacter(let byte, let place): "invalid character " + JSONError.quoted(byte) + " " + JSONError.text(place)
+    case .invalidCharacter(let byte, let place): "invalid character \(JSONError.quoted(byte)) \(JSONError.text(place))"
     }
   }
 
   /// The error as the JetStream API shows it: a syntax error says where.
   public var textWithOffset: String {
-    switch kind {
-    case .unexpectedEnd: text
-    default: text + " at offset \(offset)"
-    }
+    if case .unexpectedEnd = kind { return text }
+    return ("\(words) at offset \(offset)" as Words).string
   }
 
-  private static func text(_ place: Place) -> String {
+  private static func text(_ place: Place) -> Words {
     switch place {
     case .value: "looking for beginning of value"
     case .objectKey: "looking for beginning of object key string"
@@ -76,11 +76,11 @@ public struct JSONError: Error, Equatable, Sendable {
     case .number: "in numeric literal"
     case .fraction: "after decimal point in numeric literal"
     case .exponent: "in exponent of numeric literal"
-    case .literal(let word, let due): "in literal " + name(word) + " (expecting " + quoted(due) + ")"
+    case .literal(let word, let due): "in literal \(name(word)) (expecting \(quoted(due)))"
     }
   }
 
-  private static func name(_ word: Word) -> String {
+  private static func name(_ word: Word) -> Words {
     switch word {
     case .true: "true"
     case .false: "false"
@@ -89,7 +89,7 @@ public struct JSONError: Error, Equatable, Sendable {
   }
 
   /// The byte as a quoted Go character; a byte above 0x7F is shown as the code point of the same number, as Go does.
-  private static func quoted(_ byte: UInt8) -> String {
+  private static func quoted(_ byte: UInt8) -> Words {
     switch byte {
     case 0x27: "'\\''"
     case 0x5C: "'\\\\'"
@@ -100,13 +100,13 @@ public struct JSONError: Error, Equatable, Sendable {
     case 0x0B: "'\\v'"
     case 0x0C: "'\\f'"
     case 0x0D: "'\\r'"
-    case 0..<0x20, 0x7F: "'\\x" + hex(byte) + "'"
-    case 0x80...0xA0, 0xAD: "'\\u00" + hex(byte) + "'"
-    default: "'" + String(Character(Unicode.Scalar(byte))) + "'"
+    case 0..<0x20, 0x7F: "'\\x\(hex(byte))'"
+    case 0x80...0xA0, 0xAD: "'\\u00\(hex(byte))'"
+    default: "'\(String(Character(Unicode.Scalar(byte))))'"
     }
   }
 
-  private static func hex(_ byte: UInt8) -> String {
-    String(decoding: [HexDigits.lower(byte >> 4), HexDigits.lower(byte & 15)], as: UTF8.self)
+  private static func hex(_ byte: UInt8) -> Words {
+    Words(ByteString([HexDigits.lower(byte >> 4), HexDigits.lower(byte & 15)]))
   }
 }

@@ -23,7 +23,9 @@ public enum LeafFailure: Error, Equatable {
   case closedHere
 
   /// For people: what happened, and what to do where something can be done.
-  public var text: String {
+  public var text: String { words.string }
+
+  private var words: Words {
     switch self {
     case .network(let error): "network: \(error)"
     case .closedByHub: "the hub closed the connection"

@@ -1,7 +1,10 @@
 // Platform's errors in words. Embedded Swift cannot print an enum by its cases' names.
+import Bytes
 
 extension NetworkError: CustomStringConvertible {
-  public var description: String {
+  public var description: String { words.string }
+
+  private var words: Words {
     switch self {
     case .addressInUse: "address already in use"
     case .addressNotAvailable: "address not available on this machine"
@@ -19,7 +22,9 @@ extension NetworkError: CustomStringConvertible {
 }
 
 extension DiskError.Kind: CustomStringConvertible {
-  public var description: String {
+  public var description: String { words.string }
+
+  private var words: Words {
     switch self {
     case .notFound: "not found"
     case .exists: "is there already"
@@ -35,5 +40,5 @@ extension DiskError.Kind: CustomStringConvertible {
 }
 
 extension DiskError: CustomStringConvertible {
-  public var description: String { "\(operation) \(path): \(kind)" }
+  public var description: String { ("\(operation) \(path): \(kind)" as Words).string }
 }

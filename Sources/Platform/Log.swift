@@ -17,14 +17,14 @@ public final class Log {
     self.sink = sink
   }
 
-  @inline(__always) private func write(_ lineLevel: LogLevel, _ line: () -> String) {
-    if lineLevel <= level { sink(lineLevel, line()) }
+  @inline(never) private func write(_ lineLevel: LogLevel, _ line: () -> Words) {
+    if lineLevel <= level { sink(lineLevel, line().string) }
   }
 
-  public func fatal(_ line: @autoclosure () -> String) { write(.fatal, line) }
-  public func error(_ line: @autoclosure () -> String) { write(.error, line) }
-  public func warning(_ line: @autoclosure () -> String) { write(.warning, line) }
-  public func info(_ line: @autoclosure () -> String) { write(.info, line) }
-  public func debug(_ line: @autoclosure () -> String) { write(.debug, line) }
-  public func trace(_ line: @autoclosure () -> String) { write(.trace, line) }
+  public func fatal(_ line: @autoclosure () -> Words) { write(.fatal, line) }
+  public func error(_ line: @autoclosure () -> Words) { write(.error, line) }
+  public func warning(_ line: @autoclosure () -> Words) { write(.warning, line) }
+  public func info(_ line: @autoclosure () -> Words) { write(.info, line) }
+  public func debug(_ line: @autoclosure () -> Words) { write(.debug, line) }
+  public func trace(_ line: @autoclosure () -> Words) { write(.trace, line) }
 }

@@ -14,7 +14,7 @@ extension SocketAddress: CustomStringConvertible {
   }
 
   /// "127.0.0.1:4222", "[::1]:4222"
-  public var description: String { address.count == 4 ? "\(hostText):\(port)" : "[\(hostText)]:\(port)" }
+  public var description: String { (address.count == 4 ? "\(hostText):\(port)" as Words : "[\(hostText)]:\(port)").string }
 
   /// The address that `host` spells ("127.0.0.1", "::1", "[::1]"), or nil when it is something else, such as a name.
   public init?(literal host: String, port: UInt16) {

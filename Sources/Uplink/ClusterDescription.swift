@@ -42,7 +42,9 @@ public enum ProbeFailure: Sendable, Equatable {
   /// The prober did not report before the round's deadline.
   case overdue
 
-  public var text: String {
+  public var text: String { words.string }
+
+  private var words: Words {
     switch self {
     case .noAddress: "no address"
     case .refused: "connection refused"
@@ -88,7 +90,9 @@ public enum LinkFailure: Sendable, Equatable {
     }
   }
 
-  public var text: String {
+  public var text: String { words.string }
+
+  private var words: Words {
     switch self {
     case .noAddress: "no address"
     case .refused: "connection refused"

@@ -41,13 +41,15 @@ extension ClusterSelector {
   /// Microseconds as `10.2 ms`.
   public static func milliseconds(_ time_us: Int64) -> String {
     let tenths = (time_us + 50) / 100
-    return "\(tenths / 10).\(tenths % 10) ms"
+    return ("\(tenths / 10).\(tenths % 10) ms" as Words).string
   }
 
-  private func seconds(_ time_ms: Int64) -> String { "\((time_ms + 999) / 1000) s" }
+  private func seconds(_ time_ms: Int64) -> Words { "\((time_ms + 999) / 1000) s" }
 
   /// The reason as a sentence.
-  public func text(_ reason: Reason) -> String {
+  public func text(_ reason: Reason) -> String { words(reason).string }
+
+  private func words(_ reason: Reason) -> Words {
     switch reason {
     case .starting: return "starting: measuring all clusters"
     case .nearest(let cluster, let rtt_us, let answers):

@@ -9,7 +9,9 @@ public struct RankedCluster: Sendable {
     case healthy
     case unreachable
 
-    public var text: String {
+    public var text: String { words.string }
+
+    private var words: Words {
       switch self {
       case .unknown: "unknown"
       case .healthy: "healthy"

@@ -28,7 +28,7 @@ enum Serve {
       try agent.start()
       try process.writeFiles()
     } catch {
-      log.fatal(error.text)
+      log.fatal("\(error.text)")
       return 1
     }
     process.tellSystemd()
@@ -88,9 +88,9 @@ final class ServeProcess {
   private func reload() {
     ServiceNotify.reloading()
     let loaded = LoadedOptions.load(arguments)
-    for problem in loaded.problems { host.log.error(problem.message) }
+    for problem in loaded.problems { host.log.error("\(problem.message)") }
     if loaded.isUsable {
-      for text in agent.reload(loaded.options) { host.log.error(text) }
+      for text in agent.reload(loaded.options) { host.log.error("\(text)") }
     } else {
       host.log.error("Reload failed: the configuration stays as it was")
     }
