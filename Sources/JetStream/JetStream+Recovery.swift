@@ -28,6 +28,19 @@ extension JetStream {
 
   // MARK: Start
 
+  /// The last stamp that was given here. Those of mirrors are their origins', those of restored streams the backup's: a clock elsewhere
+  /// that is ahead must not let what is here grow old.
+  var lastOwnStamp_ns: Int64 {
+    var last_ns: Int64 = 0
+    store.metadata.forEach { key, record in
+      guard key.hasPrefix("stream/"), let stored = StoredStream.decode(record), stored.config.mirror == nil else { return }
+      let stamp_ns = store.stream(stored.id).lastTimestamp_ns
+      // A stream with foreign stamps goes on right behind them, until time has come that far.
+      if stored.foreign_ns == 0 || stamp_ns > WaitingPull.later(stored.foreign_ns, second_ns) { last_ns = max(last_ns, stamp_ns) }
+    }
+    return last_ns
+  }
+
   func recoverStreams() {
     let prefix = keyPrefix
     for key in store.metadata.keys.ordered() {
@@ -51,6 +64,7 @@ extension JetStream {
     }
     let log = FileLog(store.stream(stored.id))
     let stream = register(stored.config, created_ns: stored.created_ns, logID: stored.id, log: log)
+    stream.foreign_ns = stored.foreign_ns
     stream.recover()
     host.log.info("JetStream restored \(stream.count) messages for stream '\(account.name.string) > \(name.string)'")
   }
@@ -130,10 +144,12 @@ extension JetStream {
   func register(restored restore: StreamRestore) -> Stream {
     let created_ns = host.clock.wall_ns
     if restore.config.storage == .file {
-      let record = StoredStream(id: restore.logID, created_ns: created_ns, config: restore.config)
+      let record = StoredStream(
+        id: restore.logID, created_ns: created_ns, config: restore.config, foreign_ns: restore.log.lastTimestamp_ns)
       store.setMetadata(metadataKey(restore.config.name), record.encoded)
     }
     let stream = register(restore.config, created_ns: created_ns, logID: restore.logID, log: restore.log)
+    stream.foreign_ns = restore.log.lastTimestamp_ns
     stream.recover()
     stream.startFeeds()
     return stream
@@ -153,8 +169,10 @@ extension JetStream {
 
   /// Gives a stream another configuration, which was checked.
   func update(_ stream: Stream, _ config: StreamConfig) {
+    if stream.config.mirror != nil, config.mirror == nil { stream.foreign_ns = stream.lastTimestamp_ns }
     if stream.isFile {
-      let record = StoredStream(id: stream.logID, created_ns: stream.created_ns, config: config)
+      let record = StoredStream(
+        id: stream.logID, created_ns: stream.created_ns, config: config, foreign_ns: stream.foreign_ns)
       store.setMetadata(metadataKey(stream.name), record.encoded)
     }
     let subjectsChanged = stream.config.subjects != config.subjects
@@ -209,12 +227,15 @@ struct StoredStream {
   let id: UInt32
   let created_ns: Int64
   let config: StreamConfig
+  /// The last stamp that somebody else gave; 0 for none.
+  var foreign_ns: Int64 = 0
 
   var encoded: [UInt8] {
     var json = JSONWriter()
     json.beginObject()
     json.field("id", id)
     json.field("created", created_ns)
+    json.fieldUnlessZero("foreign", foreign_ns)
     json.beginObject("config")
     config.write(to: &json)
     json.endObject()
@@ -232,7 +253,7 @@ struct StoredStream {
         try config.read(field, strict: false)
       }
     } catch { return nil }
-    return StoredStream(id: narrow, created_ns: created_ns, config: config)
+    return StoredStream(id: narrow, created_ns: created_ns, config: config, foreign_ns: value["foreign"]?.int64 ?? 0)
   }
 }
 

@@ -98,8 +98,7 @@ public final class JetStream {
   /// Goes on with the stamps where they stopped.
   private func recoverAges() {
     let key = ByteString("clock/") + account.name
-    var last_ns: Int64 = 0
-    for id in store.streamIDs { last_ns = max(last_ns, store.stream(id).lastTimestamp_ns) }
+    let last_ns = lastOwnStamp_ns
     ages = AgeClock(clock: host.clock, last_ns: last_ns, jumps: store.metadata[key].map { AgeClock.jumps(in: $0) } ?? [])
     ages.onJump = { [unowned(unsafe) self] in
       if store.isWritable { store.setMetadata(key, ages.record) }

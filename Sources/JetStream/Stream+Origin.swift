@@ -36,8 +36,14 @@ extension Stream {
   /// Most sequences that a mirror in memory passes over between two messages: each takes room there.
   private static let memoryGapMax: UInt64 = 1 << 20
 
+  /// The latest time that another server's message can have: in the year 2116, far from where sums of times end.
+  static let foreignStampMax_ns: Int64 = 1 << 62
+
   /// Takes a message of an origin.
   func take(_ message: Message, from origin: OriginMessage) -> OriginOutcome {
+    guard origin.timestamp_ns <= Stream.foreignStampMax_ns else {
+      return .refused(APIError(500, 10077, "message time is out of range"))
+    }
     if origin.sequence > 0 {
       guard origin.sequence > log.lastSequence else { return .passed }
       if origin.sequence > log.lastSequence + 1, let error = passOver(before: origin.sequence) { return .refused(error) }

@@ -370,7 +370,7 @@ extension Stream {
     let skips = skips(message.subject)
     let again = skips ? nil : republishTarget(message.subject)
     let sequence = origin?.ownSequence ?? log.lastSequence + 1
-    let time_ns = max(origin?.time_ns ?? engine.ages.now_ns(), log.lastTimestamp_ns + (origin?.time_ns == nil ? 1 : 0))
+    let time_ns = max(origin?.time_ns ?? engine.ages.now_ns(), WaitingPull.later(log.lastTimestamp_ns, origin?.time_ns == nil ? 1 : 0))
     let position: UInt64
     do throws(StoreError) {
       position =

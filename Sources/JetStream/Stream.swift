@@ -35,6 +35,8 @@ public final class Stream {
   let sourceScan = SourceScan()
   /// Moves of sources since their places were last written down.
   var unrecordedMoves = 0
+  /// The last stamp from before the stream was its own: of a mirror's origin or a backup. 0 for none.
+  var foreign_ns: Int64 = 0
   /// The message of an origin that is being taken.
   var origin: OriginMessage?
   /// Expires messages by age.

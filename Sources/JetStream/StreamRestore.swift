@@ -148,6 +148,7 @@ final class StreamRestore {
     hasState = true
     lastSequence = state["last_seq"]?.uint64 ?? 0
     if let time = state["last_ts"]?.string { lastTime_ns = time.withView { try? RFC3339.parse($0) } ?? 0 }
+    lastTime_ns = min(lastTime_ns, Stream.foreignStampMax_ns)
     consumersLeft = UInt64(clamping: state["consumer_count"]?.int64 ?? 0)
     let first = state["first_seq"]?.uint64 ?? 0
     guard first < StreamLog.sequenceMax, lastSequence < StreamLog.sequenceMax, consumersLeft <= 100_000 else {
@@ -158,6 +159,7 @@ final class StreamRestore {
 
   private func takeMessage(_ entry: ArchiveEntry) {
     guard entry.sequence > log.lastSequence else { return fail("message sequence out of order") }
+    guard entry.timestamp_ns >= 0, entry.timestamp_ns <= Stream.foreignStampMax_ns else { return fail("message time is out of range") }
     let size = entry.headers.count + entry.payload.count
     if config.maxMessageSize > 0, size > config.maxMessageSize { return fail("message exceeds maximum message size") }
     if config.storage == .memory {

@@ -1,7 +1,9 @@
 // Mirrors and sources within one agent, and their places in the origin over power cuts.
+import Broker
 import Bytes
 import Interest
 import JSON
+import LogStore
 import Platform
 import Testing
 
@@ -177,5 +179,59 @@ struct SourcingTests {
     #expect(lines.prefix(3) == ["NATS/1.0", "A: b", "Nats-Msg-Id: 1"])
     #expect(lines.count == 4 && lines[3].hasPrefix("Nats-Stream-Source: S 1 > > o.1 "))
     #expect(rig.call("o.1", "", headers: [("Nats-Stream-Source", "x 1 > > a")]).errorCode == 10227)
+  }
+
+  /// What a mirror gets from an origin elsewhere.
+  private func take(_ rig: Rig, _ stream: String, _ sequence: UInt64, stamp_ns: Int64) -> Stream.OriginOutcome {
+    ByteString("o.1").withView { subject in
+      rig.jetStream.stream(ByteString(stream))!.take(
+        Message(subject: subject), from: OriginMessage(sequence: sequence, timestamp_ns: stamp_ns))
+    }
+  }
+
+  @Test("the clock of a mirror's origin lets no other stream's messages grow old, also when the mirror becomes a stream of its own")
+  func foreignClock() throws {
+    var rig = start(try Rig())
+    let day_ns = 86_400 * second_ns
+    rig.create(#"{"name":"L","subjects":["l"],"max_age":\#(3600 * second_ns)}"#)
+    rig.create(#"{"name":"M","mirror":{"name":"O","external":{"api":"$JS.hub.API"}}}"#)
+    rig.send("l", "x")
+    guard case .stored(1) = take(rig, "M", 1, stamp_ns: rig.clock.wall_ns + 2 * day_ns) else {
+      Issue.record("not stored")
+      return
+    }
+    rig.settle()
+    rig = start(try rig.restarted())
+    rig.pass(3 * second_ns)
+    #expect(rig.state("L")["messages"]?.int == 1)
+    #expect(rig.call("$JS.API.STREAM.UPDATE.M", #"{"name":"M","subjects":["m"]}"#).errorCode == nil)
+    #expect(rig.call("m", "y").sequence == 2)
+    for _ in 1...2 {
+      rig = start(try rig.restarted())
+      rig.pass(3 * second_ns)
+      #expect(rig.state("L")["messages"]?.int == 1)
+    }
+    // When time is there, the stream's own stamps count.
+    rig.pass(2 * day_ns + 10 * second_ns)
+    #expect(rig.call("m", "z").sequence == 3)
+    let last_ns = rig.jetStream.lastOwnStamp_ns
+    #expect(last_ns > rig.clock.wall_ns - second_ns && last_ns <= rig.clock.wall_ns)
+  }
+
+  @Test("a time at the end of the scale is refused")
+  func endOfTime() throws {
+    let rig = start(try Rig())
+    rig.create(#"{"name":"M","mirror":{"name":"O","external":{"api":"$JS.hub.API"}}}"#)
+    guard case .refused(let error) = take(rig, "M", 1, stamp_ns: Int64.max) else {
+      Issue.record("not refused")
+      return
+    }
+    #expect(error.errorCode == 10077)
+    guard case .stored(1) = take(rig, "M", 1, stamp_ns: Stream.foreignStampMax_ns) else {
+      Issue.record("not stored")
+      return
+    }
+    #expect(rig.call("$JS.API.STREAM.UPDATE.M", #"{"name":"M","subjects":["m"]}"#).errorCode == nil)
+    #expect(rig.call("m", "y").sequence == 2)
   }
 }
