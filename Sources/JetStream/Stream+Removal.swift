@@ -142,7 +142,6 @@ extension Stream {
   /// Removes one message and tells consumers. Returns whether it was there.
   @discardableResult
   public func removeOne(_ sequence: UInt64) -> Bool {
-    if !feeds.isEmpty { sourcesLose(from: sequence, through: sequence) }
     var subject = ByteString()
     if !consumers.isEmpty { _ = log.read(sequence) { message in subject = ByteString(message.subject) } }
     return removeOne(sequence, subject: subject)
@@ -150,6 +149,7 @@ extension Stream {
 
   /// Likewise, and overwrites it on the medium. `done` is told whether it could be written.
   func eraseOne(_ sequence: UInt64, done: @escaping (Bool) -> Void) -> Bool {
+    if !feeds.isEmpty { sourcesLose(from: sequence, through: sequence) }
     var subject = ByteString()
     if !consumers.isEmpty { _ = log.read(sequence) { message in subject = ByteString(message.subject) } }
     guard log.erase(sequence, done: done) else { return false }
@@ -159,6 +159,7 @@ extension Stream {
 
   /// Likewise, of a message whose subject is known.
   func removeOne(_ sequence: UInt64, subject: ByteString) -> Bool {
+    if !feeds.isEmpty { sourcesLose(from: sequence, through: sequence) }
     guard log.remove(sequence) else { return false }
     subject.withView { subject in forEachConsumer { $0.messageRemoved(sequence, subject: subject) } }
     return true

@@ -234,4 +234,27 @@ struct SourcingTests {
     #expect(rig.call("$JS.API.STREAM.UPDATE.M", #"{"name":"M","subjects":["m"]}"#).errorCode == nil)
     #expect(rig.call("m", "y").sequence == 2)
   }
+
+  @Test("what was taken out of a stream does not come from its source again", arguments: ["filter", "erase", "delete"])
+  func removedForGood(way: String) throws {
+    var rig = start(try Rig())
+    rig.create(#"{"name":"O","subjects":["o.>"]}"#)
+    rig.create(#"{"name":"S","sources":[{"name":"O"}]}"#)
+    rig.pass(3 * second_ns)
+    publish(rig, "o.1", 1...3)
+    rig.pass(second_ns)
+    #expect(held(rig, "S").count == 3)
+    if way == "filter" {
+      #expect(rig.call("$JS.API.STREAM.PURGE.S", #"{"filter":"o.1"}"#).json["purged"]?.int == 3)
+    } else {
+      for sequence in 2...3 {
+        #expect(
+          rig.call("$JS.API.STREAM.MSG.DELETE.S", #"{"seq":\#(sequence),"no_erase":\#(way == "delete")}"#).errorCode == nil)
+      }
+    }
+    rig = start(try rig.restarted())
+    rig.pass(5 * second_ns)
+    #expect(held(rig, "S") == (way == "filter" ? [:] : [1: "1"]))
+    #expect(rig.state("S")["last_seq"]?.int == 3)
+  }
 }
