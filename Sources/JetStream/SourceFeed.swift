@@ -53,6 +53,8 @@ final class SourceFeed {
   private(set) var settled: UInt64 = 0
   /// The last message here that tells `settled`; 0 when that is written down or not known.
   var carrier: UInt64 = 0
+  /// The last message here that told a place, written down or not; 0 for none.
+  var noted: UInt64 = 0
   /// What StreamInfo shows.
   private(set) var error: APIError?
   /// When something was last heard (monotonic); nil for never.
@@ -98,7 +100,10 @@ final class SourceFeed {
   func startOnce() { if !isStarted { start() } }
 
   /// Takes over the place of a feed that follows the same origin otherwise.
-  func `continue`(_ former: SourceFeed) { place(former.settled, identity: former.identity, carrier: former.carrier) }
+  func `continue`(_ former: SourceFeed) {
+    place(former.settled, identity: former.identity, carrier: former.carrier)
+    noted = former.noted
+  }
 
   /// Everything up to `sequence` is here already.
   func place(_ sequence: UInt64, identity: ByteString, carrier: UInt64) {
@@ -106,6 +111,7 @@ final class SourceFeed {
     settled = sequence
     self.identity = identity
     self.carrier = carrier
+    noted = max(noted, carrier)
   }
 
   var isFollowing: Bool { phase == .following }
@@ -321,6 +327,7 @@ final class SourceFeed {
     case .stored(let sequence):
       settled = delivery.sequence
       carrier = sequence
+      noted = sequence
       stream.sourceMoved()
     case .passed:
       settled = delivery.sequence

@@ -398,6 +398,7 @@ extension Stream {
     if plan.ttl != .none, !skips { noteTTL(sequence, stamp_ns: time_ns, plan.ttl) }
     if let due_ns = plan.due_ns, !skips { noteSchedule(sequence, message.subject, due_ns: due_ns) }
     if !plan.purges.isEmpty { plan.purges.withView { purgeSchedule($0) } }
+    if !feeds.isEmpty, origin == nil { sourceMoved() }
     enforceLimits(message.subject, subjectCount: subjectCount)
     if let again {
       let stored = LogMessage(

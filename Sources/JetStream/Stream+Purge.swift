@@ -89,6 +89,15 @@ extension Stream {
     // Below 1 there is nothing.
     if sequence == 1 { return done(0) }
     let matchesAll = isCovered(by: filter)
+    if matchesAll, log.count > SourceScan.share, sourceScan.next != nil {
+      // All at once would have to be looked at at once for the sources' places.
+      let filter = ByteString(filter)
+      engine.host.after(Stream.expiryStepPause_ns) { [self] in
+        if isDeleted { return done(0) }
+        filter.withView { purge(filter: $0, below: sequence, keep: keep, done: done) }
+      }
+      return
+    }
     if matchesAll, keep == 0, sequence == 0 || sequence > log.lastSequence {
       let purged = removeThrough(log.lastSequence)
       if sequence > log.lastSequence + 1 { goOn(at: sequence) }

@@ -3,8 +3,9 @@
 //
 // A mirror's place is its last sequence. A source's place is in the newest stored message with its `Nats-Stream-Source`; what is about
 // to lose that message (limits, acks of a work queue, a purge) first writes the places down, in the same log and so never later than
-// the loss: `sources/<account>/<stream>` → {"created":…,"through":…,"sources":[{"name":…,"seq":…,"identity":…}]}, where `through` is
-// the last sequence whose message is reckoned in. A start looks at the messages behind it only.
+// the loss: `sources/<account>/<stream>` → {"created":…,"through":…,"sources":[{"name":…,"seq":…,"at":…,"identity":…}]}, where `through`
+// is the last sequence up to which all messages are reckoned in, and `at` the one here that told the place. A start looks at the messages
+// behind `through` only.
 import Broker
 import Bytes
 import Interest
@@ -23,7 +24,7 @@ final class SourceScan {
 }
 
 extension Stream {
-  /// The places are written down anew after so many messages: no start has to look at more.
+  /// The places are written down anew after so many messages, from sources or not: no start has to look at many more.
   private static let movesMax = 4096
 
   private var recordKey: ByteString { ByteString("sources/") + engine.account.name + ByteString("/") + name }
@@ -82,6 +83,7 @@ extension Stream {
       guard let name = place["name"]?.string, let sequence = place["seq"]?.uint64 else { continue }
       for feed in feeds where feed.indexName == name {
         feed.place(sequence, identity: place["identity"]?.string ?? ByteString(), carrier: 0)
+        feed.noted = place["at"]?.uint64 ?? through
       }
     }
     // What the log lost of its end was not reckoned in after all.
@@ -95,12 +97,14 @@ extension Stream {
     var json = JSONWriter()
     json.beginObject()
     json.field("created", created_ns)
-    json.field("through", through)
+    // What is yet to be looked at is not reckoned in.
+    json.field("through", min(through, max(sourceScan.next ?? UInt64.max, 1) - 1))
     json.beginArray("sources")
     for feed in feeds where feed.settled > 0 {
       json.beginObject()
       json.field("name", feed.indexName)
       json.field("seq", feed.settled)
+      json.field("at", feed.noted)
       json.fieldUnlessEmpty("identity", feed.identity)
       json.endObject()
     }
@@ -109,7 +113,7 @@ extension Stream {
     engine.store.setMetadata(recordKey, json.finish())
   }
 
-  /// A source moved on: with a message that was stored and tells of it, or without.
+  /// A source moved on, with a message that was stored and tells of it or without; or a message of another origin was stored.
   func sourceMoved() {
     unrecordedMoves += 1
     if unrecordedMoves >= Stream.movesMax, config.mirror == nil { writeRecord(through: log.lastSequence) }
@@ -118,7 +122,14 @@ extension Stream {
   /// Messages are about to go: if one tells a source's place, that is written down before.
   func sourcesLose(from first: UInt64, through last: UInt64) {
     guard config.mirror == nil else { return }
-    while sourceScan.next != nil, lookAtShare() {}
+    // What was not looked at yet is looked at now, but no more than that: the rest of the stream may be long.
+    if let next = sourceScan.next, last >= next {
+      _ = log.scanHeaders(from: max(first, next)) { message in
+        guard message.sequence <= last else { return false }
+        look(at: message)
+        return true
+      }
+    }
     for feed in feeds where feed.carrier >= first && feed.carrier <= last && feed.carrier > 0 {
       // In the middle of taking a message, that one is not reckoned in yet.
       return writeRecord(through: origin?.last ?? log.lastSequence)
@@ -144,13 +155,17 @@ extension Stream {
     let isComplete = log.scan(from: from) { message in
       next = message.sequence + 1
       left -= 1
-      if !message.headers.isEmpty, let mark = Headers(message.headers).value("Nats-Stream-Source") { note(mark, message.sequence) }
+      look(at: message)
       return left > 0
     }
     guard isComplete else { return false }
     sourceScan.next = left > 0 ? nil : next
     if left > 0 { for feed in feeds { feed.startOnce() } }
     return true
+  }
+
+  private func look(at message: LogMessage) {
+    if !message.headers.isEmpty, let mark = Headers(message.headers).value("Nats-Stream-Source") { note(mark, message.sequence) }
   }
 
   /// `<stream> <sequence> <filter> <destination>[ <subject>[ <identity>]]`
@@ -163,7 +178,8 @@ extension Stream {
     }
     guard parts.count >= 4, let place = parts[1].decimal() else { return }
     let name = parts[0].bytes + [ASCII.space] + parts[2].bytes + [ASCII.space] + parts[3].bytes
-    for feed in feeds where feed.indexName.bytes == name {
+    // What a later message said holds, whichever was looked at first.
+    for feed in feeds where feed.noted < sequence && feed.indexName.bytes == name {
       feed.place(place, identity: parts.count > 5 ? ByteString(parts[5]) : ByteString(), carrier: sequence)
     }
   }

@@ -257,4 +257,48 @@ struct SourcingTests {
     #expect(held(rig, "S") == (way == "filter" ? [:] : [1: "1"]))
     #expect(rig.state("S")["last_seq"]?.int == 3)
   }
+
+  @Test("messages that come from no source count for how much a start has to look at")
+  func lookedAt() throws {
+    let rig = start(try Rig())
+    rig.create(#"{"name":"O","subjects":["o.>"]}"#)
+    rig.create(#"{"name":"S","subjects":["s"],"sources":[{"name":"O"}]}"#)
+    rig.pass(3 * second_ns)
+    publish(rig, "o.1", 1...1)
+    rig.pass(second_ns)
+    for _ in 1...9 { publish(rig, "s", 1...1_000) }
+    let record = try #require(rig.store.metadata[ByteString("sources/$G/S")])
+    let through = try JSON.parse(ByteString(record))["through"]?.int ?? 0
+    #expect(through > 9_001 - 4_096 - 2)
+    let after = start(try rig.restarted())
+    after.pass(5 * second_ns)
+    #expect(after.state("S")["last_seq"]?.int == 9_001)
+  }
+
+  @Test("what is removed before a stream was looked through for its sources' places is reckoned in, over a power cut too")
+  func removedUnseen() throws {
+    var rig = start(try Rig())
+    rig.create(#"{"name":"O","subjects":["o.>"]}"#)
+    rig.create(#"{"name":"S","subjects":["s"],"sources":[{"name":"O"}]}"#)
+    rig.pass(3 * second_ns)
+    publish(rig, "o.1", 1...3)
+    rig.pass(second_ns)
+    for _ in 1...3 { publish(rig, "s", 1...1_000) }
+    let stream = rig.jetStream.stream(ByteString("S"))!
+    let config = stream.config
+    _ = rig.call("$JS.API.STREAM.UPDATE.S", #"{"name":"S","subjects":["s"]}"#)
+    // Given back, and the last that tells the place removed while the first share is not looked at.
+    rig.jetStream.update(stream, config)
+    #expect(stream.sourceScan.next == 1)
+    stream.removeOne(3)
+    #expect(stream.sourceScan.next == 1)
+    rig.endTurn()
+    if rig.disk.isBusy { rig.disk.completeCommit() }
+    for _ in 1...2 {
+      rig = start(try rig.restarted())
+      rig.pass(5 * second_ns)
+      #expect(rig.state("S")["messages"]?.int == 3_002)
+      #expect(rig.state("S")["last_seq"]?.int == 3_003)
+    }
+  }
 }
