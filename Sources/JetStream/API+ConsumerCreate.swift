@@ -65,7 +65,7 @@ extension ConsumerEngine {
     var (config, name) = (body.config, name)
     let headers = try adaptSourcing(&config, &name, stream, request)
     let consumer = try createOrUpdate(stream, name: name ?? config.name, config, action: body.action, pedantic: body.pedantic)
-    if request.source.kind == .leaf { served.serves(consumer) }
+    if request.source.kind == .leaf { served.serves(consumer, over: request.source.id) }
     if consumer.isPaused { consumer.advisePause() }
     succeeds(consumer)
     // The answer is a picture from before the first delivery, which comes at the end of the turn.

@@ -5,6 +5,9 @@
 // sent into the cut. And while it believes its consumer to be alive it waits ten to twenty seconds more. Both can be seen from here, by its
 // interest: in an inbox whose request never came, and in the deliver subject of a consumer that is no more. The first gets the error
 // that makes it ask again in an older form (14.4.1 of leafnode-protocol.md), the second a heartbeat that does not fit.
+//
+// Inboxes are also those of requests that go to other edges. So only what a link brings right after it came up is looked at, and only
+// while somebody who was served here is missing; who does not come back within minutes of a link is forgotten.
 import Broker
 import Bytes
 import Interest
@@ -27,6 +30,10 @@ final class ServedOrigins: InterestObserver {
   private static let inboxesMax = 1024
   /// What a request that was not lost has to come in.
   private static let grace_ns = second_ns
+  /// So long after a link came up it brings the interest that was there before.
+  private static let burst_ns = second_ns
+  /// Who was not heard so long after a link came up does not come back: more than the longest wait of a mirror or source.
+  private static let return_ns = 300 * second_ns
 
   /// Safe: the engine owns this.
   private unowned(unsafe) let engine: ConsumerEngine
@@ -34,7 +41,11 @@ final class ServedOrigins: InterestObserver {
   /// Inboxes for answers of which no request has come.
   private var inboxes: [ByteString] = []
   private let timer = Timer()
+  private let returnTimer = Timer()
   private var isObserving = false
+  /// The newest leaf link, and when it came up (monotonic).
+  private var newestLink: UInt64 = 0
+  private var linkUp_ns = Int64.min
 
   init(engine: ConsumerEngine) { self.engine = engine }
 
@@ -75,7 +86,8 @@ final class ServedOrigins: InterestObserver {
   // MARK: What is served
 
   /// A consumer of a mirror or source was made, or goes on under another deliver subject.
-  func serves(_ consumer: Consumer) {
+  func serves(_ consumer: Consumer, over link: UInt64) {
+    if !isObserving { newestLink = max(newestLink, link) }  // that one did not come up now
     let config = consumer.config
     guard config.isPush, config.direct || config.sourcing else { return }
     var kind = consumer.config.filters.reduce(into: [UInt8]()) { kind, filter in
@@ -111,8 +123,12 @@ final class ServedOrigins: InterestObserver {
   func interestChanged(_ subscription: Subscription, added: Bool) {
     guard subscription.kind == .leaf, subscription.queue == nil else { return }
     let subject = subscription.subject
+    if added, subscription.endpoint.id > newestLink { linkCameUp(subscription.endpoint.id) }
     if subject.hasPrefix("$JSC.R.") {
       if !added { return inboxes.removeAll { $0 == subject } }
+      guard subscription.endpoint.id == newestLink, engine.host.clock.monotonic_ns <= WaitingPull.later(linkUp_ns, Self.burst_ns) else {
+        return
+      }
       guard inboxes.count < Self.inboxesMax, Subject.isLiteral(subject) else { return }
       inboxes.append(subject)
       if !timer.isScheduled { engine.host.after(Self.grace_ns, timer) { [unowned(unsafe) self] in answerLost() } }
@@ -126,11 +142,24 @@ final class ServedOrigins: InterestObserver {
     }
   }
 
+  private func linkCameUp(_ link: UInt64) {
+    newestLink = link
+    linkUp_ns = engine.host.clock.monotonic_ns
+    engine.host.after(Self.return_ns, returnTimer) { [unowned(unsafe) self] in forgetMissing() }
+  }
+
+  /// Forgets who did not come back.
+  private func forgetMissing() {
+    let before = entries.count
+    entries.removeAll { !isHeard($0) }
+    if entries.count < before { write() }
+  }
+
   /// Answers requests that were lost, when somebody who was served before is not yet back.
   private func answerLost() {
     let lost = inboxes
     inboxes = []
-    guard entries.contains(where: { !isHeard($0) }) else { return }
+    guard entries.contains(where: { engine.jetStream.stream($0.stream) != nil && !isHeard($0) }) else { return }
     for inbox in lost {
       var response = APIResponse("consumer_create")
       response.error(.apiLevel)
