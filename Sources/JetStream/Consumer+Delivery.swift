@@ -55,7 +55,11 @@ extension Consumer {
       budget -= 1
       switch state.hasQueued ? deliverQueued() : deliverNew() {
       case .delivered, .again: continue
-      case .noTaker, .later: break attempts
+      case .noTaker:
+        // Those that wait may not have it; who does not wait is told so.
+        endNoWaitRequests()
+        break attempts
+      case .later: break attempts
       case .searching:
         budget = 0
         break attempts

@@ -19,8 +19,14 @@ extension Consumer {
       try checkGroup(request.group)
       guard isAcceptable(request, reply: target) else { return }
       let pull = WaitingPull(request, reply: target, isRemote: source.kind == .leaf, now_ns: now_ns)
-      if config.priorityPolicy == .prioritized { waiting.insertByPriority(pull) } else { waiting.append(pull) }
-      deliver()
+      if config.priorityPolicy == .prioritized {
+        waiting.insertByPriority(pull)
+        // A more urgent request may come right behind it.
+        deliverSoon()
+      } else {
+        waiting.append(pull)
+        deliver()
+      }
       if !waiting.isEmpty { schedule(at: pull.nextDue_ns) }
     } catch {
       switch error {
@@ -40,7 +46,7 @@ extension Consumer {
         sendStatus("404 No Messages", to: reply)
         return false
       }
-      if available > 0, !waiting.isEmpty, available < waiting.wanted {
+      if available > 0, !waiting.isEmpty, Int64(available) < waiting.wanted {
         sendStatus("408 Requests Pending", to: reply)
         return false
       }
@@ -87,8 +93,9 @@ extension Consumer {
       case .serve: break
       case .pass:
         passed += 1
-        guard passed < waiting.count else { return nil }
+        // All of them in turn: when nobody takes it, the order is the old one.
         waiting.passFirst()
+        guard passed < waiting.count else { return nil }
         continue
       case .wrongPin:
         waiting.removeFirst()
@@ -130,6 +137,8 @@ extension Consumer {
   /// Ends requests whose time is over and sends the heartbeats that are due.
   func endRequests(_ now_ns: Int64) {
     guard !waiting.isEmpty else { return }
+    // Too many unacknowledged messages are the end for those that do not wait, too, once a heartbeat would be due (as nats-server does it).
+    if isStalled, let due_ns = waiting.nextDue_ns, due_ns <= now_ns { endNoWaitRequests() }
     var ended: [WaitingPull] = []
     var beats: [ByteString] = []
     waiting.retain { pull in

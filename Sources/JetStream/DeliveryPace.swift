@@ -5,6 +5,8 @@ import Platform
 struct DeliveryPace {
   /// The bucket holds this much when the stream has no largest message: nats-server's max_payload.
   static let burstDefault_bytes = 1 << 20
+  /// More than that at once no machine of ours sends; it keeps sums far from overflowing.
+  private static let burstMax_bytes: Int64 = 1 << 31
   /// Gaps that are shorter are not waited for.
   private static let gapMin_ns = millisecond_ns
 
@@ -24,7 +26,7 @@ struct DeliveryPace {
   mutating func limit(bits: UInt64, burst bytes: Int, now_ns: Int64) {
     rate = Int64(clamping: bits / 8)
     if bits > 0 { rate = max(rate, 1) }
-    burst = Int64(min(max(bytes, 1), 1 << 31))
+    burst = min(Int64(max(bytes, 1)), Self.burstMax_bytes)
     credit = burst
     filled_ns = now_ns
   }

@@ -117,9 +117,9 @@ struct PullQueue {
   }
 
   /// Messages that the waiting requests still want.
-  var wanted: Int {
-    var sum = 0
-    forEach { sum += max($0.remaining, 1) }
+  var wanted: Int64 {
+    var sum: Int64 = 0
+    forEach { sum += Int64(max($0.remaining, 1)) }
     return sum
   }
 

@@ -58,11 +58,11 @@ struct PullRequest: Equatable {
       return text
     }
     if name.is("batch") {
-      batch = Int(try number())
+      batch = Int(clamping: try number())
     } else if name.is("expires") {
       expires_ns = try number()
     } else if name.is("max_bytes") {
-      maxBytes = Int(try number())
+      maxBytes = Int(clamping: try number())
     } else if name.is("idle_heartbeat") {
       heartbeat_ns = try number()
     } else if name.is("min_pending") {

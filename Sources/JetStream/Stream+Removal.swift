@@ -10,7 +10,7 @@ extension Stream {
   /// Applies the limits after a message was stored (section 6.1, end).
   @inline(__always) func enforceLimits(_ subject: ByteView, subjectCount: Int) {
     if config.maxMessagesPerSubject > 0, Int64(subjectCount) > config.maxMessagesPerSubject {
-      trim(subject, to: Int(config.maxMessagesPerSubject))
+      trim(subject, to: Int(clamping: config.maxMessagesPerSubject))
     }
     // With discard new the message would have been refused: others do not give way.
     guard config.discard == .old else { return }
@@ -29,7 +29,7 @@ extension Stream {
       subjects.forEach(matching: ByteView(">")) { subject, state in
         if Int64(state.count) > config.maxMessagesPerSubject { over.append(ByteString(subject)) }
       }
-      for subject in over { subject.withView { trim($0, to: Int(config.maxMessagesPerSubject)) } }
+      for subject in over { subject.withView { trim($0, to: Int(clamping: config.maxMessagesPerSubject)) } }
     }
     enforceTotals()
     expire()

@@ -28,6 +28,32 @@ struct PriorityGroupTests {
     #expect(rig.take(patient).map(\.payload) == ["m3"])
   }
 
+  @Test("requests that wait for a backlog keep their order")
+  func overflowOrder() throws {
+    let rig = try ConsumerTests.filled(1)
+    rig.create(
+      "S", "C", #"{"durable_name":"C","ack_policy":"explicit","priority_policy":"overflow","priority_groups":["A"]}"#)
+    let patient = #"{"group":"A","min_pending":3,"expires":9000000000}"#
+    let waiting = [rig.pull("S.C", patient), rig.pull("S.C", patient), rig.pull("S.C", patient)]
+    rig.publish("s.1", "m1")
+    rig.publish("s.1", "m2")
+    #expect(waiting.map { rig.take($0).map(\.payload) } == [["m0"], [], []])
+    // Who does not wait is told that there is nothing for it.
+    #expect(rig.fetch("S.C", #"{"group":"A","min_pending":9,"no_wait":true}"#).map(\.status) == ["404 No Messages"])
+  }
+
+  @Test("of requests that come together the most urgent is served first")
+  func prioritizedTogether() throws {
+    let rig = try ConsumerTests.filled(3)
+    rig.create(
+      "S", "C", #"{"durable_name":"C","ack_policy":"explicit","priority_policy":"prioritized","priority_groups":["A"]}"#)
+    let later = rig.pull("S.C", #"{"group":"A","priority":1,"batch":2,"expires":9000000000}"#)
+    let urgent = rig.pull("S.C", #"{"group":"A","priority":0,"batch":2,"expires":9000000000}"#)
+    rig.rig.settle()
+    #expect(rig.take(urgent).map(\.payload) == ["m0", "m1"])
+    #expect(rig.take(later).map(\.payload) == ["m2"])
+  }
+
   @Test("one client is pinned, until it is unpinned or does not ask for the configured time")
   func pinned() throws {
     let rig = try ConsumerTests.filled(8)

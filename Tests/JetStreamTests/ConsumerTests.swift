@@ -102,6 +102,28 @@ struct ConsumerTests {
     #expect(rig.take(waiting).map(\.payload) == ["m1"])
   }
 
+  @Test("a request that does not wait ends at max_ack_pending when its heartbeat is due")
+  func stalledNoWait() throws {
+    let rig = try Self.filled(3)
+    rig.create("S", "C", #"{"durable_name":"C","ack_policy":"explicit","max_ack_pending":1}"#)
+    let reply = rig.pull("S.C", #"{"batch":3,"no_wait":true,"expires":3000000000,"idle_heartbeat":1000000000}"#)
+    rig.rig.settle()
+    #expect(rig.take(reply).map(\.payload) == ["m0"])
+    rig.rig.pass(1_100_000_000)
+    #expect(rig.take(reply).map(\.status) == ["404 No Messages"])
+  }
+
+  @Test("requests for more than any machine has are taken")
+  func hugeRequests() throws {
+    let request = try [UInt8](#"{"batch":9223372036854775807,"max_bytes":3000000000}"#.utf8).withView { try PullRequest.decode($0) }
+    #expect(request.batch == Int(clamping: Int64.max) && request.maxBytes == Int(clamping: 3_000_000_000 as Int64))
+    let rig = try Self.filled(0)
+    rig.create("S", "C", Self.explicit)
+    for _ in 0..<3 { rig.pull("S.C", #"{"batch":9223372036854775807,"expires":3000000000}"#) }
+    rig.publish("s.1", "x")
+    #expect(rig.info("S.C")["num_waiting"]?.int == 3)
+  }
+
   @Test("requests end with the statuses of nats-server")
   func statuses() throws {
     let rig = try Self.filled(1)
