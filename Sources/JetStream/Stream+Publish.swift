@@ -204,7 +204,6 @@ extension Stream {
   /// Checks the headers, in the order of section 6.1; `stage` is what comes before in the same atomic batch.
   func check(_ message: Message, _ headers: PublishHeaders, _ plan: inout PublishPlan, _ stage: BatchStage?) -> Verdict {
     if config.sealed { return .refuse(.sealed) }
-    if let level = headers.requiredLevel, !JetStream.isLevelSupported(level) { return .refuse(.apiLevel) }
     if let error = checkIncrement(message.payload, headers) { return .refuse(error) }
     if let expected = headers.expectedStream, name.withView({ $0 != expected }) {
       return .refuse(APIError(400, 10060, "expected stream does not match"))
