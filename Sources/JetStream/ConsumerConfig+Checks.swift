@@ -169,6 +169,7 @@ extension ConsumerConfig {
       throw APIError(400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified")
     }
     if !filter.isEmpty, !Subject.isValid(filter) { throw .invalidConfig("invalid subject") }
+    if filterList.count > StreamConfig.Limits.subjectsMax { throw .invalidConfig("more than 1000 filter subjects") }
     for (index, subject) in filterList.enumerated() {
       if subject.isEmpty { throw APIError(400, 10139, "consumer filter in FilterSubjects cannot be empty") }
       if !Subject.isValid(subject) { throw .invalidConfig("invalid subject") }

@@ -95,11 +95,20 @@ struct RequestField {
     var pairs: [Metadatum] = []
     for pair in members {
       guard let string = pair.value.string else { throw mismatch("string") }
-      if let index = pairs.firstIndex(where: { $0.key == pair.name }) { pairs.remove(at: index) }
       pairs.append(Metadatum(key: pair.name, value: string))
     }
-    pairs.order { $0.key < $1.key }
-    target = pairs
+    // Of those with the same key the last counts.
+    var places = Array(0..<UInt64(pairs.count))
+    places.order { left, right in
+      let (one, other) = (pairs[Int(left)].key, pairs[Int(right)].key)
+      return one == other ? left < right : one < other
+    }
+    target = []
+    for place in places {
+      let pair = pairs[Int(place)]
+      if let last = target.last, last.key == pair.key { target.removeLast() }
+      target.append(pair)
+    }
   }
 
   /// The members of an object, or nil for null.

@@ -15,6 +15,8 @@ extension StreamConfig {
     static let durationMin_ns: Int64 = 100_000_000
     static let duplicateWindowDefault_ns: Int64 = 120_000_000_000
     static let markerTTLMin_ns: Int64 = 1_000_000_000
+    /// Each subject is compared with each other in one turn: a few milliseconds. nats-server has no limit.
+    static let subjectsMax = 1000
   }
 
   /// Normalises the configuration and checks it in the field's order; the first failure wins.
@@ -133,6 +135,7 @@ extension StreamConfig {
 
   private mutating func checkSubjects() throws(APIError) {
     if subjects.isEmpty, mirror == nil, sources.isEmpty { subjects = [name] }
+    if subjects.count > Limits.subjectsMax { throw .invalidConfig("more than 1000 subjects") }
     for (index, subject) in subjects.enumerated() {
       guard Subject.isValid(subject) else { throw .invalidConfig("invalid subject") }
       if !noAck {
