@@ -192,7 +192,7 @@ extension Consumer {
   /// Looks up the last message of every subject, for deliver policy last_per_subject.
   func select() {
     let filters = filters.isEmpty ? [ByteString(">")] : filters
-    let found = stream.lastSequences(matching: filters, upTo: resumeAfter, limit: Int.max) ?? []
+    let found = stream.lastSequences(matching: filters, upTo: resumeAfter)
     selected = found.filter { $0 >= state.next }
     selectedNext = 0
     isCounted = false

@@ -17,25 +17,28 @@ extension JetStream {
     var wanted = GetRequest()
     if let subject = request.rest(from: 3) {
       if !request.body.isEmpty {
-        guard let decoded = try? GetRequest.decode(request.body, strict: options.strict) else {
+        // Unknown fields are passed over here even in strict mode, as nats-server does.
+        guard let decoded = try? GetRequest.decode(request.body, strict: false) else {
           return status(request, "408 Malformed Request")
         }
-        guard decoded.isEmpty, decoded.batch == 0 else { return status(request, "408 Bad Request") }
+        guard decoded.isEmpty, decoded.batch == 0, decoded.upToSequence == 0, decoded.upToTime_ns == nil else {
+          return status(request, "408 Bad Request")
+        }
         wanted.noHeaders = decoded.noHeaders
       }
       wanted.lastBySubject = ByteString(subject)
     } else {
       if request.isEmptyRequest { return status(request, "408 Empty Request") }
-      guard let decoded = try? GetRequest.decode(request.body, strict: options.strict) else {
+      guard let decoded = try? GetRequest.decode(request.body, strict: false) else {
         return status(request, "408 Malformed Request")
       }
       wanted = decoded
-      if wanted.isEmpty, wanted.batch == 0 { return status(request, "408 Empty Request") }
+      if wanted.isEmpty { return status(request, "408 Empty Request") }
       if wanted.isContradictory { return status(request, "408 Bad Request") }
     }
     if !wanted.multiLast.isEmpty {
       directMultiLast(stream, wanted, request)
-    } else if wanted.batch > 0 {
+    } else if wanted.batch != 0 {
       directBatch(stream, wanted, request)
     } else {
       guard let sequence = stream.find(wanted), send(stream, sequence, request.reply, wanted) else {
@@ -61,11 +64,11 @@ extension JetStream {
   ) -> Bool {
     let outcome = stream.read(sequence) { message in
       size?(message.subject.count + message.headers.count + message.payload.count)
-      if wanted.noHeaders, pending == nil {
+      if wanted.noHeaders {
         account.publish(Message(subject: reply, payload: message.payload))
         return
       }
-      var headers = wanted.noHeaders ? HeaderBuilder() : HeaderBuilder(continuing: message.headers)
+      var headers = HeaderBuilder(continuing: message.headers)
       headers.add("Nats-Stream", stream.name)
       headers.add("Nats-Subject", message.subject)
       headers.add("Nats-Sequence", decimal: message.sequence)
@@ -89,7 +92,7 @@ extension JetStream {
     }
     let pending = stream.pending(matching: filters, from: next)
     guard pending > 0 else { return status(request, "404 Message Not Found") }
-    DirectBatch(self, stream, wanted, filters, reply: request.replySubject, next: next, pending: pending).run()
+    DirectBatch(self, stream, wanted, filters, request, next: next, pending: pending).run()
   }
 
   /// Most subjects that one multi_last request may ask for.
@@ -107,20 +110,13 @@ extension JetStream {
   }
 
   private func multiLast(_ stream: Stream, _ wanted: GetRequest, _ request: APIRequest, upTo: UInt64) {
-    let found = stream.lastSequences(matching: wanted.multiLast, upTo: upTo, limit: JetStream.multiLastMax)
-    guard let found else { return status(request, "413 Too Many Results") }
-    let sequences = found.filter { $0 >= wanted.sequence }
-    guard !sequences.isEmpty else { return status(request, "404 No Results") }
-    var pending = sequences.count
-    var bytes = 0
-    var last: UInt64 = 0
-    for sequence in wanted.batch > 0 ? sequences.prefix(wanted.batch) : sequences[...] {
-      pending -= 1
-      guard send(stream, sequence, request.reply, wanted, pending: pending, last: last, size: { bytes += $0 }) else { continue }
-      last = sequence
-      if bytes >= wanted.bytesMax { break }
+    guard let subjects = stream.subjects(matching: wanted.multiLast, upTo: upTo, limit: JetStream.multiLastMax) else {
+      return status(request, "413 Too Many Results")
     }
-    end(request.replySubject, pending: pending, last: last, upTo: upTo)
+    // Without headers nobody could tell the subjects apart: nats-server does not leave them away here.
+    var wanted = wanted
+    wanted.noHeaders = false
+    DirectBatch(self, stream, wanted, [], request, next: stream.firstSequence, pending: 0).find(subjects, upTo: upTo)
   }
 
   fileprivate func end(_ reply: ByteString, pending: Int, last: UInt64, upTo: UInt64?) {
@@ -132,8 +128,10 @@ extension JetStream {
   }
 
   /// Answers with nothing but a status line.
-  func status(_ request: APIRequest, _ text: StaticString) {
-    account.publish(to: request.replySubject, [], headers: HeaderBuilder(status: text).block)
+  func status(_ request: APIRequest, _ text: StaticString) { status(request.replySubject, text) }
+
+  fileprivate func status(_ reply: ByteString, _ text: StaticString) {
+    account.publish(to: reply, [], headers: HeaderBuilder(status: text).block)
   }
 
   /// Answers as the router does for a subject that nobody listens to: the request's subject belongs to a stream or consumer that is
@@ -151,7 +149,7 @@ extension GetRequest {
   fileprivate var bytesMax: Int { maxBytes > 0 ? maxBytes : 64 << 20 }
 }
 
-/// A batch of messages on its way to who asked; a long one goes on in later turns.
+/// A batch of messages on its way to who asked; a long one goes on in later turns, while somebody listens.
 private final class DirectBatch {
   private unowned(unsafe) let engine: JetStream  // safe: it outlives what its host runs
   private let stream: Stream
@@ -160,44 +158,102 @@ private final class DirectBatch {
   private let reply: ByteString
   private var next: UInt64
   private var pending: Int
+  /// What is said at the end when the messages do not say it themselves.
+  private let pendingAtBegin: Int
   private var sent = 0
   private var bytes = 0
   private var last: UInt64 = 0
   private let timer = Timer()
+  /// From then on it ends when nobody listens (monotonic): interest from a leaf link may come after the request.
+  private let mustBeWantedFrom_ns: Int64
+  /// Of a multi_last request: the last message of each subject, as far as it is found, and up to where it counts.
+  private var lasts = ByteMap<UInt64>()
+  private var upTo: UInt64?
+  /// Of a multi_last request: what is sent, ascending.
+  private var chosen: [UInt64] = []
+
+  /// As nats-server's: how long interest may take.
+  private static let grace_ns = 2 * second_ns
+  /// Messages that are searched through before others get their turn: a few milliseconds' worth.
+  private static let searchMax = 4096
 
   init(
-    _ engine: JetStream, _ stream: Stream, _ wanted: GetRequest, _ filters: [ByteString], reply: ByteString, next: UInt64, pending: Int
+    _ engine: JetStream, _ stream: Stream, _ wanted: GetRequest, _ filters: [ByteString], _ request: APIRequest, next: UInt64, pending: Int
   ) {
     self.engine = engine
     self.stream = stream
     self.wanted = wanted
     self.filters = filters
-    self.reply = reply
+    reply = request.replySubject
     self.next = next
     self.pending = pending
+    pendingAtBegin = pending
+    mustBeWantedFrom_ns = engine.host.clock.monotonic_ns + (request.source.kind == .leaf ? Self.grace_ns : 0)
+  }
+
+  private var isDeserted: Bool {
+    engine.host.clock.monotonic_ns >= mustBeWantedFrom_ns && !reply.withView { engine.account.interest.hasInterest(in: $0) }
+  }
+
+  /// Sends the last messages of `subjects` at or before `upTo`.
+  func find(_ subjects: ByteMap<UInt64>, upTo: UInt64) {
+    self.upTo = upTo
+    lasts = subjects
+    if upTo < stream.lastSequence { return search(upTo) }
+    choose(lasts.keys.compactMap { $0.withView { stream.lastSequence(of: $0) } }.ordered())
+  }
+
+  private func search(_ upTo: UInt64) {
+    guard !isDeserted, !stream.isDeleted else { return }
+    var left = Self.searchMax
+    stream.scan(from: next) { [self] message in
+      guard message.sequence <= upTo, left > 0 else { return false }
+      left -= 1
+      next = message.sequence + 1
+      lasts.update(message.subject) { $0 = message.sequence }
+      return true
+    }
+    if left == 0 { return engine.host.after(0, timer) { [self] in search(upTo) } }
+    choose(Stream.found(lasts))
+  }
+
+  /// `found` is ascending.
+  private func choose(_ found: [UInt64]) {
+    chosen = found.filter { $0 >= wanted.sequence }
+    pending = chosen.count
+    if chosen.isEmpty { return engine.status(reply, "404 No Results") }
+    run()
   }
 
   func run() {
     let host = engine.host
     let end_ns = host.clock.monotonic_ns + Stream.stepMax_ns
-    while sent < wanted.batch, pending > 0, bytes < wanted.bytesMax, sendNext() {
+    let batch = upTo != nil && wanted.batch <= 0 ? Int.max : wanted.batch
+    if isDeserted { return }
+    while sent < batch, pending > 0, bytes < wanted.bytesMax, sendNext() {
       guard host.clock.monotonic_ns < end_ns else {
         host.after(0, timer) { [self] in run() }
         return
       }
     }
-    engine.end(reply, pending: pending, last: last, upTo: nil)
+    engine.end(reply, pending: wanted.noHeaders ? pendingAtBegin : pending, last: last, upTo: upTo)
   }
 
   private func sendNext() -> Bool {
+    guard !stream.isDeleted else { return false }
     var found: UInt64?
-    stream.next(from: next, through: stream.lastSequence, matching: filters) { found = $0.sequence }
-    guard let sequence = found, !stream.isDeleted else { return false }
+    if upTo != nil {
+      found = chosen[chosen.count - pending]
+    } else {
+      stream.next(from: next, through: stream.lastSequence, matching: filters) { found = $0.sequence }
+    }
+    guard let sequence = found else { return false }
     pending -= 1
     let isSent = reply.withView { reply in
       engine.send(stream, sequence, reply, wanted, pending: pending, last: last, size: { self.bytes += $0 })
     }
-    guard isSent else { return false }
+    // One of the chosen may be gone meanwhile.
+    guard isSent else { return upTo != nil }
     last = sequence
     next = sequence + 1
     sent += 1
@@ -206,17 +262,9 @@ private final class DirectBatch {
 }
 
 extension Stream {
-  /// The last messages of the subjects that `filters` match, at or before `upTo`, ascending; nil when there are more than `limit`.
-  func lastSequences(matching filters: [ByteString], upTo: UInt64, limit: Int) -> [UInt64]? {
-    var wanted = ByteMap<UInt64>()
-    for filter in filters {
-      filter.withView { filter in
-        subjects.forEach(matching: filter) { subject, state in
-          if state.first <= upTo { wanted.set(ByteString(subject), 0) }
-        }
-      }
-    }
-    guard wanted.count <= limit else { return nil }
+  /// The last messages of the subjects that `filters` match, at or before `upTo`, ascending.
+  func lastSequences(matching filters: [ByteString], upTo: UInt64) -> [UInt64] {
+    guard var wanted = subjects(matching: filters, upTo: upTo, limit: .max) else { return [] }
     if upTo >= lastSequence {
       return wanted.keys.compactMap { $0.withView { lastSequence(of: $0) } }.ordered()
     }
@@ -225,8 +273,27 @@ extension Stream {
       wanted.update(message.subject) { $0 = message.sequence }
       return true
     }
+    return Stream.found(wanted)
+  }
+
+  /// The sequences in `lasts`, ascending.
+  fileprivate static func found(_ lasts: ByteMap<UInt64>) -> [UInt64] {
     var found: [UInt64] = []
-    wanted.forEach { _, sequence in if sequence > 0 { found.append(sequence) } }
+    lasts.forEach { _, sequence in if sequence > 0 { found.append(sequence) } }
     return found.ordered()
+  }
+
+  /// The subjects that `filters` match and that have messages at or before `upTo`; nil when there are more than `limit`.
+  func subjects(matching filters: [ByteString], upTo: UInt64, limit: Int) -> ByteMap<UInt64>? {
+    var found = ByteMap<UInt64>()
+    for filter in filters {
+      filter.withView { filter in
+        subjects.forEach(matching: filter) { subject, state in
+          if found.count <= limit, state.first <= upTo { found.set(ByteString(subject), 0) }
+        }
+      }
+      if found.count > limit { return nil }
+    }
+    return found
   }
 }

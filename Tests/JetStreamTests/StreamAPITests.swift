@@ -124,6 +124,65 @@ struct StreamAPITests {
     #expect(rig.call("$JS.API.DIRECT.GET.N", #"{"seq":1}"#).headers.hasPrefix("NATS/1.0 503\r\n"))
   }
 
+  @Test("direct get answers odd requests as nats-server does")
+  func directGetOdd() throws {
+    let rig = try Rig()
+    rig.create(#"{"name":"D","subjects":["d.>"],"allow_direct":true}"#)
+    for index in 0..<6 { rig.send("d.\(index % 2)", "m\(index)", headers: index == 0 ? [("A", "b")] : []) }
+    rig.settle()
+    let get = "$JS.API.DIRECT.GET.D"
+    #expect(rig.call(get, #"{"batch":5}"#).headers == "NATS/1.0 408 Empty Request\r\n\r\n")
+    #expect(rig.call(get, #"{"seq":1,"unknown":1}"#).payload == "m0")
+    #expect(rig.call(get + ".d.1", #"{"unknown":1,"max_bytes":1}"#).payload == "m5")
+    #expect(rig.call(get + ".d.1", #"{"up_to_seq":3}"#).headers == "NATS/1.0 408 Bad Request\r\n\r\n")
+    #expect(rig.call(get + ".d.1", #"{"up_to_time":"2030-01-01T00:00:00Z"}"#).headers == "NATS/1.0 408 Bad Request\r\n\r\n")
+    // Nothing but the payloads, and what was left at the beginning.
+    let bare = rig.ask(get, #"{"seq":1,"batch":2,"no_hdr":true}"#)
+    #expect(bare.map(\.payload) == ["m0", "m1", ""])
+    #expect(bare.map(\.headers) == ["", "", "NATS/1.0 204 EOB\r\nNats-Num-Pending: 6\r\nNats-Last-Sequence: 2\r\n\r\n"])
+    // The last message of every subject comes with its headers in any case.
+    let multi = rig.ask(get, #"{"multi_last":["d.*"],"up_to_seq":1,"no_hdr":true}"#)
+    #expect(multi[0].headers.hasPrefix("NATS/1.0\r\nA: b\r\nNats-Stream: D\r\n"))
+    #expect(rig.call(get, #"{"seq":1,"batch":-1}"#).headers.hasPrefix("NATS/1.0 204 EOB\r\nNats-Num-Pending: 6\r\n"))
+  }
+
+  @Test("the last messages before a sequence are found in pieces, and too many subjects are refused")
+  func directGetMany() throws {
+    let rig = try Rig()
+    rig.create(#"{"name":"D","subjects":["d.>"],"allow_direct":true}"#)
+    for index in 0..<10_000 { rig.send("d.\(index < 9000 ? index % 2 : 2)", "m\(index)", reply: false) }
+    for index in 0..<1100 { rig.send("d.x.\(index)", reply: false) }
+    rig.settle()
+    let get = "$JS.API.DIRECT.GET.D"
+    #expect(rig.ask(get, #"{"multi_last":["d.*"],"up_to_seq":8999}"#).map(\.payload) == ["m8997", "m8998", ""])
+    #expect(rig.ask(get, #"{"multi_last":["d.*"]}"#).map(\.payload) == ["m8998", "m8999", "m9999", ""])
+    #expect(rig.ask(get, #"{"multi_last":[">"]}"#).map(\.headers) == ["NATS/1.0 413 Too Many Results\r\n\r\n"])
+    #expect(rig.ask(get, #"{"multi_last":["z"],"up_to_seq":5}"#).map(\.headers) == ["NATS/1.0 404 No Results\r\n\r\n"])
+    // Nobody listens: nothing is read.
+    rig.send(get, #"{"seq":1,"batch":10000}"#, replyTo: "nobody")
+    #expect(rig.ask(get, #"{"seq":9999,"batch":5,"next_by_subj":"d.2"}"#).map(\.payload) == ["m9998", "m9999", ""])
+  }
+
+  @Test("a publish that wants a higher API level is stored")
+  func publishLevel() throws {
+    let rig = try Rig()
+    rig.create(#"{"name":"D","subjects":["d.>"]}"#)
+    #expect(rig.call("d.1", headers: [("Nats-Required-Api-Level", "99")]).payload == #"{"stream":"D","seq":1}"#)
+  }
+
+  @Test("configurations that take long to check are refused or checked quickly")
+  func longConfigurations() throws {
+    let rig = try Rig()
+    let many = (0..<1001).map { "\"d.\($0)\"" }.joined(separator: ",")
+    #expect(rig.create(#"{"name":"D","subjects":[\#(many)]}"#).errorCode == 10052)
+    let pairs = (0..<3000).map { "\"\($0 % 1500)\":\"\($0)\"" }.joined(separator: ",")
+    let made = rig.create(#"{"name":"D","subjects":["d"],"metadata":{\#(pairs)}}"#)
+    #expect(made.json["config"]?["metadata"]?["1499"]?.string?.string == "2999")
+    let filters = rig.call(
+      "$JS.API.CONSUMER.CREATE.D.C", #"{"stream_name":"D","config":{"durable_name":"C","filter_subjects":[\#(many)]}}"#)
+    #expect(filters.payload.contains("code") || filters.payload == "no answer")
+  }
+
   @Test("pending counts what a filter has yet to see, also with holes")
   func pending() throws {
     let rig = try Rig()
