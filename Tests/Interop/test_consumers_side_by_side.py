@@ -195,6 +195,13 @@ async def last_delivery(s):
     await s.info()
 
 
+async def no_wait_at_max_ack_pending(s):
+    await s.create("C", **EXPLICIT, max_ack_pending=2)
+    await s.pull("p", {"batch": 5, "no_wait": True, "expires": 5_000_000_000, "idle_heartbeat": 300_000_000})
+    await s.heard("p", 3)
+    await s.info()
+
+
 async def backoff(s):
     await s.create("C", **EXPLICIT, backoff=[200_000_000, 100_000_000], max_deliver=3)
     await s.pull("p", {"batch": 3, "expires": 5_000_000_000})
@@ -536,7 +543,7 @@ async def rate_limited(s):
 SCENARIOS = [
     ack_floors, ack_all, last_delivery, backoff, delayed_refusal, purges, terminated_by_limits, statuses, requests_pending, deserted, paused,
     resets, last_per_subject, updates, overflow, pinned, prioritized, pushes, pushes_to_a_group, flow_control, flow_control_acks, sampled,
-    lifecycles, original_speed, rate_limited,
+    lifecycles, original_speed, rate_limited, no_wait_at_max_ack_pending,
 ]  # fmt: skip
 
 
