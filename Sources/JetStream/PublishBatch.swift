@@ -69,7 +69,7 @@ final class PublishBatch {
 
 /// What the messages of an atomic batch that were checked will have done, for the check of the next one.
 final class BatchStage {
-  struct Subject {
+  final class Subject {
     var count = 0
     var isSchedule = false
     /// The counter's value.
@@ -86,7 +86,7 @@ final class BatchStage {
   func add(_ subject: ByteView, size: Int, isSchedule: Bool, value: [UInt8]?) {
     count += 1
     bytes += size
-    var state = subjects[subject] ?? Subject()
+    let state = subjects[subject] ?? Subject()
     state.count += 1
     state.isSchedule = isSchedule
     state.value = value

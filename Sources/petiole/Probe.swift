@@ -25,7 +25,7 @@ enum Probe {
     return survey.results.contains { $0.samples_us.isEmpty == false } ? 0 : 1
   }
 
-  private static func milliseconds(_ us: Int64) -> String { "\(us / 1000).\(us / 100 % 10) ms" }
+  private static func milliseconds(_ us: Int64) -> String { ("\(us / 1000).\(us / 100 % 10) ms" as Words).string }
 
   private static func table(_ survey: ClusterSurvey) -> String {
     var table = Table(["cluster", "min", "avg", "jitter", "answers", "note"])
@@ -33,7 +33,7 @@ enum Probe {
       if let least = result.min_us {
         table.add([
           result.name.string, milliseconds(least), milliseconds(result.average_us), milliseconds(result.jitter_us),
-          "\(result.samples_us.count)/\(ClusterSurvey.samples)", result.failure ?? "",
+          ("\(result.samples_us.count)/\(ClusterSurvey.samples)" as Words).string, result.failure ?? "",
         ])
       } else {
         table.add([result.name.string, "-", "-", "-", "0/\(ClusterSurvey.samples)", result.failure ?? "no answer"])

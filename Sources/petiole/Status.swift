@@ -49,13 +49,17 @@ enum Status {
   // MARK: Report
 
   private static func report(_ varz: JSONValue, _ uplinkz: JSONValue, _ jsz: JSONValue) -> String {
-    var text = "petiole \(string(varz["petiole"]?["version"])) on \(string(varz["host"])):\(number(varz["port"]))"
-    text += ", \(string(varz["server_name"])), up \(string(varz["uptime"])), \(size(varz["mem"])) of memory\n"
-    text += "clients \(number(varz["connections"])), subscriptions \(number(varz["subscriptions"]))"
-    text += ", messages in \(number(varz["in_msgs"])) out \(number(varz["out_msgs"]))\n"
+    let head: Words = """
+      petiole \(string(varz["petiole"]?["version"])) on \(string(varz["host"])):\(number(varz["port"])), \(string(varz["server_name"])), \
+      up \(string(varz["uptime"])), \(size(varz["mem"])) of memory
+      clients \(number(varz["connections"])), subscriptions \(number(varz["subscriptions"])), \
+      messages in \(number(varz["in_msgs"])) out \(number(varz["out_msgs"]))
+
+      """
+    var text = head.string
     let clusters = uplinkz["clusters"]?.array ?? []
     if !clusters.isEmpty {
-      text += "\nUplink: \(string(uplinkz["state"])). \(string(uplinkz["decision"]))\n"
+      text += ("\nUplink: \(string(uplinkz["state"])). \(string(uplinkz["decision"]))\n" as Words).string
       var table = Table(["cluster", "state", "rtt", "jitter", "tier", "note"])
       for cluster in clusters {
         let note = cluster["probe_error"]?.string ?? cluster["link_error"]?.string ?? ByteString()
@@ -100,14 +104,14 @@ enum Status {
 
   private static func milliseconds(_ value: JSONValue?) -> String {
     guard let us = value?.int64 else { return "-" }
-    return "\(us / 1000).\(us / 100 % 10) ms"
+    return ("\(us / 1000).\(us / 100 % 10) ms" as Words).string
   }
 
   private static func size(_ value: JSONValue?) -> String {
     guard let bytes = value?.int64 else { return "-" }
-    if bytes < 10 << 10 { return "\(bytes) B" }
-    if bytes < 10 << 20 { return "\(bytes >> 10) kB" }
-    if bytes < 10 << 30 { return "\(bytes >> 20) MB" }
-    return "\(bytes >> 30) GB"
+    if bytes < 10 << 10 { return ("\(bytes) B" as Words).string }
+    if bytes < 10 << 20 { return ("\(bytes >> 10) kB" as Words).string }
+    if bytes < 10 << 30 { return ("\(bytes >> 20) MB" as Words).string }
+    return ("\(bytes >> 30) GB" as Words).string
   }
 }
