@@ -46,7 +46,8 @@ enum Store {
         return fail("petiole: what is in the damaged files could not be copied; nothing was removed\n")
       }
     }
-    Terminal.print(arguments.wantsJSON ? json(store, report, moved) : text(store, report, moved, segments: verb.equals("inspect")))
+    let text = arguments.wantsJSON ? json(store, report, moved) : text(store, report, moved, segments: verb.equals("inspect"))
+    Terminal.print(String(decoding: text, as: UTF8.self))
     if isRepair {
       var isClosed = false
       store.close { isClosed = true }
@@ -66,38 +67,75 @@ enum Store {
     names.first { $0.id == id }?.name ?? ByteString()
   }
 
-  private static func text(_ store: LogStore, _ report: RecoveryReport, _ moved: Int, segments: Bool) -> String {
+  private static func text(_ store: LogStore, _ report: RecoveryReport, _ moved: Int, segments: Bool) -> [UInt8] {
     let names = JetStream.streamNames(in: store)
-    var text = ""
+    var text: [UInt8] = []
     var table = Table(["stream", "messages", "bytes", "first", "last", "removed", "subjects"])
     for id in store.streamIDs {
       let stream = store.stream(id)
-      let name = name(id, names)
+      var name = name(id, names).bytes
+      if name.isEmpty { put(&name, "(number ", Int64(id), ")") }
       table.add([
-        name.isEmpty ? "(number \(id))" : name.string, "\(stream.count)", "\(stream.bytes)", "\(stream.firstSequence)",
-        "\(stream.lastSequence)", "\(stream.deletedCount)", "\(stream.subjects.subjectCount)",
+        String(decoding: name, as: UTF8.self), cell(stream.count), cell(stream.bytes), cell(Int64(clamping: stream.firstSequence)),
+        cell(Int64(clamping: stream.lastSequence)), cell(stream.deletedCount), cell(stream.subjects.subjectCount),
       ])
     }
-    text += table.text
+    text.append(contentsOf: table.text.utf8)
     if segments {
       var table = Table(["file", "bytes", "messages", "live bytes"])
       for segment in store.segmentSummaries {
-        table.add([segment.file, "\(segment.bytes)", "\(segment.messages)", "\(segment.messageBytes)"])
+        table.add([segment.file, cell(segment.bytes), cell(segment.messages), cell(segment.messageBytes)])
       }
-      text += "\n" + table.text
+      text.append(literal: "\n")
+      text.append(contentsOf: table.text.utf8)
     }
-    text += "\n\(report.segments) files, \(store.bytesOnDisk) bytes\n"
-    if report.tornBytes > 0 { text += "\(report.tornBytes) bytes at the end were never acknowledged\n" }
-    for place in report.places { text += "damaged: \(place.file), offset \(place.offset), \(place.bytes) bytes\n" }
+    put(&text, "\n", Int64(report.segments), " files, ")
+    put(&text, "", Int64(store.bytesOnDisk), " bytes\n")
+    if report.tornBytes > 0 { put(&text, "", Int64(report.tornBytes), " bytes at the end were never acknowledged\n") }
+    for place in report.places {
+      text.append(literal: "damaged: ")
+      text.append(contentsOf: place.file.utf8)
+      put(&text, ", offset ", Int64(place.offset), ", ")
+      put(&text, "", Int64(place.bytes), " bytes\n")
+    }
     for lost in report.lost {
-      text += "perhaps lost: \(name(lost.stream, names).string), sequences \(lost.first) to \(lost.last)\n"
+      text.append(literal: "perhaps lost: ")
+      text.append(contentsOf: name(lost.stream, names).bytes)
+      put(&text, ", sequences ", Int64(clamping: lost.first), " to ")
+      put(&text, "", Int64(clamping: lost.last), "\n")
     }
-    for file in report.unreadableFiles { text += "unreadable: \(file)\n" }
-    if moved > 0 { text += "\(moved) damaged files were copied and renamed to .damaged\n" }
-    return text + (isClean(report) ? "no damage was found\n" : "")
+    for file in report.unreadableFiles {
+      text.append(literal: "unreadable: ")
+      text.append(contentsOf: file.utf8)
+      text.append(literal: "\n")
+    }
+    if moved > 0 { put(&text, "", Int64(moved), " damaged files were copied and renamed to .damaged\n") }
+    if isClean(report) { text.append(literal: "no damage was found\n") }
+    return text
   }
 
-  private static func json(_ store: LogStore, _ report: RecoveryReport, _ moved: Int) -> String {
+  /// A number between two words. Not inlined, and with one type of number: interpolation takes several times the machine code.
+  @inline(never) private static func put(_ text: inout [UInt8], _ before: StaticString, _ number: Int64, _ after: StaticString) {
+    text.append(literal: before)
+    text.append(decimal: number)
+    text.append(literal: after)
+  }
+
+  private static func cell(_ number: Int) -> String { cell(Int64(number)) }
+
+  @inline(never) private static func cell(_ number: Int64) -> String {
+    var text: [UInt8] = []
+    text.append(decimal: number)
+    return String(decoding: text, as: UTF8.self)
+  }
+
+  /// The same for a member of an object.
+  @inline(never) private static func put(_ json: inout JSONWriter, _ name: StaticString, _ number: Int64) {
+    json.key(literal: name)
+    json.number(number)
+  }
+
+  private static func json(_ store: LogStore, _ report: RecoveryReport, _ moved: Int) -> [UInt8] {
     let names = JetStream.streamNames(in: store)
     var json = JSONWriter(indent: true)
     json.beginObject()
@@ -105,14 +143,14 @@ enum Store {
     for id in store.streamIDs {
       let stream = store.stream(id)
       json.beginObject()
-      json.field("id", id)
+      put(&json, "id", Int64(id))
       json.field("name", name(id, names))
-      json.field("messages", stream.count)
-      json.field("bytes", stream.bytes)
-      json.field("first_seq", stream.firstSequence)
-      json.field("last_seq", stream.lastSequence)
-      json.field("num_deleted", stream.deletedCount)
-      json.field("num_subjects", stream.subjects.subjectCount)
+      put(&json, "messages", Int64(stream.count))
+      put(&json, "bytes", Int64(stream.bytes))
+      put(&json, "first_seq", Int64(clamping: stream.firstSequence))
+      put(&json, "last_seq", Int64(clamping: stream.lastSequence))
+      put(&json, "num_deleted", Int64(stream.deletedCount))
+      put(&json, "num_subjects", Int64(stream.subjects.subjectCount))
       json.endObject()
     }
     json.endArray()
@@ -120,9 +158,9 @@ enum Store {
     for segment in store.segmentSummaries {
       json.beginObject()
       json.field("file", segment.file)
-      json.field("bytes", segment.bytes)
-      json.field("messages", segment.messages)
-      json.field("live_bytes", segment.messageBytes)
+      put(&json, "bytes", Int64(segment.bytes))
+      put(&json, "messages", Int64(segment.messages))
+      put(&json, "live_bytes", Int64(segment.messageBytes))
       json.endObject()
     }
     json.endArray()
@@ -130,8 +168,8 @@ enum Store {
     for place in report.places {
       json.beginObject()
       json.field("file", place.file)
-      json.field("offset", place.offset)
-      json.field("bytes", place.bytes)
+      put(&json, "offset", Int64(place.offset))
+      put(&json, "bytes", Int64(place.bytes))
       json.endObject()
     }
     json.endArray()
@@ -139,16 +177,20 @@ enum Store {
     for lost in report.lost {
       json.beginObject()
       json.field("stream", name(lost.stream, names))
-      json.field("first_seq", lost.first)
-      json.field("last_seq", lost.last)
+      put(&json, "first_seq", Int64(clamping: lost.first))
+      put(&json, "last_seq", Int64(clamping: lost.last))
       json.endObject()
     }
     json.endArray()
-    json.field("unreadable", report.unreadableFiles.map { ByteString($0) })
-    json.field("unacknowledged_bytes", report.tornBytes)
-    json.field("repaired_files", moved)
+    json.beginArray("unreadable")
+    for file in report.unreadableFiles { json.string(file) }
+    json.endArray()
+    put(&json, "unacknowledged_bytes", Int64(report.tornBytes))
+    put(&json, "repaired_files", Int64(moved))
     json.field("clean", isClean(report))
     json.endObject()
-    return ByteString(json.finish()).string + "\n"
+    var bytes = json.finish()
+    bytes.append(literal: "\n")
+    return bytes
   }
 }
