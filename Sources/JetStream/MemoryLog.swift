@@ -1,4 +1,5 @@
-// Memory storage: messages in one deque, gone when the process ends.
+// Memory storage: messages in one deque, gone when the process ends. Sequences without a message take no room: removed messages are
+// cleared away when they are more than the others.
 import Bytes
 import Interest
 import LogStore
@@ -10,6 +11,7 @@ final class MemoryUse {
 
 final class MemoryLog: MessageLog {
   private struct Entry {
+    let sequence: UInt64
     /// Subject, headers and payload, one after the other; empty when the message was removed.
     var bytes: [UInt8]
     var timestamp_ns: Int64
@@ -21,10 +23,9 @@ final class MemoryLog: MessageLog {
     var size: Int { 16 + bytes.count }
   }
 
-  /// Entry of sequence `base` + i at `head` + i.
+  /// From `head` on, by sequence; the first is there.
   private var entries: [Entry] = []
   private var head = 0
-  private var base: UInt64 = 1
   private(set) var count = 0
   private(set) var bytes = 0 {
     didSet { use.bytes += bytes - oldValue }
@@ -36,9 +37,9 @@ final class MemoryLog: MessageLog {
 
   init(use: MemoryUse = MemoryUse()) { self.use = use }
 
-  var firstSequence: UInt64 { base }
-  var lastSequence: UInt64 { base + UInt64(entries.count - head) - 1 }
-  var deletedCount: Int { entries.count - head - count }
+  var firstSequence: UInt64 { head < entries.count ? entries[head].sequence : lastSequence + 1 }
+  private(set) var lastSequence: UInt64 = 0
+  var deletedCount: Int { Int(clamping: lastSequence + 1 - firstSequence) - count }
   var isDurable: Bool {
     get { false }
     set {}
@@ -52,20 +53,33 @@ final class MemoryLog: MessageLog {
   }
   func settle(_ subject: ByteView, first: UInt64?, last: UInt64?) { subjects.settle(subject, first: first, last: last) }
 
+  /// The first entry at or after `sequence`; the end when there is none.
+  private func lowerBound(_ sequence: UInt64) -> Int {
+    guard head < entries.count, sequence > entries[head].sequence else { return head }
+    // Without gaps it is just there, with gaps before.
+    let guess = UInt64(head) + (sequence - entries[head].sequence)
+    if guess < UInt64(entries.count), entries[Int(guess)].sequence == sequence { return Int(guess) }
+    var low = head
+    var high = Int(min(guess, UInt64(entries.count)))
+    while low < high {
+      let middle = (low + high) / 2
+      if entries[middle].sequence < sequence { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  /// Where a message that is there stands.
   private func index(_ sequence: UInt64) -> Int? {
-    guard sequence >= base, sequence - base < UInt64(entries.count - head) else { return nil }
-    return head + Int(sequence - base)
+    let at = lowerBound(sequence)
+    return at < entries.count && entries[at].sequence == sequence && entries[at].isThere ? at : nil
   }
 
   func begin(at sequence: UInt64) {
     precondition(entries.isEmpty, "only an empty log can begin somewhere else")
-    base = max(sequence, 1)
+    lastSequence = max(sequence, 1) - 1
   }
 
-  func skip(before sequence: UInt64) {
-    let gap = Entry(bytes: [], timestamp_ns: lastTimestamp_ns, subjectLength: 0, headersLength: 0, isThere: false)
-    while lastSequence + 1 < sequence { entries.append(gap) }
-  }
+  func skip(before sequence: UInt64) { lastSequence = max(lastSequence, max(sequence, 1) - 1) }
 
   func append(
     sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
@@ -77,9 +91,10 @@ final class MemoryLog: MessageLog {
     content.append(headers)
     content.append(payload)
     let entry = Entry(
-      bytes: content, timestamp_ns: timestamp_ns, subjectLength: UInt32(subject.count), headersLength: UInt32(headers.count),
-      isThere: true)
+      sequence: sequence, bytes: content, timestamp_ns: timestamp_ns, subjectLength: UInt32(subject.count),
+      headersLength: UInt32(headers.count), isThere: true)
     entries.append(entry)
+    lastSequence = sequence
     appendedSubjectCount = subjects.add(subject, sequence)
     count += 1
     bytes += entry.size
@@ -88,9 +103,9 @@ final class MemoryLog: MessageLog {
   }
 
   func remove(_ sequence: UInt64) -> Bool {
-    guard let index = index(sequence), entries[index].isThere else { return false }
+    guard let index = index(sequence) else { return false }
     takeOut(index, sequence)
-    dropFront()
+    clearAway()
     return true
   }
 
@@ -103,7 +118,7 @@ final class MemoryLog: MessageLog {
   }
 
   func erase(_ sequence: UInt64, done: @escaping (Bool) -> Void) -> Bool {
-    guard let index = index(sequence), entries[index].isThere else { return false }
+    guard let index = index(sequence) else { return false }
     for at in entries[index].bytes.indices.dropFirst(Int(entries[index].subjectLength)) { entries[index].bytes[at] = 0 }
     guard remove(sequence) else { return false }
     done(true)
@@ -111,46 +126,48 @@ final class MemoryLog: MessageLog {
   }
 
   func removeThrough(_ sequence: UInt64) {
-    while head < entries.count, base <= sequence {
-      if entries[head].isThere { takeOut(head, base) }
+    while head < entries.count, entries[head].sequence <= sequence {
+      if entries[head].isThere { takeOut(head, entries[head].sequence) }
       head += 1
-      base += 1
     }
-    dropFront()
+    clearAway()
   }
 
-  /// The first entry is always a message that is there.
-  private func dropFront() {
-    while head < entries.count, !entries[head].isThere {
-      head += 1
-      base += 1
-    }
+  /// Messages that take room, removed ones too.
+  var heldEntries: Int { entries.count }
+
+  /// So many removed messages may always stay.
+  private static let removedMax = 1024
+
+  /// Gives the room of removed messages back: at the front, and elsewhere when they are more than the others.
+  private func clearAway() {
+    while head < entries.count, !entries[head].isThere { head += 1 }
     if head == entries.count {
       entries.removeAll()
       head = 0
-    } else if head > 1024, head > entries.count / 2 {
-      entries.removeFirst(head)
-      head = 0
+      return
     }
+    let removed = entries.count - count
+    guard removed > Self.removedMax, removed > count else { return }
+    var kept = 0
+    for at in head..<entries.count where entries[at].isThere {
+      if kept < at { entries.swapAt(kept, at) }
+      kept += 1
+    }
+    entries.removeLast(entries.count - kept)
+    head = 0
   }
 
-  func contains(_ sequence: UInt64) -> Bool {
-    guard let index = index(sequence) else { return false }
-    return entries[index].isThere
-  }
+  func contains(_ sequence: UInt64) -> Bool { index(sequence) != nil }
 
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64? {
-    guard count > 0 else { return nil }
-    var next = max(sequence, base)
-    while let index = index(next) {
-      if entries[index].isThere { return next }
-      next += 1
-    }
-    return nil
+    var at = lowerBound(sequence)
+    while at < entries.count, !entries[at].isThere { at += 1 }
+    return at < entries.count ? entries[at].sequence : nil
   }
 
   func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome {
-    guard let index = index(sequence), entries[index].isThere else { return .none }
+    guard let index = index(sequence) else { return .none }
     let entry = entries[index]
     entry.bytes.withView { view in
       let headersStart = Int(entry.subjectLength)
@@ -183,14 +200,23 @@ final class MemoryLog: MessageLog {
       let middle = (low + high) / 2
       if entries[middle].timestamp_ns < time_ns { low = middle + 1 } else { high = middle }
     }
-    return low < entries.count ? nextSequence(atOrAfter: base + UInt64(low - head)) : nil
+    return low < entries.count ? nextSequence(atOrAfter: entries[low].sequence) : nil
   }
 
   func deletedSequences(limit: Int) -> [UInt64] {
     var deleted: [UInt64] = []
-    for index in head..<entries.count where !entries[index].isThere {
-      if deleted.count == limit { break }
-      deleted.append(base + UInt64(index - head))
+    var next = firstSequence
+    for at in head..<entries.count where entries[at].isThere {
+      while next < entries[at].sequence, deleted.count < limit {
+        deleted.append(next)
+        next += 1
+      }
+      if deleted.count == limit { return deleted }
+      next = entries[at].sequence + 1
+    }
+    while next <= lastSequence, deleted.count < limit {
+      deleted.append(next)
+      next += 1
     }
     return deleted
   }

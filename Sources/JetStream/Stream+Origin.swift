@@ -33,9 +33,6 @@ extension Stream {
     case refused(APIError)
   }
 
-  /// Most sequences that a mirror in memory passes over between two messages: each takes room there.
-  private static let memoryGapMax: UInt64 = 1 << 20
-
   /// The latest time that another server's message can have: in the year 2116, far from where sums of times end.
   static let foreignStampMax_ns: Int64 = 1 << 62
 
@@ -83,8 +80,7 @@ extension Stream {
     guard sequence < StreamLog.sequenceMax else { return .insufficientResources }
     if log.count == 0 {
       log.begin(at: sequence)
-    } else if !isFile {
-      guard sequence - log.lastSequence <= Stream.memoryGapMax else { return .insufficientResources }
+    } else {
       log.skip(before: sequence)
     }
     return nil

@@ -14,8 +14,6 @@ final class StreamRestore {
     static let turnBytes = 512 << 10
     /// What a client may send without waiting for answers.
     static let waitingBytes = 32 << 20
-    /// Removed sequences in front of a message of a memory stream, which each take memory.
-    static let memoryGapMax: UInt64 = 1 << 20
   }
 
   /// Safe: a JetStream ends its restores before it goes.
@@ -165,8 +163,8 @@ final class StreamRestore {
     if config.storage == .memory {
       let use_bytes = Int64(engine.memoryUse.bytes + size + entry.name.count)
       if engine.options.maxMemory >= 0, use_bytes > engine.options.maxMemory { return fail("insufficient memory resources available") }
-      guard closeGap(before: entry.sequence) else { return }
     }
+    log.skip(before: entry.sequence)
     append(entry.sequence, entry)
   }
 
@@ -175,16 +173,6 @@ final class StreamRestore {
       _ = try log.append(
         sequence: sequence, timestamp_ns: entry.timestamp_ns, subject: entry.name, headers: entry.headers, payload: entry.payload)
     } catch { fail(error == .full ? "insufficient storage resources available" : "the store cannot take the message now") }
-  }
-
-  /// A memory log has no gaps of its own.
-  private func closeGap(before sequence: UInt64) -> Bool {
-    guard sequence - log.lastSequence <= Limits.memoryGapMax else {
-      fail("too many removed messages for memory storage")
-      return false
-    }
-    while log.lastSequence + 1 < sequence, failure == nil { skip(log.lastSequence + 1) }
-    return failure == nil
   }
 
   /// Uses up a sequence.
@@ -200,11 +188,8 @@ final class StreamRestore {
       if !hasState { fail("EOF") } else if !hasEnd { fail("backup was truncated") }
     }
     if failure == nil, lastSequence > log.lastSequence {
-      if config.storage == .memory {
-        if closeGap(before: lastSequence) { skip(lastSequence) }
-      } else {
-        skip(lastSequence)
-      }
+      log.skip(before: lastSequence)
+      skip(lastSequence)
     }
     if let failure {
       respond(reply, failure: failure)
