@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -16,10 +17,18 @@ class Trouble(Exception):
 
 
 def free_port():
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, for listeners whose port must be known before the start.
+
+    Below those that Linux gives to outgoing connections, of which one could take it meanwhile.
+    """
+    while True:
+        port = random.randrange(10_240, 32_768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Process:

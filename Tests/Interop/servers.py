@@ -7,6 +7,7 @@ PETIOLE_RUNNER (a command to run it with, such as qemu-aarch64-static).
 import json
 import os
 import pathlib
+import random
 import shlex
 import signal
 import socket
@@ -38,10 +39,18 @@ def until(condition, seconds=10, what="condition", every=0.02):
 
 
 def free_port():
-    """A port that was free a moment ago, for listeners whose port must be known before the start."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, for listeners whose port must be known before the start.
+
+    Below those that Linux gives to outgoing connections, of which one could take it meanwhile.
+    """
+    while True:
+        port = random.randrange(10_240, 32_768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Server:

@@ -6,6 +6,7 @@ There is no systemd in the root: the test does what the unit tells systemd to do
 import asyncio
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -27,9 +28,18 @@ def run(*command, **options):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that was free a moment ago, for listeners whose port must be known before the start.
+
+    Below those that Linux gives to outgoing connections, of which one could take it meanwhile.
+    """
+    while True:
+        port = random.randrange(10_240, 32_768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Unit:
