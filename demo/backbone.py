@@ -10,7 +10,8 @@ import nats.errors
 import nats.js.api
 import nats.js.errors
 
-from processes import Process, Trouble, free_port
+from ports import free_port
+from processes import Process, Trouble
 from proxy import DelayProxy
 
 STREAM = "READINGS"

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import os
 import pathlib
-import random
 import signal
-import socket
 import subprocess
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -14,21 +12,6 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 class Trouble(Exception):
     """Something a person has to know; ends the demo with this sentence."""
-
-
-def free_port():
-    """A port that was free a moment ago, for listeners whose port must be known before the start.
-
-    Below those that Linux gives to outgoing connections, of which one could take it meanwhile.
-    """
-    while True:
-        port = random.randrange(10_240, 32_768)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class Process:

@@ -5,7 +5,7 @@ import collections
 import contextlib
 import socket
 
-from processes import free_port
+from ports import free_port
 
 # So much may be under way in one direction: more than any link here fills, and a bound for the proxy's memory.
 UNDER_WAY_BYTES_MAX = 4 * 1024 * 1024

@@ -7,7 +7,6 @@ PETIOLE_RUNNER (a command to run it with, such as qemu-aarch64-static).
 import json
 import os
 import pathlib
-import random
 import shlex
 import signal
 import socket
@@ -18,6 +17,8 @@ import urllib.error
 import urllib.request
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "demo"))
+from ports import free_port  # noqa: E402
 PETIOLE = os.environ.get("PETIOLE_BIN", str(REPOSITORY / "dist/amd64/petiole"))
 RUNNER = shlex.split(os.environ.get("PETIOLE_RUNNER", ""))
 NATS_SERVER = str(pathlib.Path(sys.executable).parent / "nats-server")
@@ -36,21 +37,6 @@ def until(condition, seconds=10, what="condition", every=0.02):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(every)
-
-
-def free_port():
-    """A port that was free a moment ago, for listeners whose port must be known before the start.
-
-    Below those that Linux gives to outgoing connections, of which one could take it meanwhile.
-    """
-    while True:
-        port = random.randrange(10_240, 32_768)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class Server:

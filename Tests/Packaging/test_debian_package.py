@@ -6,17 +6,20 @@ There is no systemd in the root: the test does what the unit tells systemd to do
 import asyncio
 import os
 import pathlib
-import random
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 
 import nats
 import pytest
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(REPOSITORY / "demo"))
+from ports import free_port  # noqa: E402
+
 VERSION = re.search(r"^## (\S+)", (REPOSITORY / "CHANGELOG.md").read_text(), re.M)[1]
 PACKAGE = REPOSITORY / f"dist/petiole_{VERSION}_amd64.deb"
 
@@ -25,21 +28,6 @@ def run(*command, **options):
     done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}"
     return done.stdout
-
-
-def free_port():
-    """A port that was free a moment ago, for listeners whose port must be known before the start.
-
-    Below those that Linux gives to outgoing connections, of which one could take it meanwhile.
-    """
-    while True:
-        port = random.randrange(10_240, 32_768)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class Unit:
