@@ -64,8 +64,9 @@ let tests: [Target] =
     .testTarget(
       name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name))
   } + [
+    .testTarget(name: "COpenSSLTests", dependencies: ["COpenSSL"], swiftSettings: settings("COpenSSLTests")),
     .testTarget(
-      name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("SimulationTests"))
+      name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("SimulationTests")),
   ]
 
 let package = Package(
@@ -75,7 +76,8 @@ let package = Package(
     .library(name: "Petiole", targets: ["Agent"]),
   ],
   targets: [
-    .target(name: "CLinux", cSettings: c)
+    .target(name: "CLinux", cSettings: c),
+    .target(name: "COpenSSL", cSettings: c, linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
   ]
     + floors.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: settings($0.name)) }
     + [

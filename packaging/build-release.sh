@@ -10,6 +10,7 @@ product=${PRODUCT:-petiole}
 
 packaging/setup-build.sh build
 packaging/sysroot.sh "$arch"
+packaging/openssl.sh "$arch"
 build=(swift build -c release --product "$product" --scratch-path ".build-$arch" --manifest-cache none
   --swift-sdks-path ".build-sdk/$arch/sdks" --swift-sdk "$arch-linux-static")
 printf 'release: building %s for %s\n' "$product" "$arch" >&2
