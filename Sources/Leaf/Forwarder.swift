@@ -371,7 +371,7 @@ public final class Forwarder: StreamConsumer {
     switch PublishAck(message.payload) {
     case .stored(let hubSequence, let duplicate, let hubStream, let domain):
       // Another JetStream on the way that takes the same subject says nothing about the hub's stream.
-      let hubDomain = link?.info.domain ?? ByteString()
+      let hubDomain = link?.peer.domain ?? ByteString()
       guard hubStream == machine.progress.hubStream, domain.isEmpty || hubDomain.isEmpty || domain == hubDomain else { return }
       perform(machine.acknowledged(sequence, hubSequence: hubSequence, duplicate: duplicate, now_ms: now_ms))
       saveSoon()

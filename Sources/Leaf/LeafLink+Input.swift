@@ -10,7 +10,7 @@ extension LeafLink {
     receivedTraffic.count(operation.body.count)
     account.received.count(operation.body.count)
     // What this side may not import is dropped without a word, as real spokes do (section 10.1).
-    if !importPermission.isUnrestricted, !importPermission.permits(message: operation.subject) { return }
+    if !receivePermission.isUnrestricted, !receivePermission.permits(message: operation.subject) { return }
     for held in shared.heldInboundSubjects where Subject.matches(operation.subject, held) { return }
     var message = Message(
       subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)

@@ -50,10 +50,10 @@ extension LeafLink: InterestObserver {
   private func mayAdvertise(_ subject: ByteString) -> Bool {
     if subject.bytes.first == UInt8(ascii: "$") {
       if subject.withView({ Self.isJetStreamPrivate($0) }) { return false }
-      if !info.domain.isEmpty, subject.hasPrefix("$JS."), subject.withView({ isAPI($0, of: info.domain) }) { return false }
+      if !peer.domain.isEmpty, subject.hasPrefix("$JS."), subject.withView({ isAPI($0, of: peer.domain) }) { return false }
     }
     for held in shared.heldInboundSubjects where Subject.isSubset(subject, of: held) { return false }
-    return importPermission.isUnrestricted || importPermission.permits(interest: subject)
+    return receivePermission.isUnrestricted || receivePermission.permits(interest: subject)
   }
 
   // MARK: The hub's to us
@@ -102,7 +102,7 @@ extension LeafLink: InterestObserver {
       if Self.isJetStreamPrivate(subject) { return false }
       if !options.domain.isEmpty, isAPI(subject, of: options.domain) { return false }
     }
-    return exportPermission.isUnrestricted || exportPermission.permits(message: subject)
+    return sendPermission.isUnrestricted || sendPermission.permits(message: subject)
   }
 
   static func isJetStreamPrivate(_ subject: ByteView) -> Bool {

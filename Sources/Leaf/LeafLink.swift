@@ -1,5 +1,6 @@
-// A leaf link that this server dialled: its life from the first INFO to its end. What is sent is put together in
-// LeafOutput.swift, interest is in LeafLink+Interest.swift, messages from the hub in LeafLink+Input.swift.
+// A leaf link: its life from the connection to its end, and what it reads. The handshake of a link that this server dialled is in
+// LeafLink+Dialling.swift, PINGs are in LeafLink+Health.swift, interest in LeafLink+Interest.swift, messages from the other end in
+// LeafLink+Input.swift and to it in LeafLink+Delivery.swift; the bytes for them are put together in LeafOutput.swift.
 import Broker
 import Bytes
 import Compression
@@ -22,9 +23,10 @@ public protocol LeafLinkOwner: AnyObject {
   func linkEnded(_ link: LeafLink, _ failure: LeafFailure)
 }
 
-/// One leaf connection in the role of solicitor and spoke (leafnode-protocol.md section 1).
+/// One leaf connection, in one of the roles of leafnode-protocol.md section 1.
 public final class LeafLink: Endpoint, ByteStreamDelegate {
   public let host: Host
+  public let role: LeafRole
   public let options: LeafOptions
   public let remote: SocketAddress
   public unowned(unsafe) var owner: (any LeafLinkOwner)?  // safe: the owner ends its links before it goes
@@ -33,45 +35,53 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   var handshake: LeafHandshake
   var parser: LeafParser
   let output: LeafOutput
-  /// Decompresses what the hub sends, once both directions are S2.
-  private var decoder: S2StreamDecoder?
+  /// Decompresses what the other end sends, once both directions are S2.
+  var decoder: S2StreamDecoder?
   private let scratch: S2Scratch
   /// Decompressed bytes that are not whole operations yet.
   private var plainInput: [UInt8] = []
 
-  /// The hub's last INFO with permissions.
-  public private(set) var info = LeafInfo()
-  /// What may be received from and sent to the hub: its permissions with this side's denies.
-  var importPermission = SubjectPermission()
-  var exportPermission = SubjectPermission()
-  /// The hub's interest, by "subject" or "subject queue".
+  /// Who the other end says it is.
+  public internal(set) var peer = LeafPeer()
+  /// What both ends agreed on; nil before that.
+  var compression: LeafCompressionChoice?
+  /// What may be received from and sent to the other end, by its permissions and this side's.
+  var receivePermission = SubjectPermission()
+  var sendPermission = SubjectPermission()
+  /// The other end's interest, by "subject" or "subject queue".
   var remoteInterest = ByteMap<Subscription>()
-  /// Our interest, as the hub knows it.
+  /// Our interest, as the other end knows it.
   var localInterest = LeafInterest()
   let shared: LeafShared
   /// This link's mark against loops (section 9.5), and those of all links of this server.
   let loopSubject: ByteString
   let loopMarks: LoopMarks
 
+  /// The handshake is done: messages and interest may pass.
+  var isReady = false
   public private(set) var isEnded = false
-  private let started_ns: Int64
-  private let deadline = Timer()
-  private let pingTimer = Timer()
-  private var pingsOutstanding = 0
+  let started_ns: Int64
+  /// The next step of the handshake has to come by then.
+  let deadline = Timer()
+  let pingTimer = Timer()
+  var pingsOutstanding = 0
   /// nil before the first PING.
-  private var pingSent_ns: Int64?
-  private var heardSincePing = false
-  public private(set) var rtt_ns: Int64?
+  var pingSent_ns: Int64?
+  var heardSincePing = false
+  public internal(set) var rtt_ns: Int64?
 
   public internal(set) var receivedTraffic = Traffic()
   public internal(set) var sentTraffic = Traffic()
-  /// Messages that were not sent because the hub forbids them or takes none so large.
+  /// Messages that were not sent because the other end takes none so large.
   public internal(set) var dropped = 0
   public let since_ns: Int64
 
   /// Takes over a connected stream.
-  public init(host: Host, id: UInt64, account: Account, stream: ByteStream, options: LeafOptions, shared: LeafShared) {
+  public init(
+    host: Host, role: LeafRole = .dialled, id: UInt64, account: Account, stream: ByteStream, options: LeafOptions, shared: LeafShared
+  ) {
     self.host = host
+    self.role = role
     self.options = options
     self.stream = stream
     self.shared = shared
@@ -92,17 +102,17 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     }
   }
 
-  public var isEstablished: Bool { handshake.isEstablished && !isEnded }
+  public var isEstablished: Bool { isReady && !isEnded }
   public var bytesRead: Int { stream.bytesRead }
   public var bytesWritten: Int { stream.bytesWritten }
   /// The kernel's minimum round trip in microseconds.
   public var kernelRTT_us: Int? { stream.kernelRTT_us }
-  /// Entries of the hub's interest.
+  /// Entries of the other end's interest.
   public var remoteInterestCount: Int { remoteInterest.count }
   /// Bytes that wait to be written.
   public var pending: Int { output.pending }
   public var compressionName: StaticString {
-    switch handshake.choice {
+    switch compression {
     case .s2(let mode)?: mode == .s2Auto ? (output.level == .fast ? "s2_fast" : "s2_uncompressed") : mode.name
     case .uncompressed?: "off"
     case nil: ""
@@ -183,103 +193,6 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     }
   }
 
-  // MARK: Handshake
-
-  private func receiveInfo(_ text: ByteView) {
-    guard let info = LeafInfo(text) else { return end(.badInfo) }
-    let isFirst = handshake.choice == nil
-    switch handshake.received(info) {
-    case .requestCompression(let mode):
-      said(info)
-      output.append(literal: "INFO {\"compression\":\"")
-      output.append(literal: mode.name)
-      output.append(literal: "\"}\r\n")
-      output.flushPlain()
-      decoder = S2StreamDecoder()
-      output.compress(level(mode))
-    case .connect:
-      if isFirst { said(info) }
-      connect()
-    case .established: establish(info)
-    case .update:
-      if info.importPermissions != nil || info.exportPermissions != nil || info.connectInfo {
-        advertiseChanges { update(info) }
-      } else {
-        update(info)
-      }
-    case .fail(let failure): end(failure)
-    }
-  }
-
-  private func said(_ info: LeafInfo) {
-    self.info = info
-    rtt_ns = host.clock.monotonic_ns - started_ns
-    owner?.linkSaidInfo(self, rtt_ns: rtt_ns!)
-  }
-
-  private func level(_ mode: LeafCompressionMode) -> CompressionLevel {
-    if mode == .s2Auto, (rtt_ns ?? 0) <= s2AutoThreshold_ns { return .uncompressed }
-    return .fast
-  }
-
-  private func connect() {
-    var json = JSONWriter()
-    json.beginObject()
-    json.field("version", ServerIdentity.protocolVersion)
-    json.field("server_id", options.serverID)
-    json.field("name", options.serverName)
-    json.field("cluster", options.serverName)
-    json.fieldUnlessEmpty("domain", options.domain)
-    json.fieldUnlessFalse("jetstream", options.jetStream)
-    json.fieldUnlessFalse("headers", info.headers)
-    if case .uncompressed(let said)? = handshake.choice {
-      json.field("compress_mode", said)
-    } else {
-      json.field("compress_mode", literal: compressionName)
-    }
-    json.field("remote_account", account.name)
-    if !options.user.isEmpty {
-      json.field("user", options.user)
-      if options.password.isEmpty { json.field("auth_token", options.user) } else { json.field("pass", options.password) }
-    }
-    if !options.denyImports.isEmpty { json.field("deny_pub", options.denyImports) }
-    json.endObject()
-    output.append(literal: "CONNECT ")
-    output.append(json.finish())
-    output.append(literal: "\r\n")
-    if handshake.isEstablished {
-      establish(info)
-    } else {
-      host.after(options.answerTimeout_ns, deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
-        self.output.append(literal: "-ERR 'Stale Leaf Node Connection - Closing'\r\n")
-        self.end(.noAnswerToConnect)
-      }
-    }
-  }
-
-  private func establish(_ info: LeafInfo) {
-    host.timers.cancel(deadline)
-    update(info)
-    guard !isEnded else { return }  // the hub said that it goes away, and the link was given up
-    advertiseAll()
-    account.observe(self)
-    schedulePing(after: second_ns + second_ns / 5 * Int64(host.entropy.below(100)) / 100)
-    owner?.linkEstablished(self)
-  }
-
-  /// A later INFO (section 3.5).
-  private func update(_ info: LeafInfo) {
-    if !info.remoteAccount.isEmpty { self.info.remoteAccount = info.remoteAccount }
-    if !info.leafURLs.isEmpty { self.info.leafURLs = info.leafURLs }
-    if info.importPermissions != nil || info.exportPermissions != nil || !handshake.isEstablished || info.connectInfo {
-      importPermission = info.importPermissions ?? SubjectPermission()
-      exportPermission = info.exportPermissions ?? SubjectPermission()
-      importPermission.deny += options.denyImports
-      exportPermission.deny += options.denyExports
-    }
-    if info.lameDuck { owner?.linkLameDuck(self) }
-  }
-
   // MARK: Errors from the hub
 
   /// An error alone does not end a leaf link: the hub closes when it means to (section 7). A loop does.
@@ -298,35 +211,6 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   /// The complaint that a close now is due to.
   private var closingRefusal: LeafFailure? {
     host.clock.monotonic_ns - refused_ns <= Self.refusalCloses_ns ? refusal : nil
-  }
-
-  // MARK: PING
-
-  private func schedulePing(after delay_ns: Int64) {
-    host.after(delay_ns, pingTimer) { [unowned(unsafe) self] in self.ping() }  // safe: cancelled in `end`
-  }
-
-  private func ping() {
-    if pingsOutstanding >= options.pingsMax { return end(.pingsUnanswered) }
-    // A hub that is heard lives; a PING is sent only into silence, and now and then for the round trip.
-    let now = host.clock.monotonic_ns
-    let isDue = pingSent_ns.map { now - $0 >= 4 * options.pingInterval_ns } ?? true
-    if !heardSincePing || pingsOutstanding > 0 || isDue {
-      pingsOutstanding += 1
-      pingSent_ns = now
-      output.append(literal: "PING\r\n")
-    }
-    heardSincePing = false
-    schedulePing(after: options.pingInterval_ns)
-  }
-
-  private func pong() {
-    guard pingsOutstanding > 0, let pingSent_ns else { return }
-    pingsOutstanding = 0
-    let rtt = host.clock.monotonic_ns - pingSent_ns
-    rtt_ns = rtt
-    if case .s2(.s2Auto)? = handshake.choice { output.level = level(.s2Auto) }
-    owner?.linkMeasured(self, rtt_ns: rtt)
   }
 
   // MARK: The end
@@ -357,37 +241,13 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   public func willFlush(_ stream: ByteStream) { output.flush() }
 
-  // MARK: To the hub
+  // MARK: Endpoint
 
   public override func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
-    deliverOnce(message, queues: subscription.queue.map { [$0] } ?? [], from: source)
+    give(message, queues: subscription.queue.map { [$0] } ?? [], from: source)
   }
 
   public override func deliverOnce(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
-    guard isEstablished, maySend(message.subject) else { return false }
-    for subject in shared.heldSubjects where Subject.matches(message.subject, subject) { return false }
-    guard message.size <= info.maxPayload else {
-      dropped += 1
-      return false
-    }
-    output.message(message, queues: queues, headers: info.headers)
-    sentTraffic.count(message.size)
-    if source.kind == .client, output.pending > options.pendingMax / 4 * 3 { source.stall() }
-    return true
+    give(message, queues: queues, from: source)
   }
-
-  /// Sends a message to the hub directly, past routing and past what is held back for the forwarder: the forwarder's own. It is a
-  /// client of the hub's JetStream and so may speak to its API, which nothing else on this side may.
-  /// False: the link does not work, the hub forbids it, or takes none so large.
-  public func send(_ message: Message) -> Bool {
-    guard isEstablished, exportPermission.isUnrestricted || exportPermission.permits(message: message.subject),
-      message.size <= info.maxPayload, info.headers || message.headers.isEmpty
-    else { return false }
-    output.message(message, queues: [], headers: info.headers)
-    sentTraffic.count(message.size)
-    return true
-  }
-
-  /// The hub's JetStream API, as requests over this link name it.
-  public var hubAPIPrefix: String { info.domain.isEmpty ? "$JS.API." : "$JS.\(info.domain.string).API." }
 }

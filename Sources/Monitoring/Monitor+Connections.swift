@@ -139,7 +139,7 @@ extension Monitor {
     for link in source.links {
       json.beginObject()
       json.field("id", link.id)
-      json.field("name", link.info.serverName)
+      json.field("name", link.peer.serverName)
       json.field("is_spoke", true)
       json.field("account", link.account.name)
       json.field("ip", link.remote.hostText)

@@ -217,7 +217,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
     departed = nil
     linkedCluster = attempt.cluster
     host.log.info(
-      "Uplink: linked to \(clusters[attempt.cluster.index].description.name.string) (\(link.remote), server \(link.info.serverName.string), compression \(link.compressionName))"
+      "Uplink: linked to \(clusters[attempt.cluster.index].description.name.string) (\(link.remote), server \(link.peer.serverName.string), compression \(link.compressionName))"
     )
     perform(selector.linkUp(attempt.cluster, now_ms: now_ms))
     observer?.leafLinkUp(link)

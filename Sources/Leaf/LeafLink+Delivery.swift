@@ -1,0 +1,36 @@
+// Messages to the other end.
+import Broker
+import Bytes
+import Interest
+import Platform
+
+extension LeafLink {
+  /// One copy for all of the other end's plain interest that `message` matches, and for its queue groups in `queues`.
+  func give(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
+    guard isEstablished, maySend(message.subject) else { return false }
+    for subject in shared.heldSubjects where Subject.matches(message.subject, subject) { return false }
+    guard message.size <= peer.maxPayload else {
+      dropped += 1
+      return false
+    }
+    output.message(message, queues: queues, headers: peer.headers)
+    sentTraffic.count(message.size)
+    if source.kind == .client, output.pending > options.pendingMax / 4 * 3 { source.stall() }
+    return true
+  }
+
+  /// Sends a message to the hub directly, past routing and past what is held back for the forwarder: the forwarder's own. It is a
+  /// client of the hub's JetStream and so may speak to its API, which nothing else on this side may.
+  /// False: the link does not work, the hub forbids it, or takes none so large.
+  public func send(_ message: Message) -> Bool {
+    guard isEstablished, sendPermission.isUnrestricted || sendPermission.permits(message: message.subject),
+      message.size <= peer.maxPayload, peer.headers || message.headers.isEmpty
+    else { return false }
+    output.message(message, queues: [], headers: peer.headers)
+    sentTraffic.count(message.size)
+    return true
+  }
+
+  /// The hub's JetStream API, as requests over this link name it.
+  public var hubAPIPrefix: String { peer.domain.isEmpty ? "$JS.API." : "$JS.\(peer.domain.string).API." }
+}

@@ -1,0 +1,106 @@
+// The handshake of a link that this server dialled, and what a hub says in INFO later.
+import Broker
+import Bytes
+import Compression
+import JSON
+import Platform
+import Wire
+
+extension LeafLink {
+  func receiveInfo(_ text: ByteView) {
+    guard let info = LeafInfo(text) else { return end(.badInfo) }
+    let isFirst = compression == nil
+    let action = handshake.received(info)
+    compression = handshake.choice
+    switch action {
+    case .requestCompression(let mode):
+      said(info)
+      output.append(literal: "INFO {\"compression\":\"")
+      output.append(literal: mode.name)
+      output.append(literal: "\"}\r\n")
+      output.flushPlain()
+      decoder = S2StreamDecoder()
+      output.compress(level(mode))
+    case .connect:
+      if isFirst { said(info) }
+      connect()
+    case .established: establish(info)
+    case .update:
+      if info.importPermissions != nil || info.exportPermissions != nil || info.connectInfo {
+        advertiseChanges { update(info) }
+      } else {
+        update(info)
+      }
+    case .fail(let failure): end(failure)
+    }
+  }
+
+  private func said(_ info: LeafInfo) {
+    peer = LeafPeer(info)
+    rtt_ns = host.clock.monotonic_ns - started_ns
+    owner?.linkSaidInfo(self, rtt_ns: rtt_ns!)
+  }
+
+  func level(_ mode: LeafCompressionMode) -> CompressionLevel {
+    if mode == .s2Auto, (rtt_ns ?? 0) <= s2AutoThreshold_ns { return .uncompressed }
+    return .fast
+  }
+
+  private func connect() {
+    var json = JSONWriter()
+    json.beginObject()
+    json.field("version", ServerIdentity.protocolVersion)
+    json.field("server_id", options.serverID)
+    json.field("name", options.serverName)
+    json.field("cluster", options.serverName)
+    json.fieldUnlessEmpty("domain", options.domain)
+    json.fieldUnlessFalse("jetstream", options.jetStream)
+    json.fieldUnlessFalse("headers", peer.headers)
+    if case .uncompressed(let said)? = compression {
+      json.field("compress_mode", said)
+    } else {
+      json.field("compress_mode", literal: compressionName)
+    }
+    json.field("remote_account", account.name)
+    if !options.user.isEmpty {
+      json.field("user", options.user)
+      if options.password.isEmpty { json.field("auth_token", options.user) } else { json.field("pass", options.password) }
+    }
+    if !options.denyImports.isEmpty { json.field("deny_pub", options.denyImports) }
+    json.endObject()
+    output.append(literal: "CONNECT ")
+    output.append(json.finish())
+    output.append(literal: "\r\n")
+    if handshake.isEstablished {
+      establish(handshake.info)
+    } else {
+      host.after(options.answerTimeout_ns, deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
+        self.output.append(literal: "-ERR 'Stale Leaf Node Connection - Closing'\r\n")
+        self.end(.noAnswerToConnect)
+      }
+    }
+  }
+
+  private func establish(_ info: LeafInfo) {
+    isReady = true
+    host.timers.cancel(deadline)
+    update(info)
+    guard !isEnded else { return }  // the hub said that it goes away, and the link was given up
+    advertiseAll()
+    account.observe(self)
+    schedulePing(after: second_ns + second_ns / 5 * Int64(host.entropy.below(100)) / 100)
+    owner?.linkEstablished(self)
+  }
+
+  /// A later INFO (section 3.5).
+  private func update(_ info: LeafInfo) {
+    if !info.remoteAccount.isEmpty { peer.remoteAccount = info.remoteAccount }
+    if info.importPermissions != nil || info.exportPermissions != nil || !isReady || info.connectInfo {
+      receivePermission = info.importPermissions ?? SubjectPermission()
+      sendPermission = info.exportPermissions ?? SubjectPermission()
+      receivePermission.deny += options.denyImports
+      sendPermission.deny += options.denyExports
+    }
+    if info.lameDuck { owner?.linkLameDuck(self) }
+  }
+}
