@@ -148,7 +148,14 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
       lastMatch = match
       taken = account.route(message, through: match, from: self)
     }
-    if !taken, options.noResponders, !operation.reply.isEmpty { sendNoResponders(operation.subject, operation.reply) }
+    if !taken, options.noResponders, !operation.reply.isEmpty {
+      // The subject is told as a mapping left it.
+      if let mapped = account.mapped(operation.subject) {
+        mapped.withView { sendNoResponders($0, operation.reply) }
+      } else {
+        sendNoResponders(operation.subject, operation.reply)
+      }
+    }
   }
 
   /// Reserved subjects that no client may use (client-protocol.md section 2.1).
