@@ -85,6 +85,7 @@ public final class Agent {
     jetStreamOptions.maxStore = Int64(storeOptions.storeBytesMax)
     jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
     jetStreamOptions.strict = options.jetStream.isStrict
+    jetStreamOptions.usesLongAckSubjects = options.jetStream.usesLongAckSubjects
     let jetStream = JetStream(host: host, account: broker.globalAccount, store: store, options: jetStreamOptions)
     let consumers = ConsumerEngine(jetStream: jetStream)
     jetStream.consumerAPI = consumers

@@ -122,6 +122,23 @@ extension Options {
           JetStreamOptions.decode(&decoder, &options.jetStream, entry)
         }, standard: "false", doc: "JetStream; a map enables it."),
       Option(
+        "feature_flags",
+        kind: .custom(type: "map of true or false") { decoder, options, entry in
+          guard let flags = decoder.map(entry.value, field: entry.key) else { return }
+          for flag in flags.entries {
+            guard case .boolean(let isOn) = flag.value.content else {
+              decoder.wrongType(flag.value, "bool", field: flag.key)
+              continue
+            }
+            if flag.key == "js_ack_fc_v2" {
+              options.jetStream.usesLongAckSubjects = isOn
+            } else {
+              decoder.warning(at: flag.keyLocation, "feature flag \(flag.key) has no effect here")
+            }
+          }
+        }, standard: "{ js_ack_fc_v2: false }",
+        doc: "`js_ack_fc_v2` puts domain and account into the subjects of acknowledgements and flow control. Other flags have no effect."),
+      Option(
         "store_dir", "storedir",
         kind: .custom(type: "string") { decoder, options, entry in
           decoder.storeDirectory(&options.jetStream, entry)
@@ -172,7 +189,7 @@ extension Options {
         trace_verbose trace_headers logtime_utc log_file logfile logfile_size_limit log_size_limit logfile_max_num \
         log_max_num syslog remote_syslog max_traced_msg_len https https_port http_base_path prof_port prof_block_rate \
         max_closed_clients max_sub_tokens max_subscription_tokens write_timeout disable_sublist_cache no_sublist_cache \
-        no_fast_producer_stall connect_error_reports reconnect_error_reports server_tags server_metadata feature_flags \
+        no_fast_producer_stall connect_error_reports reconnect_error_reports server_tags server_metadata \
         authorization accounts system_account system no_system_account no_system no_sys_acc no_auth_user \
         default_sentinel mappings maps default_js_domain proxies proxy_protocol operator operators roots root \
         root_operators root_operator trusted_keys trusted resolver account_resolver accounts_resolver resolver_tls \

@@ -79,6 +79,8 @@ public struct JetStreamOptions: Equatable, Sendable {
   /// Requests with unknown fields are refused.
   public var isStrict = true
   public var sync = Sync.always
+  /// Acknowledgement and flow-control subjects name the domain and the account (`feature_flags { js_ack_fc_v2 }`).
+  public var usesLongAckSubjects = false
   public var segment_bytes = JetStreamOptions.segmentDefault_bytes
 
   public init() {}

@@ -146,6 +146,17 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
     #expect(load("max_payload: 8MB").messages == [])
   }
 
+  @Test("the one feature flag that means something here is read, the others are warned about")
+  func featureFlags() {
+    #expect(options("feature_flags { js_ack_fc_v2: true }").jetStream.usesLongAckSubjects)
+    #expect(!options("feature_flags { js_ack_fc_v2: false }").jetStream.usesLongAckSubjects)
+    #expect(
+      load("feature_flags { js_raft_delete_range: true, js_ack_fc_v2: 1 }").messages == [
+        "warning: t.conf:1:17: feature flag js_raft_delete_range has no effect here",
+        "t.conf:1:59: interface conversion: interface {} is int64, not bool (field \"js_ack_fc_v2\")",
+      ])
+  }
+
   @Test("all errors are listed at once, in file order")
   func allErrors() {
     #expect(
