@@ -16,6 +16,7 @@ extension NetworkError: CustomStringConvertible {
     case .nameNotFound(let name): "no such host \(name)"
     case .nameServerFailed(let name): "no name server answers for \(name)"
     case .tooManyFiles: "too many open files"
+    case .malformed: "the peer sent what cannot be read"
     case .other(let number): "error \(number)"
     }
   }

@@ -21,6 +21,8 @@ public enum NetworkError: Error, Equatable {
   case nameNotFound(String)
   case nameServerFailed(String)
   case tooManyFiles
+  /// The peer does not keep to the form that its bytes should have (a layer of the stream found it).
+  case malformed
   /// Any other errno.
   case other(Int32)
 }
@@ -56,7 +58,7 @@ extension ByteStreamDelegate {
   public func drained(_ stream: ByteStream) {}
 }
 
-/// A connected, ordered, reliable stream of bytes (TCP). Implementations subclass it.
+/// A connected, ordered, reliable stream of bytes: TCP, or what another stream carries (LayeredStream). Implementations subclass it.
 ///
 /// Writing: append to `output`, then call `wantsFlush()`; all output of a loop turn leaves in one write (one `writev`) at its end.
 open class ByteStream {
@@ -69,12 +71,12 @@ open class ByteStream {
   public final let remote: SocketAddress
   public final let local: SocketAddress
   /// Bytes read and written so far, as on the wire.
-  public final var bytesRead = 0
-  public final var bytesWritten = 0
+  open var bytesRead = 0
+  open var bytesWritten = 0
   /// How long the peer may take no byte at all before the stream is closed with `.writeDeadline` (nats-server's write_deadline).
   public final var writeDeadline_ns: Int64 = 10 * second_ns
   public final let id: Int
-  private final let turn: TurnQueue
+  final let turn: TurnQueue
   /// Whether the stream is on the list of those to be flushed at the end of this turn.
   final var flushQueued = false
   public final internal(set) var isClosed = false

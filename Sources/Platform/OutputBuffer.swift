@@ -94,5 +94,17 @@ public final class OutputBuffer {
     }
   }
 
+  /// Copies the first `size` bytes to `target` and forgets them.
+  public func take(_ size: Int, into target: UnsafeMutablePointer<UInt8>) {
+    precondition(size <= count, "more was taken than was waiting")
+    var copied = 0
+    for chunk in chunks[first...] where copied < size {
+      let here = min(size - copied, chunk.end - chunk.start)
+      memcpy(target + copied, chunk.base + chunk.start, here)
+      copied += here
+    }
+    consume(size)
+  }
+
   public func removeAll() { consume(count) }
 }

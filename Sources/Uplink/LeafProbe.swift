@@ -101,6 +101,7 @@ extension ProbeFailure {
     case .refused: self = .refused
     case .timedOut: self = .timedOut
     case .reset: self = .closed
+    case .malformed: self = .badInfo
     case .unreachable, .addressNotAvailable, .addressInUse, .permission, .tooManyFiles, .other: self = .unreachable
     }
   }

@@ -12,10 +12,8 @@ final class LinuxStream: ByteStream, EventSource {
   private var readingEnded = false
   private var closingAfterFlush = false
   private var wasAboveLowWater = false
-  /// Bytes that the delegate has not used yet; nil when there are none.
-  private var leftover: UnsafeMutablePointer<UInt8>?
-  private var leftoverCount = 0
-  private var leftoverCapacity = 0
+  /// Bytes that the delegate has not used yet.
+  private var leftover = InputBuffer()
   /// Armed only while the kernel takes no more.
   private var deadline: Timer?
   private var lastProgress_ns: Int64 = 0
@@ -28,7 +26,6 @@ final class LinuxStream: ByteStream, EventSource {
   }
 
   deinit {
-    if let leftover { free(leftover) }
     if !isClosed { _ = CLinux.close(fd) }
   }
 
@@ -59,7 +56,7 @@ final class LinuxStream: ByteStream, EventSource {
     guard reading != wantsReading, !isClosed else { return }
     wantsReading = reading
     updateInterest()
-    if reading, leftoverCount > 0 { loop.nextTurn { self.showLeftover() } }
+    if reading, leftover.count > 0 { loop.nextTurn { self.showLeftover() } }
   }
 
   private func readAvailable() {
@@ -67,16 +64,16 @@ final class LinuxStream: ByteStream, EventSource {
     while budget > 0, wantsReading, !readingEnded, !isClosed {
       // A small leftover goes in front of the shared buffer; behind a large one the bytes are read directly, so that a
       // large payload is moved once and not once for every read.
-      let shared = leftoverCount <= LinuxLoop.headroom && max(readMinimum, leftoverCount) <= LinuxLoop.readSize
+      let shared = leftover.count <= LinuxLoop.headroom && max(readMinimum, leftover.count) <= LinuxLoop.readSize
       let target: UnsafeMutablePointer<UInt8>
       let room: Int
       if shared {
-        target = loop.readBuffer + leftoverCount
+        target = loop.readBuffer + leftover.count
         room = LinuxLoop.readSize
       } else {
-        reserveLeftover(leftoverCount < readMinimum ? readMinimum : leftoverCount + LinuxLoop.readSize)
-        target = leftover! + leftoverCount
-        room = leftoverCapacity - leftoverCount
+        leftover.reserve(leftover.count < readMinimum ? readMinimum : leftover.count + LinuxLoop.readSize)
+        target = leftover.end
+        room = leftover.capacity - leftover.count
       }
       let got = Int(linux_receive(fd, target, room))
       guard got > 0 else {
@@ -86,10 +83,11 @@ final class LinuxStream: ByteStream, EventSource {
       budget -= got
       bytesRead += got
       if shared {
-        if leftoverCount > 0 { memcpy(loop.readBuffer, leftover!, leftoverCount) }
-        showShared(leftoverCount + got)
+        let kept = leftover.view
+        if !kept.isEmpty { memcpy(loop.readBuffer, kept.base, kept.count) }
+        showShared(kept.count + got)
       } else {
-        leftoverCount += got
+        leftover.added(got)
         showLeftover()
       }
       if got < room { return }
@@ -114,26 +112,20 @@ final class LinuxStream: ByteStream, EventSource {
     if isClosed { return }
     let rest = count - used
     if rest == 0 {
-      releaseLeftover()
+      leftover.release()
     } else {
-      leftoverCount = 0
-      reserveLeftover(max(rest, readMinimum))
-      memcpy(leftover!, loop.readBuffer + used, rest)
-      leftoverCount = rest
+      leftover.clear()
+      leftover.append(ByteView(base: loop.readBuffer + used, count: rest), room: readMinimum)
     }
   }
 
   /// Shows the delegate what it left before, and what was read behind it.
   private func showLeftover() {
-    guard !isClosed, wantsReading, leftoverCount > 0, leftoverCount >= readMinimum else { return }
-    let used = show(ByteView(base: leftover!, count: leftoverCount))
+    guard !isClosed, wantsReading, leftover.count > 0, leftover.count >= readMinimum else { return }
+    let used = show(leftover.view)
     if isClosed { return }
-    leftoverCount -= used
-    if leftoverCount == 0 {
-      releaseLeftover()
-    } else if used > 0 {
-      memmove(leftover!, leftover! + used, leftoverCount)
-    }
+    leftover.use(used)
+    if leftover.count == 0 { leftover.release() }
   }
 
   private func show(_ bytes: ByteView) -> Int {
@@ -145,20 +137,6 @@ final class LinuxStream: ByteStream, EventSource {
     let used = delegate.received(bytes, on: self)
     precondition(used >= 0 && used <= bytes.count, "a delegate used more bytes than it was shown")
     return used
-  }
-
-  private func reserveLeftover(_ capacity: Int) {
-    if capacity <= leftoverCapacity { return }
-    guard let grown = realloc(leftover, capacity) else { fatalError("out of memory for a read buffer") }
-    leftover = grown.assumingMemoryBound(to: UInt8.self)
-    leftoverCapacity = capacity
-  }
-
-  private func releaseLeftover() {
-    if let leftover { free(leftover) }
-    leftover = nil
-    leftoverCount = 0
-    leftoverCapacity = 0
   }
 
   // MARK: Writing
@@ -273,7 +251,7 @@ final class LinuxStream: ByteStream, EventSource {
     output.removeAll()
     // Before the loop lets go of the stream, so that it lives until its owner has heard.
     loop.nextTurn {
-      self.releaseLeftover()
+      self.leftover.release()
       self.delegate?.closed(self, reason: reason)
       self.delegate = nil
     }
