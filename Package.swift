@@ -38,19 +38,20 @@ let floors: [(name: String, imports: [String])] = [
   ("Interest", ["Bytes"]),
   ("Configuration", ["Bytes", "CLinux"]),
   ("Platform", ["Bytes", "CLinux"]),
+  ("Web", ["Platform", "Bytes", "CLinux"]),
   ("LogStore", ["Platform", "Interest", "Bytes"]),
-  ("Broker", ["Platform", "Interest", "Wire", "JSON", "Bytes"]),
+  ("Broker", ["Web", "Platform", "Interest", "Wire", "JSON", "Bytes"]),
   ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
-  ("Leaf", ["JetStream", "Broker", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
-  ("Uplink", ["Leaf", "Broker", "Platform", "Wire", "JSON", "Bytes"]),
+  ("Leaf", ["JetStream", "Broker", "Web", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
+  ("Uplink", ["Leaf", "Broker", "Web", "Platform", "Wire", "JSON", "Bytes"]),
   (
     "Monitoring",
-    ["Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Platform", "Interest", "Wire", "JSON", "Bytes"]
+    ["Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Web", "Platform", "Interest", "Wire", "JSON", "Bytes"]
   ),
   (
     "Agent",
     [
-      "Monitoring", "Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Configuration", "Platform", "Interest", "Wire", "JSON",
+      "Monitoring", "Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Web", "Configuration", "Platform", "Interest", "Wire", "JSON",
       "Bytes",
     ]
   ),

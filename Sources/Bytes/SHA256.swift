@@ -17,25 +17,14 @@ public enum SHA256 {
     var state: [UInt32] = [
       0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
     ]
-    var padded = text.bytes
-    padded.append(0x80)
-    while padded.count % 64 != 56 { padded.append(0) }
-    let bits = UInt64(text.count) * 8
-    for shift in stride(from: UInt64(56), through: 0, by: -8) { padded.append(UInt8(truncatingIfNeeded: bits >> shift)) }
+    let padded = HashBlocks.padded(text)
     var schedule = [UInt32](repeating: 0, count: 64)
     for start in stride(from: 0, to: padded.count, by: 64) { mix(padded, start, &schedule, &state) }
-    var hash: [UInt8] = []
-    for word in state {
-      for shift in stride(from: UInt32(24), through: 0, by: -8) { hash.append(UInt8(truncatingIfNeeded: word >> shift)) }
-    }
-    return hash
+    return HashBlocks.bytes(state)
   }
 
   private static func mix(_ bytes: [UInt8], _ start: Int, _ w: inout [UInt32], _ state: inout [UInt32]) {
-    for index in 0..<16 {
-      let at = start + index * 4
-      w[index] = UInt32(bytes[at]) << 24 | UInt32(bytes[at + 1]) << 16 | UInt32(bytes[at + 2]) << 8 | UInt32(bytes[at + 3])
-    }
+    HashBlocks.load(bytes, start, &w)
     for index in 16..<64 {
       let low = turned(w[index - 15], 7) ^ turned(w[index - 15], 18) ^ (w[index - 15] >> 3)
       let high = turned(w[index - 2], 17) ^ turned(w[index - 2], 19) ^ (w[index - 2] >> 10)

@@ -1,6 +1,7 @@
 // One HTTP connection of the monitoring port.
 import Bytes
 import Platform
+import Web
 
 /// An answer of a monitoring endpoint.
 struct HTTPResponse {

@@ -5,6 +5,7 @@ import Interest
 import JSON
 import Leaf
 import Platform
+import Web
 
 /// A query that cannot be answered, as nats-server words it.
 struct QueryError: Error {

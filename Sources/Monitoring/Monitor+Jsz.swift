@@ -6,6 +6,7 @@ import JSON
 import JetStream
 import LogStore
 import Platform
+import Web
 
 extension Monitor {
   func writeJetStreamConfig(_ json: inout JSONWriter) {

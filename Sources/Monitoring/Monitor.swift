@@ -3,6 +3,7 @@ import Broker
 import Bytes
 import JSON
 import Platform
+import Web
 
 /// Serves monitoring over HTTP in nats-server's form (monitoring.md), and what is ours (`/uplinkz`).
 public final class Monitor {

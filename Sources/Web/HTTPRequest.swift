@@ -1,36 +1,44 @@
-// An HTTP request, as far as monitoring needs it: method, path, query. RFC 9112, GET only, no bodies.
+// An HTTP request, as far as monitoring and WebSocket need it: method, path, query, fields. RFC 9112, no bodies.
 import Bytes
 
 /// The head of a request.
-struct HTTPRequest {
-  /// Longest head that is read; a monitoring request is a line and a few headers.
-  static let headMax = 8 * 1024
+public struct HTTPRequest {
+  /// Longest head that is read unless the caller says otherwise; a monitoring request is a line and a few headers.
+  public static let headMax = 8 * 1024
 
-  enum Outcome {
+  public enum Outcome {
     case incomplete
     case request(HTTPRequest, consumed: Int)
     case bad
   }
 
-  var isGet = false
-  var isHead = false
-  var path = ByteString()
+  public private(set) var isGet = false
+  public private(set) var isHead = false
+  public private(set) var path = ByteString()
   private var query: [(name: ByteString, value: ByteString)] = []
-  var keepAlive = true
+  /// Whether the connection may be used again.
+  public private(set) var keepAlive = true
+  /// The fields; valid as long as the bytes that were parsed.
+  public let head: HTTPHead
 
-  subscript(_ name: StaticString) -> ByteString? { query.first { $0.name.equals(name) }?.value }
+  /// A value of the query.
+  public subscript(_ name: StaticString) -> ByteString? { query.first { $0.name.equals(name) }?.value }
 
   /// The request at the front of `bytes`.
-  static func parse(_ bytes: ByteView) -> Outcome {
-    guard let end = endOfHead(bytes) else { return bytes.count > headMax ? .bad : .incomplete }
-    guard end <= headMax, let lineEnd = bytes.firstIndex(of: ASCII.lineFeed) else { return .bad }
-    let line = bytes.prefix(lineEnd).trimmed
+  public static func parse(_ bytes: ByteView, headMax: Int = HTTPRequest.headMax) -> Outcome {
+    let head: HTTPHead
+    switch HTTPHead.parse(bytes, max: headMax) {
+    case .incomplete: return .incomplete
+    case .bad: return .bad
+    case .head(let found): head = found
+    }
+    let line = head.startLine
     guard let first = line.firstIndex(of: ASCII.space) else { return .bad }
     let behind = line.dropFirst(first + 1)
     guard let second = behind.firstIndex(of: ASCII.space) else { return .bad }
     let version = behind.dropFirst(second + 1)
     guard version.equals("HTTP/1.1") || version.equals("HTTP/1.0") else { return .bad }
-    var request = HTTPRequest()
+    var request = HTTPRequest(head: head)
     let method = line.prefix(first)
     request.isGet = method.equals("GET")
     request.isHead = method.equals("HEAD")
@@ -38,30 +46,11 @@ struct HTTPRequest {
     let mark = target.firstIndex(of: UInt8(ascii: "?")) ?? target.count
     request.path = ByteString(target.prefix(mark))
     request.readQuery(target.dropFirst(min(mark + 1, target.count)))
-    request.keepAlive = version.equals("HTTP/1.1") && !closes(bytes.slice(lineEnd + 1, end))
-    return .request(request, consumed: end)
+    request.keepAlive = version.equals("HTTP/1.1") && !head.has("connection", token: "close")
+    return .request(request, consumed: head.count)
   }
 
-  private static func endOfHead(_ bytes: ByteView) -> Int? {
-    var start = 0
-    while let end = bytes.firstIndex(of: ASCII.lineFeed, from: start) {
-      let length = end - start
-      if length == 0 || (length == 1 && bytes[start] == ASCII.carriageReturn) { return end + 1 }
-      start = end + 1
-    }
-    return nil
-  }
-
-  private static func closes(_ headers: ByteView) -> Bool {
-    var start = 0
-    while let end = headers.firstIndex(of: ASCII.lineFeed, from: start) {
-      let line = headers.slice(start, end).trimmed
-      start = end + 1
-      guard let colon = line.firstIndex(of: ASCII.colon), line.prefix(colon).equalsIgnoringCase("connection") else { continue }
-      if line.dropFirst(colon + 1).trimmed.equalsIgnoringCase("close") { return true }
-    }
-    return false
-  }
+  private init(head: HTTPHead) { self.head = head }
 
   private mutating func readQuery(_ text: ByteView) {
     var rest = text

@@ -1,9 +1,9 @@
-// Requests of the monitoring port: what is read, what is refused, and that nothing hurts.
+// HTTP requests: what is read, what is refused, and that nothing hurts.
 import Bytes
 import Platform
 import Testing
 
-@testable import Monitoring
+@testable import Web
 
 @Suite struct HTTPRequestTests {
   private func parse(_ text: String) -> String { parse([UInt8](text.utf8)) }
