@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 VERSION = $(shell packaging/version.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate test-nats-py release deb bench format format-check clean venv
+.PHONY: help demo test simulate torture test-nats-py release deb bench format format-check clean venv
 MAKEFLAGS += --no-builtin-rules
 
 help: ## this table
@@ -29,6 +29,10 @@ test-nats-py: ## nats.py's own suites against the agent: NATS_PY=<checkout of na
 
 simulate: ## random worlds and power cuts: SEEDS=10000 (1000) of them
 	@PETIOLE_SEEDS=$(or $(SEEDS),1000) swift test --filter 'SimulationTests|CrashTests'
+
+torture: venv ## the link to a real hub broken at any byte, FAULTS=200 times
+	@packaging/build-release.sh amd64
+	@PETIOLE_FAULTS=$(or $(FAULTS),200) $(PYTHON) -m pytest -c Tests/pytest.ini -s Tests/Interop/test_link_torture.py
 
 release: ## dist/ARCH/petiole: the static shipping binary
 	@packaging/build-release.sh $(ARCH)
