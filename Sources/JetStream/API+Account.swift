@@ -4,10 +4,13 @@ import JSON
 
 extension JetStream {
   func accountInfo(_ request: APIRequest) {
-    guard hasLevel(request, "account_info") else { return }
-    var response = APIResponse("account_info")
-    writeAccount(to: &response.json)
-    answer(request, response.finish())
+    let type: StaticString = "account_info"
+    do throws(APIError) {
+      try checkLevel(request)
+      var response = APIResponse(type)
+      writeAccount(to: &response.json)
+      answer(request, response.finish())
+    } catch { fail(request, type, error) }
   }
 
   /// The members of an account's statistics, as the API and monitoring show them.

@@ -6,8 +6,8 @@ import Platform
 extension ConsumerEngine {
   func delete(_ request: APIRequest, _ path: ByteView) {
     let type: StaticString = "consumer_delete"
-    guard jetStream.hasLevel(request, type) else { return }
     do throws(APIError) {
+      try jetStream.checkLevel(request)
       guard request.isEmptyRequest else { throw .emptyRequestExpected }
       let consumer = try find(path, request)
       delete(consumer)
@@ -34,7 +34,7 @@ extension ConsumerEngine {
           return true
         }
       }
-      guard jetStream.hasLevel(request, type) else { return }
+      try jetStream.checkLevel(request)
       let consumer = try find(path, request)
       let now_ns = host.clock.wall_ns
       consumer.pause(until_ns)
@@ -54,9 +54,9 @@ extension ConsumerEngine {
 
   func unpin(_ request: APIRequest, _ path: ByteView) {
     let type: StaticString = "consumer_unpin"
-    guard jetStream.hasLevel(request, type) else { return }
     var group = ByteString()
     do throws(APIError) {
+      try jetStream.checkLevel(request)
       if request.body.isEmpty { throw .invalidJSON("unexpected end of JSON input") }
       let strict = jetStream.options.strict
       try ObjectDecoder.decode(request.body, path: "JSApiConsumerUnpinRequest", strict: strict) { field throws(APIError) in
@@ -79,9 +79,9 @@ extension ConsumerEngine {
     let type: StaticString = "consumer_reset"
     // A missing consumer is silent (section 1.1).
     guard let consumer = consumer(path), !request.reply.isEmpty else { return }
-    guard jetStream.hasLevel(request, type) else { return }
     var sequence: UInt64 = 0
     do throws(APIError) {
+      try jetStream.checkLevel(request)
       if !request.body.isEmpty {
         try ObjectDecoder.decode(request.body, path: "JSApiConsumerResetRequest", strict: false) { field throws(APIError) in
           guard field.named("seq") else { return false }

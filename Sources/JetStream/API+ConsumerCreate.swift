@@ -12,7 +12,7 @@ extension ConsumerEngine {
     let type: StaticString = "consumer_create"
     do throws(APIError) {
       var body = try ConsumerCreateRequest.decode(request.body, strict: jetStream.options.strict)
-      guard jetStream.hasLevel(request, type) else { return }
+      try jetStream.checkLevel(request)
       guard let streamName = request.token(2) else { return }
       guard body.stream == streamName else { throw .nameMismatch }
       let name = request.token(3).map { ByteString($0) }
@@ -37,7 +37,7 @@ extension ConsumerEngine {
     let type: StaticString = "consumer_create"
     do throws(APIError) {
       var body = try ConsumerCreateRequest.decode(request.body, strict: jetStream.options.strict)
-      guard jetStream.hasLevel(request, type) else { return }
+      try jetStream.checkLevel(request)
       guard request.tokenCount == 5, let streamName = request.token(3), let token = request.token(4) else { throw .durableSubject }
       guard body.stream == streamName else { throw .nameMismatch }
       let name = ByteString(token)

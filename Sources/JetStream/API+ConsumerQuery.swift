@@ -14,7 +14,7 @@ extension ConsumerEngine {
     let type: StaticString = "consumer_info"
     do throws(APIError) {
       guard request.isEmptyRequest else { throw .emptyRequestExpected }
-      guard jetStream.hasLevel(request, type) else { return }
+      try jetStream.checkLevel(request)
       let consumer = try find(path, request)
       var response = APIResponse(type)
       consumer.writeInfo(to: &response.json, version: true)
@@ -41,8 +41,8 @@ extension ConsumerEngine {
 
   func names(_ request: APIRequest, _ streamName: ByteView) {
     let type: StaticString = "consumer_names"
-    guard jetStream.hasLevel(request, type) else { return }
     do throws(APIError) {
+      try jetStream.checkLevel(request)
       let (all, offset) = try select(request, streamName, path: "JSApiConsumersRequest")
       var response = APIResponse(type)
       response.json.field("total", all.count)
@@ -57,8 +57,8 @@ extension ConsumerEngine {
 
   func list(_ request: APIRequest, _ streamName: ByteView) {
     let type: StaticString = "consumer_list"
-    guard jetStream.hasLevel(request, type) else { return }
     do throws(APIError) {
+      try jetStream.checkLevel(request)
       let (all, offset) = try select(request, streamName, path: "JSApiConsumersRequest")
       var response = APIResponse(type)
       response.json.field("total", all.count)

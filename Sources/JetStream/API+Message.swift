@@ -84,8 +84,8 @@ extension Stream {
 extension JetStream {
   func getMessage(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_msg_get"
-    guard hasLevel(request, type) else { return }
     do throws(APIError) {
+      try checkLevel(request)
       guard !request.body.isEmpty else { throw .badRequest }
       let wanted = try GetRequest.decode(request.body, strict: options.strict)
       guard let stream = table[name] else { throw .streamNotFound }
@@ -113,10 +113,10 @@ extension JetStream {
 
   func deleteMessage(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_msg_delete"
-    guard hasLevel(request, type) else { return }
     var sequence: UInt64 = 0
     var noErase = false
     do throws(APIError) {
+      try checkLevel(request)
       guard !request.isEmptyRequest else { throw .badRequest }
       try ObjectDecoder.decode(request.body, path: "JSApiMsgDeleteRequest", strict: options.strict) { field throws(APIError) in
         if field.named("seq") {

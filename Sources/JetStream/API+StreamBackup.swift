@@ -11,13 +11,13 @@ extension JetStream {
 
   func snapshotStream(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_snapshot"
-    guard hasLevel(request, type) else { return }
     var deliver = ByteString()
     var withoutConsumers = false
     var chunkBytes = 0
     var windowBytes = 0
     var isChecked = false
     do throws(APIError) {
+      try checkLevel(request)
       guard !request.isEmptyRequest else { throw .badRequest }
       guard let stream = table[name] else { throw .streamNotFound }
       try ObjectDecoder.decode(request.body, path: "JSApiStreamSnapshotRequest", strict: options.strict) { field throws(APIError) in
@@ -76,8 +76,8 @@ extension JetStream {
 
   func restoreStream(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_restore"
-    guard hasLevel(request, type) else { return }
     do throws(APIError) {
+      try checkLevel(request)
       guard !request.isEmptyRequest else { throw .badRequest }
       var config = StreamConfig()
       let strict = options.strict

@@ -6,8 +6,8 @@ import LogStore
 extension JetStream {
   func deleteStream(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_delete"
-    guard hasLevel(request, type) else { return }
     do throws(APIError) {
+      try checkLevel(request)
       guard request.isEmptyRequest else { throw .emptyRequestExpected }
       guard let stream = table[name] else { throw .streamNotFound }
       delete(stream)
@@ -19,11 +19,11 @@ extension JetStream {
 
   func purgeStream(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_purge"
-    guard hasLevel(request, type) else { return }
     var filter = ByteString()
     var sequence: UInt64 = 0
     var keep: UInt64 = 0
     do throws(APIError) {
+      try checkLevel(request)
       if request.hasJSONBody {
         try ObjectDecoder.decode(request.body, path: "JSApiStreamPurgeRequest", strict: options.strict) { field throws(APIError) in
           if field.named("seq") {

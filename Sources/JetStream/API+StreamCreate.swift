@@ -4,8 +4,8 @@ import JSON
 
 extension JetStream {
   func createStream(_ request: APIRequest, _ name: ByteView) {
-    guard hasLevel(request, "stream_create") else { return }
     do throws(APIError) {
+      try checkLevel(request)
       let decoded = try StreamConfig.decode(request.body, strict: options.strict)
       var config = decoded.config
       guard config.name.withView({ $0 == name }) else { throw .nameMismatch }
@@ -58,8 +58,8 @@ extension JetStream {
   }
 
   func updateStream(_ request: APIRequest, _ name: ByteView) {
-    guard hasLevel(request, "stream_update") else { return }
     do throws(APIError) {
+      try checkLevel(request)
       let decoded = try StreamConfig.decode(request.body, strict: options.strict)
       var config = decoded.config
       try config.check(pedantic: decoded.pedantic)

@@ -13,13 +13,13 @@ extension JetStream {
 
   func streamInfo(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_info"
-    guard hasLevel(request, type) else { return }
     var offset = 0
     var filter = ByteString()
     var parts = Stream.InfoParts()
     parts.domain = true
     parts.cluster = true
     do throws(APIError) {
+      try checkLevel(request)
       if request.hasJSONBody {
         try ObjectDecoder.decode(request.body, path: "JSApiStreamInfoRequest", strict: options.strict) { field throws(APIError) in
           if field.named("offset") {
@@ -80,8 +80,8 @@ extension JetStream {
 
   func streamNames(_ request: APIRequest) {
     let type: StaticString = "stream_names"
-    guard hasLevel(request, type) else { return }
     do throws(APIError) {
+      try checkLevel(request)
       let (streams, offset) = try select(request, path: "JSApiStreamNamesRequest")
       let page = streams[offset...].prefix(PageLimit.names)
       var response = APIResponse(type)
@@ -108,8 +108,8 @@ extension JetStream {
 
   func streamList(_ request: APIRequest) {
     let type: StaticString = "stream_list"
-    guard hasLevel(request, type) else { return }
     do throws(APIError) {
+      try checkLevel(request)
       let (streams, offset) = try select(request, path: "JSApiStreamListRequest")
       var response = APIResponse(type)
       response.json.field("total", streams.count)

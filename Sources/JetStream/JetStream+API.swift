@@ -111,13 +111,10 @@ extension JetStream {
 
   // MARK: Answers
 
-  /// Whether the request's required level is one that is there; if not, it was answered (section 1.5).
-  public func hasLevel(_ request: APIRequest, _ type: StaticString) -> Bool {
-    guard !request.message.headers.isEmpty, let level = request.headers.value("Nats-Required-Api-Level"),
-      !JetStream.isLevelSupported(level)
-    else { return true }
-    fail(request, type, .apiLevel)
-    return false
+  /// Refuses a request that requires a level that is not there (section 1.5).
+  func checkLevel(_ request: APIRequest) throws(APIError) {
+    guard !request.message.headers.isEmpty, let level = request.headers.value("Nats-Required-Api-Level") else { return }
+    guard JetStream.isLevelSupported(level) else { throw .apiLevel }
   }
 
   /// Answers with an error. `fields` writes what stays of the response beside it (section 1.6).
