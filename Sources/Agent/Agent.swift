@@ -99,10 +99,22 @@ public final class Agent {
     host.log.info("  Max Storage:     \(storeOptions.storeBytesMax) bytes")
     host.log.info("  Store Directory: \"\(directory)\"")
     if !jetStreamOptions.domain.isEmpty { host.log.info("  Domain:          \(jetStreamOptions.domain.string)") }
-    let declared = try options.streams.map { declaration throws(AgentError) in try Self.streamConfig(declaration) }
-    for failure in jetStream.declare(streams: declared) {
-      throw .stream("\(failure.name.string): \(failure.error.text.string)")
+    if let failure = declare(options.streams).first { throw .stream(failure) }
+  }
+
+  /// Creates and updates the declared streams; returns what could not be done.
+  private func declare(_ streams: [StreamDeclaration]) -> [String] {
+    guard let jetStream else { return [] }
+    var failures: [String] = []
+    var configs: [StreamConfig] = []
+    for stream in streams {
+      var problems: [ConfigurationProblem] = []
+      let config = stream.config(&problems)
+      if problems.isEmpty { configs.append(config) }
+      for problem in problems { failures.append("\(stream.name.string): \(problem.text)") }
     }
+    for failure in jetStream.declare(streams: configs) { failures.append("\(failure.name.string): \(failure.error.text.string)") }
+    return failures
   }
 
   /// What memory streams may hold when nothing is configured: a gateway's memory is for other things.
@@ -254,17 +266,7 @@ public final class Agent {
     guard refused.isEmpty else { return refused }
     broker.limits = new.brokerLimits
     host.log.level = new.trace ? .trace : new.debug ? .debug : .info
-    if let jetStream {
-      for declaration in new.streams {
-        do throws(AgentError) {
-          for failure in jetStream.declare(streams: [try Self.streamConfig(declaration)]) {
-            refused.append("stream \(failure.name.string): \(failure.error.text.string)")
-          }
-        } catch {
-          refused.append(error.text)
-        }
-      }
-    }
+    for failure in declare(new.streams) { refused.append("stream \(failure)") }
     host.log.info("Reloaded: limits, logging and streams")
     return refused
   }
@@ -333,18 +335,5 @@ extension Agent: LeafLinkObserver {
     guard let index = links.firstIndex(where: { $0 === link }) else { return }
     links.remove(at: index)
     chooseForwardLink()
-  }
-}
-
-extension Agent {
-  /// A declared stream as JetStream takes it.
-  static func streamConfig(_ declaration: StreamDeclaration) throws(AgentError) -> StreamConfig {
-    var bytes: [UInt8] = []
-    declaration.appendJSON(to: &bytes)
-    do throws(APIError) {
-      return try bytes.withView { view throws(APIError) in try StreamConfig(json: view) }
-    } catch {
-      throw .stream("\(declaration.name.string): \(error.text.string)")
-    }
   }
 }

@@ -132,7 +132,7 @@ extension ConfigurationParser {
 
   private func content(_ token: ByteView, at start: Location) throws(ConfigurationProblem) -> ConfigurationValue.Content {
     if let boolean = BareToken.boolean(token) { return .boolean(boolean) }
-    switch BareToken.integer(token) {
+    switch UnitNumber.parse(token) {
     case .value(let value): return .integer(value)
     case .outOfRange: throw ConfigurationProblem(at: start, "integer '\(token)' is out of the range")
     case .notInteger: break
@@ -145,61 +145,10 @@ extension ConfigurationParser {
 
 /// What a token without quotes means when it is not a string.
 enum BareToken {
-  enum Integer: Equatable { case value(Int64), outOfRange, notInteger }
-
   static func boolean(_ token: ByteView) -> Bool? {
     for word: StaticString in ["true", "yes", "on"] where token.equalsIgnoringCase(word) { return true }
     for word: StaticString in ["false", "no", "off"] where token.equalsIgnoringCase(word) { return false }
     return nil
-  }
-
-  /// Digits with an optional minus sign and an optional unit: `k` is 1000, `kb`, `ki` and `kib` are 1024, and so on to `e`.
-  static func integer(_ token: ByteView) -> Integer {
-    let isNegative = token.count > 0 && token[0] == ASCII.minus
-    let start = isNegative ? 1 : 0
-    var end = start
-    while end < token.count, ASCII.isDigit(token[end]) { end += 1 }
-    guard end > start, let factor = unit(token.dropFirst(end)) else { return .notInteger }
-    var value: Int64 = 0
-    for index in start..<end {
-      // Counted downwards, so that the smallest Int64 fits too.
-      let (times, overflow) = value.multipliedReportingOverflow(by: 10)
-      let (next, underflow) = times.subtractingReportingOverflow(Int64(token[index] - ASCII.zero))
-      if overflow || underflow { return .outOfRange }
-      value = next
-    }
-    let (scaled, overflow) = value.multipliedReportingOverflow(by: factor)
-    if overflow { return .outOfRange }
-    if isNegative { return .value(scaled) }
-    return scaled == .min ? .outOfRange : .value(-scaled)
-  }
-
-  /// The factor of a unit suffix; 1 when there is none.
-  static func unit(_ suffix: ByteView) -> Int64? {
-    guard suffix.count > 0 else { return 1 }
-    guard suffix.count <= 3 else { return nil }
-    let power: Int
-    switch ASCII.lowercased(suffix[0]) {
-    case 0x6B: power = 1
-    case 0x6D: power = 2
-    case 0x67: power = 3
-    case 0x74: power = 4
-    case 0x70: power = 5
-    case 0x65: power = 6
-    default: return nil
-    }
-    let base: Int64
-    let rest = suffix.dropFirst(1)
-    if rest.isEmpty {
-      base = 1000
-    } else if rest.equalsIgnoringCase("b") || rest.equalsIgnoringCase("i") || rest.equalsIgnoringCase("ib") {
-      base = 1024
-    } else {
-      return nil
-    }
-    var factor: Int64 = 1
-    for _ in 0..<power { factor *= base }
-    return factor
   }
 
   /// `1.5`, `-0.25`: digits on both sides of the dot.

@@ -43,7 +43,7 @@ struct Flag {
     _ names: [StaticString], _ group: Group, option: StaticString, doc: StaticString, _ set: @escaping (inout Options, Int) -> Void
   ) -> Flag {
     Flag(names: names, value: "port", group: group, doc: doc) { arguments, text in
-      guard case .value(let number) = text.withView({ BareToken.integer($0) }), (-1...65535).contains(number) else { return false }
+      guard case .value(let number) = text.withView({ UnitNumber.parse($0) }), (-1...65535).contains(number) else { return false }
       arguments.change(option) { set(&$0, Int(number)) }
       return true
     }

@@ -50,11 +50,6 @@ enum OptionKind<Target> {
   static func string(_ set: @escaping (inout Target, ByteString) -> Void) -> OptionKind {
     .plain(.string) { target, value in if case .string(let text) = value { set(&target, text) } }
   }
-  /// Gives the index of the word.
-  static func choice(_ words: [StaticString], _ set: @escaping (inout Target, Int) -> Void) -> OptionKind {
-    .plain(.choice(words)) { target, value in if case .integer(let index) = value { set(&target, Int(index)) } }
-  }
-
   static func subjects(_ set: @escaping (inout Target, [ByteString]) -> Void) -> OptionKind {
     .plain(.subjects) { target, value in if case .strings(let texts) = value { set(&target, texts) } }
   }
@@ -79,7 +74,6 @@ enum OptionKind<Target> {
     case .plain(.string, _), .plain(.credentials, _), .plain(.account, _): return "string"
     case .plain(.subjects, _): return "string or array of strings"
     case .plain(.compression, _): return "`off`, `accept`, `s2_auto`, `s2_fast`, true or false"
-    case .plain(.choice(let words), _): return words.map { "`\(ByteView($0).string)`" }.joined(separator: ", ")
     }
   }
 }
@@ -95,8 +89,6 @@ enum OptionShape {
   /// A number, whole or not, and the range in words.
   case number(ClosedRange<Double>, StaticString)
   case string
-  /// One of these words, in any case.
-  case choice([StaticString])
   /// A subject or an array of subjects.
   case subjects
   /// How a leaf link is compressed.
@@ -107,7 +99,7 @@ enum OptionShape {
   case account
 }
 
-/// What a shape gives: bytes, nanoseconds and the index of a choice are integers.
+/// What a shape gives: bytes and nanoseconds are integers.
 enum OptionValue {
   case boolean(Bool)
   case integer(Int64)

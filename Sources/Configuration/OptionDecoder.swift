@@ -70,12 +70,6 @@ struct OptionDecoder {
       error(at: value.location, "\(field) must be between \(words)")
     case .string:
       return string(value, field: field).map { .string($0) }
-    case .choice(let words):
-      guard let text = string(value, field: field) else { return nil }
-      if let index = words.firstIndex(where: { word in text.withView { $0.equalsIgnoringCase(word) } }) { return .integer(Int64(index)) }
-      var known: Words = ""
-      for word in words { known = known.text.isEmpty ? "\(word)" : "\(known), \(word)" }
-      error(at: value.location, "\(field) must be one of \(known), not \"\(text)\"")
     case .subjects: return subjects(value, field: field).map { .strings($0) }
     case .compression: return compression(value, field: field).map { .compression($0) }
     case .credentials: return credentials(value, field: field).map { .string($0) }
@@ -154,15 +148,12 @@ struct OptionDecoder {
     }
   }
 
-  /// Bytes of an integer, or of a string of an integer with a unit. In a string every unit is binary: nats-server reads
-  /// `max_file_store: "1G"` as 1 GiB although a bare `1G` is 10^9.
+  /// Bytes of an integer, or of a string of an integer with a unit.
   private mutating func size(_ value: ConfigurationValue, field: ByteString) -> Int64? {
     switch value.content {
     case .integer(let number): return number
     case .string(let text):
-      var binary = text.bytes
-      if let last = binary.last, ASCII.isLetter(last), binary.count > 1, ASCII.isDigit(binary[binary.count - 2]) { binary.append(0x69) }
-      if case .value(let number) = binary.withView({ BareToken.integer($0) }) { return number }
+      if let number = UnitNumber.size(text) { return number }
       error(at: value.location, "\(field) must be a size like 64MB, not \"\(text)\"")
       return nil
     default:

@@ -8,7 +8,6 @@ enum OptionReference {
     section("`jetstream`", JetStreamOptions.table, &output, refused: JetStreamOptions.refused)
     section("`leafnodes`", LeafnodeOptions.table, &output, refused: LeafnodeOptions.refused)
     section("`leafnodes.remotes`, each entry", LeafRemote.table, &output, refused: LeafRemote.refused)
-    section("`streams`, each entry", StreamDeclaration.table, &output, refused: StreamDeclaration.refused)
     section("`uplink`", UplinkOptions.table, &output)
     section("`uplink.clusters`, each entry", UplinkCluster.table, &output)
     section("`forward`, each entry", ForwardDeclaration.table, &output)

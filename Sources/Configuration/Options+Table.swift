@@ -1,5 +1,5 @@
-// The option tables of a whole configuration and of its `jetstream` block. The other blocks: Leafnodes+Table, Uplink+Table,
-// StreamDeclaration+Table.
+// The option tables of a whole configuration and of its `jetstream` block. The other blocks: Leafnodes+Table, Uplink+Table; the fields
+// of `streams` are JetStream's.
 import Bytes
 
 extension Options {
@@ -152,13 +152,7 @@ extension Options {
       Option(
         "streams",
         kind: .custom(type: "array of maps") { decoder, options, entry in
-          options.streams = []
-          for (map, location) in decoder.maps(entry.value, field: entry.key) ?? [] {
-            var stream = StreamDeclaration()
-            stream.location = location
-            decoder.decode(map, by: StreamDeclaration.table, refused: StreamDeclaration.refused, into: &stream)
-            options.streams.append(stream)
-          }
+          options.streams = (decoder.maps(entry.value, field: entry.key) ?? []).map { StreamDeclaration($0.map, at: $0.location) }
         }, doc: "Streams that are created at start and updated at a reload, never deleted."),
       Option(
         "uplink",

@@ -37,31 +37,8 @@ extension Options {
     var problems: [ConfigurationProblem] = []
     func error(_ stream: StreamDeclaration, _ text: Words) { problems.append(ConfigurationProblem(at: stream.location, text)) }
     if !jetStream.isEnabled, let first = streams.first { error(first, "streams need JetStream: add \"jetstream: enabled\"") }
-    for (index, stream) in streams.enumerated() {
-      guard stream.name.withView({ SubjectSyntax.isName($0) }) else {
-        error(stream, "stream name is required and can not contain '.', '*', '>', '\\', '/' or spaces")
-        continue
-      }
-      let name = stream.name
-      if streams[..<index].contains(where: { $0.name == stream.name }) { error(stream, "stream \"\(name)\" is declared twice") }
-      if let age_ns = stream.maxAge_ns, age_ns > 0, age_ns < 100_000_000 {
-        error(stream, "stream \"\(name)\": max age needs to be >= 100ms")
-      }
-      if let window_ns = stream.duplicateWindow_ns {
-        if window_ns > 0, window_ns < 100_000_000 { error(stream, "stream \"\(name)\": duplicates window needs to be >= 100ms") }
-        if let age_ns = stream.maxAge_ns, age_ns > 0, window_ns > age_ns {
-          error(stream, "stream \"\(name)\": duplicates window can not be larger then max age")
-        }
-      }
-      if stream.discardNewPerSubject == true {
-        if stream.discard != .new { error(stream, "stream \"\(name)\": discard new per subject requires discard new policy to be set") }
-        if (stream.maxMsgsPerSubject ?? 0) <= 0 {
-          error(stream, "stream \"\(name)\": discard new per subject requires max msgs per subject > 0")
-        }
-      }
-      if stream.denyPurge == true, stream.allowRollupHdrs == true {
-        error(stream, "stream \"\(name)\": roll-ups require the purge permission")
-      }
+    for (index, stream) in streams.enumerated() where streams[..<index].contains(where: { $0.name == stream.name }) {
+      error(stream, "stream \"\(stream.name)\" is declared twice")
     }
     return problems
   }

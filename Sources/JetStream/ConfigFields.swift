@@ -209,7 +209,14 @@ struct ConfigFields {
       if text.isEmpty, emptyIsFirst { found = 0 }
       return found != nil
     }
-    if let what { try member.readKnown(what, choose) } else { try member.read(enumeration: choose) }
+    if member.isDeclared {
+      ignoringCase = true
+      guard let text = member.member.value.string, text.withView(choose) else { throw member.declaredMismatch(words) }
+    } else if let what {
+      try member.readKnown(what, choose)
+    } else {
+      try member.read(enumeration: choose)
+    }
     if let found { target = found }
   }
 
@@ -231,7 +238,7 @@ struct ConfigFields {
       do throws(APIError) {
         guard let members = try member.object(type: type) else { return }
         begin()
-        try ConfigFields.read(members, path: member.path + "." + ByteView(name).string, strict: strict, fields)
+        try ConfigFields.read(members, of: member, name, strict: strict, fields)
       } catch { self.error = error }
       return
     }
@@ -241,11 +248,12 @@ struct ConfigFields {
     json.endObject()
   }
 
-  /// Reads the members of an object.
-  static func read(
-    _ members: [JSONMember], path: String, strict: Bool, _ fields: (inout ConfigFields) -> Void
+  /// Reads the members of an object that is the value of `field`.
+  private static func read(
+    _ members: [JSONMember], of field: RequestField, _ name: StaticString, strict: Bool, _ fields: (inout ConfigFields) -> Void
   ) throws(APIError) {
-    try ObjectDecoder.decode(members, path: path, strict: strict) { member throws(APIError) in
+    let path = field.path + "." + ByteView(name).string
+    try ObjectDecoder.decode(members, path: path, strict: strict, isDeclared: field.isDeclared) { member throws(APIError) in
       var walk = ConfigFields(member, strict: strict)
       fields(&walk)
       return try walk.outcome()
@@ -269,7 +277,7 @@ struct ConfigFields {
       do throws(APIError) {
         for (index, value) in values.enumerated() where !value.isNull {
           guard let members = value.object else { throw member.mismatch(type) }
-          try ConfigFields.read(members, path: member.path + "." + ByteView(name).string, strict: strict) { fields(index, &$0) }
+          try ConfigFields.read(members, of: member, name, strict: strict) { fields(index, &$0) }
         }
       } catch { self.error = error }
       return

@@ -8,12 +8,15 @@ struct RequestField {
   let member: JSONMember
   /// The path of the object for error texts: `StreamConfigRequest`, `StreamConfigRequest.placement`.
   let path: String
+  /// Whether people wrote it into a configuration file (RequestField+Declared).
+  var isDeclared = false
 
   @inline(__always) func named(_ name: StaticString) -> Bool {
     member.name.count == name.utf8CodeUnitCount && member.name.withView { $0.equalsIgnoringCase(name) }
   }
 
   func mismatch(_ type: StaticString) -> APIError {
+    if isDeclared { return declaredMismatch(type) }
     let kind: String
     switch member.value {
     case .null: kind = "null"
@@ -28,10 +31,15 @@ struct RequestField {
         + ByteView(type).string)
   }
 
+  var unknown: APIError {
+    if isDeclared { return declared("unknown field \"\(declaredPath)\"") }
+    return .invalidJSON("json: unknown field \"" + member.name.string + "\"")
+  }
+
   /// Sets `target` when the value is not null; likewise below.
   func read(_ target: inout Int64, type: StaticString = "int64") throws(APIError) {
     if member.value.isNull { return }
-    guard let value = member.value.int64 else { throw mismatch(type) }
+    guard let value = isDeclared ? try declaredNumber(type) : member.value.int64 else { throw mismatch(type) }
     target = value
   }
 
@@ -43,7 +51,9 @@ struct RequestField {
 
   func read(_ target: inout UInt64) throws(APIError) {
     if member.value.isNull { return }
-    guard let value = member.value.uint64 else { throw mismatch("uint64") }
+    guard let value = isDeclared ? try declaredNumber("uint64").flatMap({ UInt64(exactly: $0) }) : member.value.uint64 else {
+      throw mismatch("uint64")
+    }
     target = value
   }
 
@@ -75,6 +85,10 @@ struct RequestField {
 
   func read(_ target: inout [ByteString]) throws(APIError) {
     if member.value.isNull { return }
+    if isDeclared, let one = member.value.string {
+      target = [one]
+      return
+    }
     guard let values = member.value.array else { throw mismatch("[]string") }
     var strings: [ByteString] = []
     for value in values {
@@ -131,7 +145,8 @@ struct RequestField {
 }
 
 enum ObjectDecoder {
-  /// Calls `body` for each member of `body`'s object; `body` returns false for a name that it does not know.
+  /// Calls `body` for each member of an object; `body` returns false for a name that it does not know.
+  @_optimize(none)
   static func decode(
     _ text: ByteView, path: String, strict: Bool, _ body: (RequestField) throws(APIError) -> Bool
   ) throws(APIError) {
@@ -147,12 +162,14 @@ enum ObjectDecoder {
     }
   }
 
+  /// Likewise for members. Not optimised: a copy of it for each closure, all together 20 kB, would be no faster.
+  @_optimize(none)
   static func decode(
-    _ members: [JSONMember], path: String, strict: Bool, _ body: (RequestField) throws(APIError) -> Bool
+    _ members: [JSONMember], path: String, strict: Bool, isDeclared: Bool = false, _ body: (RequestField) throws(APIError) -> Bool
   ) throws(APIError) {
     for member in members {
-      let known = try body(RequestField(member: member, path: path))
-      if !known, strict { throw .invalidJSON("json: unknown field \"" + member.name.string + "\"") }
+      let field = RequestField(member: member, path: path, isDeclared: isDeclared)
+      if try !body(field), strict { throw field.unknown }
     }
   }
 }

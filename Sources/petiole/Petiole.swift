@@ -35,7 +35,7 @@ import Platform
 
   /// `petiole check`: says what is wrong with a configuration. 0 when nothing is, 1 otherwise (also for mere warnings, as nats-server).
   private static func check(_ arguments: Arguments) -> Int32 {
-    let loaded = LoadedOptions.load(arguments)
+    let loaded = Agent.load(arguments)
     for problem in loaded.problems { Terminal.error("petiole: \(problem.message)\n") }
     guard loaded.problems.isEmpty else { return 1 }
     let name = arguments.configurationPath ?? "(no file: defaults and command line)"

@@ -11,7 +11,7 @@ import Platform
 
 enum Serve {
   static func run(_ arguments: Arguments) -> Int32 {
-    let loaded = LoadedOptions.load(arguments)
+    let loaded = Agent.load(arguments)
     for problem in loaded.problems { Terminal.error("petiole: \(problem.message)\n") }
     guard loaded.isUsable else { return 1 }
     let options = loaded.options
@@ -87,7 +87,7 @@ final class ServeProcess {
 
   private func reload() {
     ServiceNotify.reloading()
-    let loaded = LoadedOptions.load(arguments)
+    let loaded = Agent.load(arguments)
     for problem in loaded.problems { host.log.error("\(problem.message)") }
     if loaded.isUsable {
       for text in agent.reload(loaded.options) { host.log.error("\(text)") }

@@ -128,7 +128,6 @@ import Testing
     check(JetStreamOptions.table, JetStreamOptions.refused)
     check(LeafnodeOptions.table, LeafnodeOptions.refused)
     check(LeafRemote.table, LeafRemote.refused)
-    check(StreamDeclaration.table, StreamDeclaration.refused)
     check(UplinkOptions.table)
     check(UplinkCluster.table)
     check(ForwardDeclaration.table)

@@ -52,10 +52,6 @@ private struct Seeded: RandomNumberGenerator {
     for problem in loaded.problems where problem.text.isEmpty || problem.location.isNone || problem.line < 1 || problem.column < 1 {
       Issue.record("seed \(seed): \(problem.message)")
     }
-    for stream in loaded.options.streams {
-      var json: [UInt8] = []
-      stream.appendJSON(to: &json)
-    }
   }
 
   @Test("random bytes never crash the parser")

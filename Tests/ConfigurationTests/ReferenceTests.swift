@@ -40,7 +40,6 @@ import Testing
     check(JetStreamOptions.table)
     check(LeafnodeOptions.table)
     check(LeafRemote.table)
-    check(StreamDeclaration.table)
     check(UplinkOptions.table)
     check(UplinkCluster.table)
     check(ForwardDeclaration.table)
