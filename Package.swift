@@ -36,11 +36,12 @@ let floors: [(name: String, imports: [String])] = [
   ("Compression", ["Bytes"]),
   ("Wire", ["Bytes"]),
   ("Interest", ["Bytes"]),
-  ("Configuration", ["Bytes", "CLinux"]),
+  ("Identity", ["Interest", "JSON", "Bytes", "COpenSSL", "CLinux"]),
+  ("Configuration", ["Identity", "Bytes", "CLinux"]),
   ("Platform", ["Bytes", "CLinux"]),
   ("Web", ["Platform", "Bytes", "CLinux"]),
   ("LogStore", ["Platform", "Interest", "Bytes"]),
-  ("Broker", ["Web", "Platform", "Interest", "Wire", "JSON", "Bytes"]),
+  ("Broker", ["Web", "Platform", "Identity", "Interest", "Wire", "JSON", "Bytes"]),
   ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
   ("Leaf", ["JetStream", "Broker", "Web", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
   ("Uplink", ["Leaf", "Broker", "Web", "Platform", "Wire", "JSON", "Bytes"]),
@@ -63,7 +64,9 @@ func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byNam
 let tests: [Target] =
   floors.filter { $0.name != "Agent" }.map {
     .testTarget(
-      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name))
+      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name),
+      // The reference for our bcrypt.
+      linkerSettings: $0.name == "Platform" ? [.linkedLibrary("crypt")] : [])
   } + [
     .testTarget(name: "COpenSSLTests", dependencies: ["COpenSSL"], swiftSettings: settings("COpenSSLTests")),
     .testTarget(

@@ -1,4 +1,4 @@
-// Base64 (RFC 4648 section 4), with padding: message bodies and headers in JetStream's JSON.
+// Base64 (RFC 4648): section 4 with padding for message bodies and headers in JetStream's JSON, section 5 without for tokens and signatures.
 
 public enum Base64 {
   private static let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -30,6 +30,46 @@ public enum Base64 {
       output.append(literal: "=")
     default: break
     }
+  }
+
+  private static let urlAlphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+  /// The encoding for URLs of `view`, without padding.
+  public static func encodeURL(_ view: ByteView) -> [UInt8] {
+    var output: [UInt8] = []
+    output.reserveCapacity((view.count * 8 + 5) / 6)
+    var bits: UInt32 = 0
+    var bitCount: UInt32 = 0
+    for index in 0..<view.count {
+      bits = bits << 8 | UInt32(view[index])
+      bitCount += 8
+      while bitCount >= 6 {
+        bitCount -= 6
+        output.append(urlAlphabet.utf8Start[Int(bits >> bitCount & 63)])
+      }
+    }
+    if bitCount > 0 { output.append(urlAlphabet.utf8Start[Int(bits << (6 - bitCount) & 63)]) }
+    return output
+  }
+
+  /// The bytes of an encoding for URLs without padding, or nil when `text` is not one.
+  public static func decodeURL(_ text: ByteView) -> [UInt8]? {
+    var output: [UInt8] = []
+    output.reserveCapacity(text.count * 6 / 8)
+    var bits: UInt32 = 0
+    var bitCount: UInt32 = 0
+    for index in 0..<text.count {
+      let digit = text[index]
+      let known = digit == 0x2D ? 62 : digit == 0x5F ? 63 : digit == 0x2B || digit == 0x2F ? nil : value(digit)
+      guard let known else { return nil }
+      bits = bits << 6 | known
+      bitCount += 6
+      if bitCount >= 8 {
+        bitCount -= 8
+        output.append(UInt8(truncatingIfNeeded: bits >> bitCount))
+      }
+    }
+    return bitCount == 6 ? nil : output
   }
 
   private static func value(_ digit: UInt8) -> UInt32? {

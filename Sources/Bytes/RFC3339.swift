@@ -17,8 +17,8 @@ public enum RFC3339 {
       output.append(literal: "0001-01-01T00:00:00Z")
       return
     }
-    let seconds = floorDivide(time_ns, nanosecondsPerSecond)
-    let days = floorDivide(seconds, secondsPerDay)
+    let seconds = time_ns.floorDivided(by: nanosecondsPerSecond)
+    let days = seconds.floorDivided(by: secondsPerDay)
     let second = Int(seconds - days * secondsPerDay)
     let date = civil(days: Int(days))
     append(date.year, width: 4, to: &output)
@@ -121,11 +121,6 @@ public enum RFC3339 {
       output.append(ASCII.zero + UInt8(number / scale % 10))
       scale /= 10
     }
-  }
-
-  @inline(__always) private static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
-    let quotient = value / divisor
-    return value % divisor < 0 ? quotient - 1 : quotient
   }
 
   private static func daysInMonth(_ month: Int, year: Int) -> Int {

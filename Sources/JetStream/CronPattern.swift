@@ -161,12 +161,12 @@ struct CronPattern {
 
   /// The first matching second after a time.
   func next(after time_ns: Int64, zone: TimeZoneRules?) -> Int64? {
-    var time_s = CronPattern.floorDivide(time_ns, second_ns) + 1
+    var time_s = time_ns.floorDivided(by: second_ns) + 1
     let end_s = time_s + Int64(CronPattern.daysMax) * 86_400
     while time_s < end_s {
       let offset_s = zone?.offset_s(at: time_s) ?? 0
       let local_s = time_s + offset_s
-      let day = CronPattern.floorDivide(local_s, 86_400)
+      let day = local_s.floorDivided(by: 86_400)
       let second = Int(local_s - day * 86_400)
       if !matchesDay(Int(day)) {
         // Not past a change of the clock: the offset is looked up again there.
@@ -188,7 +188,7 @@ struct CronPattern {
   /// `step` seconds on, or the hour's end when the clock changes on the way.
   private func nextBoundary(_ time_s: Int64, _ step: Int64, _ zone: TimeZoneRules?, _ offset_s: Int64) -> Int64 {
     guard let zone, step > 3600, zone.offset_s(at: time_s + step) != offset_s else { return time_s + step }
-    return time_s + 3600 - CronPattern.floorModulo(time_s + offset_s, 3600)
+    return time_s + 3600 - (time_s + offset_s).floorModulo(3600)
   }
 
   private func matchesDay(_ day: Int) -> Bool {
@@ -196,14 +196,7 @@ struct CronPattern {
     guard months & 1 << UInt64(date.month) != 0 else { return false }
     let isDay = days & 1 << UInt64(date.day) != 0
     // The first of January 1970 was a Thursday.
-    let isWeekday = weekdays & 1 << UInt64(CronPattern.floorModulo(Int64(day) + 4, 7)) != 0
+    let isWeekday = weekdays & 1 << UInt64((Int64(day) + 4).floorModulo(7)) != 0
     return anyDay || anyWeekday ? isDay && isWeekday : isDay || isWeekday
   }
-
-  static func floorDivide(_ value: Int64, _ divisor: Int64) -> Int64 {
-    let quotient = value / divisor
-    return value % divisor < 0 ? quotient - 1 : quotient
-  }
-
-  static func floorModulo(_ value: Int64, _ divisor: Int64) -> Int64 { value - floorDivide(value, divisor) * divisor }
 }

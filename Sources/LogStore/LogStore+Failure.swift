@@ -43,6 +43,7 @@ extension LogStore {
     case .locked: "locked"
     case .notADirectory: "not a directory"
     case .inputOutput: "input/output error"
+    case .tooLarge: "too large"
     case .other(let number): "errno \(number)"
     }
   }

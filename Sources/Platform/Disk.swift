@@ -11,7 +11,7 @@ public struct FileHandle: Hashable {
 /// Why a disk operation failed.
 public struct DiskError: Error, Equatable, Sendable {
   public enum Kind: Equatable, Sendable {
-    case notFound, exists, permission, noSpace, readOnly, locked, notADirectory, inputOutput
+    case notFound, exists, permission, noSpace, readOnly, locked, notADirectory, inputOutput, tooLarge
     /// Any other errno.
     case other(Int32)
   }
@@ -56,6 +56,8 @@ public protocol Disk: AnyObject {
   func read(_ file: FileHandle, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int
   /// Writes all of `bytes` at `offset`, into the cache only.
   func write(_ file: FileHandle, at offset: Int, _ bytes: ByteView) throws(DiskError)
+  /// The whole of a file that belongs to others and is only read; one that is larger than `sizeMax` is an error.
+  func readFile(_ path: String, sizeMax: Int) throws(DiskError) -> [UInt8]
   func truncate(_ file: FileHandle, to size: Int) throws(DiskError)
   /// Waits until the file's data is on the medium.
   func sync(_ file: FileHandle) throws(DiskError)
@@ -68,4 +70,25 @@ public protocol Disk: AnyObject {
   /// Writes `chunks` one after the other at `offset` and makes them durable, in the background. `done` is called in a later turn of
   /// the loop. The chunks must stay unchanged until then. At most one commit may be under way on a disk.
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void)
+}
+
+extension Disk {
+  public func readFile(_ path: String, sizeMax: Int) throws(DiskError) -> [UInt8] {
+    let file = try open(path, create: false)
+    defer { close(file) }
+    return try contents(of: file, path, sizeMax: sizeMax)
+  }
+
+  /// Reads an open file from its beginning.
+  func contents(of file: FileHandle, _ path: String, sizeMax: Int) throws(DiskError) -> [UInt8] {
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: min(sizeMax + 1, 16 << 10), alignment: 8)
+    defer { chunk.deallocate() }
+    var bytes: [UInt8] = []
+    while bytes.count <= sizeMax {
+      let got = try read(file, at: bytes.count, into: chunk)
+      if got == 0 { return bytes }
+      bytes.append(contentsOf: chunk[..<got])
+    }
+    throw DiskError(.tooLarge, operation: "read", path: path)
+  }
 }

@@ -35,6 +35,7 @@ extension DiskError.Kind: CustomStringConvertible {
     case .locked: "locked by another process"
     case .notADirectory: "not a directory"
     case .inputOutput: "input/output error"
+    case .tooLarge: "too large"
     case .other(let number): "error \(number)"
     }
   }

@@ -9,9 +9,12 @@ public final class Host {
   public let timers: TimerQueue
   public let turn: TurnQueue
   public let log: Log
+  public let passwords: any PasswordChecker
 
+  /// Without `passwords` they are checked on the spot.
   public init(
-    clock: any Clock, entropy: any Entropy, disk: any Disk, network: any Network, timers: TimerQueue, turn: TurnQueue, log: Log
+    clock: any Clock, entropy: any Entropy, disk: any Disk, network: any Network, timers: TimerQueue, turn: TurnQueue, log: Log,
+    passwords: (any PasswordChecker)? = nil
   ) {
     self.clock = clock
     self.entropy = entropy
@@ -20,6 +23,7 @@ public final class Host {
     self.timers = timers
     self.turn = turn
     self.log = log
+    self.passwords = passwords ?? InlinePasswords { turn.defer($0) }
   }
 
   /// Runs `action` once, `delay_ns` from now.

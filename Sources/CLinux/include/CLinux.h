@@ -160,6 +160,19 @@ int linux_lookup_result(linux_lookup *lookup, linux_host_address *addresses, int
 /// Lets go of a question, answered or not; its descriptor is closed.
 void linux_lookup_end(linux_lookup *lookup);
 
+// Checks of passwords against bcrypt hashes of 60 characters (passwords.c).
+typedef struct linux_password_check linux_password_check;
+/// 1 when `hash` is one of `password`. Takes as long as the hash's cost says.
+int linux_password_matches(const void *password, size_t size, const char *hash);
+/// Starts a check on a thread of its own. NULL when no thread or descriptor could be had, or when the password has a NUL byte: it is no one's.
+linux_password_check *linux_password_check_start(const void *password, size_t size, const char *hash);
+/// Becomes readable when the check is done.
+int linux_password_check_fd(const linux_password_check *check);
+/// 1 or 0, or -1 while it is under way.
+int linux_password_check_result(linux_password_check *check);
+/// Lets go of a check, done or not; its descriptor is closed.
+void linux_password_check_end(linux_password_check *check);
+
 #ifndef PETIOLE_EMBEDDED
 // What the shipping build has in place of its C library's functions, under names of their own for the tests (allocator.c, strings.c).
 void *linux_heap_malloc(size_t size);

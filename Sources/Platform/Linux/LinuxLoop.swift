@@ -74,7 +74,7 @@ public final class LinuxLoop {
     let host = Host(
       clock: loop.clock, entropy: LinuxEntropy(), disk: LinuxDisk(loop: loop, syncDelay_ns: syncDelay_ns),
       network: LinuxNetwork(loop: loop),
-      timers: loop.timers, turn: loop.turn, log: log)
+      timers: loop.timers, turn: loop.turn, log: log, passwords: LinuxPasswords(loop: loop))
     return (loop, host)
   }
 

@@ -81,6 +81,9 @@ public final class SimulatedMachine {
 
   // MARK: Life
 
+  /// What a password check of the usual cost takes.
+  private static let passwordCheck_ns = 100 * millisecond_ns
+
   /// Starts a process, with current if the machine was off. Run the agent on the host that is returned.
   @discardableResult
   public func start() -> Host {
@@ -98,7 +101,10 @@ public final class SimulatedMachine {
     let log = Log(level: logLevel) { [unowned(unsafe) self] level, line in simulation.note(self, "[\(level.rawValue)] \(line)") }
     let host = Host(
       clock: SimulatedClock(machine: self), entropy: entropy.fork(), disk: disk, network: SimulatedNetwork(process: process),
-      timers: process.timers, turn: process.turn, log: log)
+      timers: process.timers, turn: process.turn, log: log,
+      passwords: InlinePasswords { [timers = process.timers] finish in
+        timers.schedule(at: self.monotonic_ns + Self.passwordCheck_ns, finish)
+      })
     current = host
     simulation.note(self, "starts")
     // Peers of connections from before the power cut now hear that nobody knows them.

@@ -1,10 +1,12 @@
-// Time zones, for schedules: the offset from UTC at a time, as the system's zone files say (TZif, RFC 9636). Files are read from
-// /usr/share/zoneinfo; where there are none, only UTC is known.
+// Time zones, for schedules and for hours of access: the offset from UTC at a time, as the system's zone files say (TZif, RFC 9636). Files
+// are read from /usr/share/zoneinfo; where there are none, only UTC is known.
 import Bytes
-import Platform
 
-struct TimeZoneRules {
+/// A time zone.
+public struct TimeZoneRules {
   static let directory = "/usr/share/zoneinfo/"
+  /// The zone of this machine.
+  static let localFile = "/etc/localtime"
   /// The largest file there is has 3.5 kB.
   static let fileBytesMax = 64 << 10
   static let nameBytesMax = 64
@@ -17,18 +19,22 @@ struct TimeZoneRules {
   private var rule: PosixZone?
 
   /// UTC.
-  init() {}
+  public init() {}
 
   /// The zone called `name`, or nil.
-  init?(_ name: ByteView, disk: any Disk) {
+  public init?(_ name: ByteView, disk: any Disk) {
     if name.equals("UTC") { return }
-    guard TimeZoneRules.isName(name) else { return nil }
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: TimeZoneRules.fileBytesMax, alignment: 8)
-    defer { buffer.deallocate() }
-    guard let file = try? disk.open(TimeZoneRules.directory + name.string, create: false) else { return nil }
-    defer { disk.close(file) }
-    guard let count = try? disk.read(file, at: 0, into: buffer), count > 0 else { return nil }
-    guard parse(ByteView(UnsafeRawBufferPointer(rebasing: buffer[..<count]))) else { return nil }
+    guard TimeZoneRules.isName(name), read(TimeZoneRules.directory + name.string, disk) else { return nil }
+  }
+
+  /// The zone of this machine: UTC when it does not say.
+  public init(localOf disk: any Disk) {
+    if !read(TimeZoneRules.localFile, disk) { self = TimeZoneRules() }
+  }
+
+  private mutating func read(_ path: String, _ disk: any Disk) -> Bool {
+    guard let file = try? disk.readFile(path, sizeMax: TimeZoneRules.fileBytesMax) else { return false }
+    return file.withView { parse($0) }
   }
 
   /// Letters, digits, `_`, `-`, `+` and `/` inside: nothing that leaves the directory.
@@ -45,7 +51,8 @@ struct TimeZoneRules {
     return true
   }
 
-  func offset_s(at time_s: Int64) -> Int64 {
+  /// Seconds east of UTC at a time in seconds since 1970.
+  public func offset_s(at time_s: Int64) -> Int64 {
     guard let last = transitions.last else { return rule?.offset_s(at: time_s) ?? first_s }
     if time_s >= last, let rule { return rule.offset_s(at: time_s) }
     var low = 0
@@ -163,7 +170,7 @@ private struct PosixZone {
 
   func offset_s(at time_s: Int64) -> Int64 {
     guard changes.count == 2 else { return standard_s }
-    let year = RFC3339.civil(days: Int(CronPattern.floorDivide(time_s + standard_s, 86_400))).year
+    let year = RFC3339.civil(days: Int((time_s + standard_s).floorDivided(by: 86_400))).year
     let begin = moment(changes[0], year) - standard_s
     let end = moment(changes[1], year) - summer_s
     let isSummer = begin < end ? time_s >= begin && time_s < end : !(time_s >= end && time_s < begin)
@@ -173,7 +180,7 @@ private struct PosixZone {
   /// Local seconds since 1970 of a change.
   private func moment(_ change: Change, _ year: Int) -> Int64 {
     let first = RFC3339.days(year: year, month: change.month, day: 1)
-    let weekday = Int(CronPattern.floorModulo(Int64(first) + 4, 7))
+    let weekday = Int((Int64(first) + 4).floorModulo(7))
     var day = first + (change.weekday - weekday + 7) % 7 + (change.week - 1) * 7
     // Week 5 is the last.
     let next =
