@@ -219,7 +219,7 @@ public final class Agent {
     for declaration in options.forwards {
       let forward = ForwardOptions(
         stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive, window: declaration.window,
-        ordered: declaration.isOrdered)
+        ordered: declaration.isOrdered, deadLetter: declaration.deadLetter, priority: declaration.priority)
       guard let jetStream, let stream = jetStream.stream(declaration.stream) else {
         host.log.error(
           "\(declaration.location.text): forward: there is no stream \"\(declaration.stream.string)\": declare it in `streams`, then restart"
@@ -232,6 +232,12 @@ public final class Agent {
           throw .forward("\(declaration.stream.string): two forwards take the same subjects: give them filters that do not overlap")
         }
       }
+      if let deadLetter = declaration.deadLetter {
+        let taken = declaration.filter.map { [$0] } ?? stream.config.subjects
+        if taken.contains(where: { Subject.overlap($0, deadLetter) }) {
+          throw .forward("\(declaration.stream.string): it would forward its own dead letters: keep \(deadLetter.string) in another stream")
+        }
+      }
       do throws(SubjectTransformError) {
         forwarders.append(
           try Forwarder(host: host, account: broker.globalAccount, stream: stream, options: forward, identity: originName))
@@ -240,6 +246,8 @@ public final class Agent {
       }
     }
     for forwarder in forwarders { forwarder.onSubjectsChanged = { [unowned(unsafe) self] in self.holdForwardedSubjects() } }  // safe: it owns them
+    rankForwards()
+    listenForPauses()
     holdForwardedSubjects()
   }
 

@@ -183,6 +183,10 @@ public struct ForwardDeclaration: Equatable, Sendable {
   public var window = ForwardDeclaration.windowDefault
   /// Whether a message waits for the hub's acknowledgement of the one before it on its subject.
   public var isOrdered = true
+  /// Where messages go that the hub refuses for good; nil: such a message holds the forward.
+  public var deadLetter: ByteString?
+  /// Forwards with a lower number go first.
+  public var priority = 0
 
   public init() {}
 }

@@ -17,6 +17,19 @@ enum SubjectSyntax {
     }
   }
 
+  /// One subject to publish to: valid, no token a wildcard.
+  static func isLiteral(_ subject: ByteView) -> Bool {
+    guard isValid(subject) else { return false }
+    var start = 0
+    while start < subject.count {
+      let end = subject.firstIndex(of: ASCII.dot, from: start) ?? subject.count
+      let token = subject.slice(start, end)
+      if token.equals("*") || token.equals(">") { return false }
+      start = end + 1
+    }
+    return true
+  }
+
   static func hasWildcardTail(_ subject: ByteView) -> Bool { subject.equals(">") || subject.hasSuffix(ByteView(".>")) }
 
   /// As a stream's or consumer's name must be: no blanks, none of `. * > \ /`, at most 255 bytes.

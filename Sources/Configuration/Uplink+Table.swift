@@ -81,6 +81,19 @@ extension ForwardDeclaration {
         doc:
           "Lets a message wait for the hub's ack of the one before it on its subject, so that a hub which loses or refuses one cannot change their order. Where few subjects carry much over a long way, `false` is faster."
       ),
+      Option(
+        "dead_letter",
+        kind: .custom(type: "string") { decoder, forward, entry in
+          guard let subject = decoder.subject(entry) else { return }
+          guard subject.withView({ SubjectSyntax.isLiteral($0) }) else {
+            return decoder.error(at: entry.value.location, "dead_letter must be one subject, without wildcards, not \"\(subject)\"")
+          }
+          forward.deadLetter = subject
+        }, standard: "none: such a message holds the forward",
+        doc: "Where messages go that the hub refuses for good (too large, not permitted): a subject that a stream here keeps."),
+      Option(
+        "priority", kind: .integer(0...1000) { $0.priority = Int($1) }, standard: "0",
+        doc: "Forwards with a lower number go first: others wait while one of those has something to send."),
     ]
   }
 }

@@ -61,6 +61,8 @@ public struct ForwardMachine: ~Copyable {
     case send
     /// Call `wake` at this time.
     case wakeUp(at_ms: Int64)
+    /// Put the message, which the hub refuses for good, where dead letters are kept, and report with `isSetAside`.
+    case setAside(UInt64, String)
   }
 
   struct InFlight: Equatable {
@@ -102,17 +104,24 @@ public struct ForwardMachine: ~Copyable {
   private let windowMax: Int
   /// Whether the messages of one subject go one after the other.
   private let isOrdered: Bool
+  /// Whether messages that the hub refuses for good are set aside, so that those behind them can go.
+  private let setsAside: Bool
 
   public private(set) var delivered: UInt64 = 0
   public private(set) var duplicates: UInt64 = 0
-  public private(set) var refusals: UInt64 = 0
+  public private(set) var refusals = ForwardRefusals()
+  /// Messages that were set aside because the hub refuses them for good.
+  public private(set) var setAside: UInt64 = 0
   public private(set) var resent: UInt64 = 0
 
   /// `last` is the edge stream's last sequence at start: anything up to it may have been sent before a crash.
-  public init(progress: ForwardProgress, last: UInt64, window: Int = ForwardMachine.windowDefault, isOrdered: Bool = true) {
+  public init(
+    progress: ForwardProgress, last: UInt64, window: Int = ForwardMachine.windowDefault, isOrdered: Bool = true, setsAside: Bool = false
+  ) {
     precondition(window > 0, "a forward sends something")
     windowMax = window
     self.isOrdered = isOrdered
+    self.setsAside = setsAside
     self.progress = progress
     next = progress.acknowledged + 1
     located = !progress.hubStream.isEmpty
@@ -159,8 +168,8 @@ public struct ForwardMachine: ~Copyable {
   }
 
   /// Waits, then begins again from asking the hub.
-  private mutating func refuse(_ text: String, _ now_ms: Int64) -> [Action] {
-    refusals += 1
+  private mutating func refuse(_ text: String, _ kind: ForwardRefusal = .other, now_ms: Int64) -> [Action] {
+    refusals.count(kind)
     forgetFlight()
     state = .refused(text)
     let delay = min(Self.retry_ms << Int64(min(failures, 5)), Self.retryMax_ms)
@@ -174,9 +183,9 @@ public struct ForwardMachine: ~Copyable {
   public mutating func foundStreams(_ streams: [(name: ByteString, last: UInt64)], now_ms: Int64) -> [Action] {
     guard state == .locating else { return [] }
     guard streams.count == 1, let stream = streams.first else {
-      if streams.isEmpty { return refuse("no stream at the hub takes these subjects: create one there", now_ms) }
+      if streams.isEmpty { return refuse("no stream at the hub takes these subjects: create one there", now_ms: now_ms) }
       let names = streams.map { $0.name.string }.joined(separator: ", ")
-      return refuse("several streams at the hub take these subjects (\(names)): make `to` fit one of them", now_ms)
+      return refuse("several streams at the hub take these subjects (\(names)): make `to` fit one of them", now_ms: now_ms)
     }
     scanUntil = stream.last
     // A sequence below ours: the stream was removed and made anew. What is in doubt can stand anywhere in it.
@@ -200,7 +209,7 @@ public struct ForwardMachine: ~Copyable {
 
   public mutating func requestFailed(_ text: String, now_ms: Int64) -> [Action] {
     switch state {
-    case .locating, .comparing: refuse(text, now_ms)
+    case .locating, .comparing: refuse(text, now_ms: now_ms)
     case .offline, .forwarding, .upToDate, .refused: []
     }
   }
@@ -277,11 +286,18 @@ public struct ForwardMachine: ~Copyable {
     return inFlightCount == 1 ? [expect(now_ms, Self.ackTimeout_ms)] : []
   }
 
-  /// The link does not take the next message. Acknowledgements come first: after each it is tried again.
-  public mutating func notTaken(_ text: String, now_ms: Int64) -> [Action] {
+  /// The link does not take `sequence`, the next message, on `subject` (a hash). One that is refused for good is set aside; for others
+  /// acknowledgements come first: after each it is tried again.
+  public mutating func notTaken(
+    _ sequence: UInt64, subject: UInt64, _ text: String, _ kind: ForwardRefusal = .other, now_ms: Int64
+  ) -> [Action] {
     switch state {
-    case .forwarding, .upToDate: inFlightCount == 0 ? refuse(text, now_ms) : []
-    case .offline, .locating, .comparing, .refused: []
+    case .offline, .locating, .comparing, .refused: return []
+    case .forwarding, .upToDate:
+      guard setsAside, kind.isForGood else { return inFlightCount == 0 ? refuse(text, kind, now_ms: now_ms) : [] }
+      refusals.count(kind)
+      let expectation = sent(sequence, subject: subject, size: 0, now_ms: now_ms)
+      return expectation + [.setAside(sequence, text)]
     }
   }
 
@@ -310,15 +326,27 @@ public struct ForwardMachine: ~Copyable {
   /// The hub has stored `sequence` as its `hubSequence`.
   public mutating func acknowledged(_ sequence: UInt64, hubSequence: UInt64, duplicate: Bool, now_ms: Int64) -> [Action] {
     guard let index = find(sequence), !inFlight[index].acknowledged else { return [] }
+    if duplicate { duplicates += 1 } else { delivered += 1 }
+    failures = 0
+    window = windowMax
+    return settle(index, hubSequence: hubSequence, now_ms)
+  }
+
+  /// The message stands where dead letters are kept, durably.
+  public mutating func isSetAside(_ sequence: UInt64, now_ms: Int64) -> [Action] {
+    guard let index = find(sequence), !inFlight[index].acknowledged else { return [] }
+    setAside += 1
+    return settle(index, hubSequence: 0, now_ms)
+  }
+
+  /// Nothing more is to be done for the message at `index`.
+  private mutating func settle(_ index: Int, hubSequence: UInt64, _ now_ms: Int64) -> [Action] {
     inFlight[index].acknowledged = true
     inFlight[index].hubSequence = hubSequence
     if let subject = inFlight[index].subject {
       busySubjects.remove(subject)
       if awaitedSubject == subject { awaitedSubject = nil }
     }
-    if duplicate { duplicates += 1 } else { delivered += 1 }
-    failures = 0
-    window = windowMax
     let wasFirst = index == firstInFlight
     while firstInFlight < inFlight.count, inFlight[firstInFlight].acknowledged {
       let done = inFlight[firstInFlight]
@@ -338,9 +366,17 @@ public struct ForwardMachine: ~Copyable {
   }
 
   /// The hub has refused `sequence`.
-  public mutating func refused(_ sequence: UInt64, _ text: String, now_ms: Int64) -> [Action] {
-    guard find(sequence) != nil else { return [] }
-    return refuse(text, now_ms)
+  public mutating func refused(_ sequence: UInt64, _ text: String, _ kind: ForwardRefusal = .other, now_ms: Int64) -> [Action] {
+    guard let index = find(sequence), !inFlight[index].acknowledged else { return [] }
+    guard setsAside, kind.isForGood else { return refuse(text, kind, now_ms: now_ms) }
+    refusals.count(kind)
+    return [.setAside(sequence, text)]
+  }
+
+  /// The dead letter was not taken either: the message is held.
+  public mutating func notSetAside(_ sequence: UInt64, _ text: String, now_ms: Int64) -> [Action] {
+    guard let index = find(sequence), !inFlight[index].acknowledged else { return [] }
+    return refuse(text, now_ms: now_ms)
   }
 
   private func find(_ sequence: UInt64) -> Int? {
@@ -362,8 +398,8 @@ public struct ForwardMachine: ~Copyable {
     switch state {
     case .offline, .upToDate: return []
     case .refused: return locate(now_ms)
-    case .locating: return refuse("the hub's JetStream does not answer", now_ms)
-    case .comparing: return [.deleteScan] + refuse("the hub's JetStream does not answer", now_ms)
+    case .locating: return refuse("the hub's JetStream does not answer", now_ms: now_ms)
+    case .comparing: return [.deleteScan] + refuse("the hub's JetStream does not answer", now_ms: now_ms)
     case .forwarding:
       guard inFlightCount > 0 else { return [] }
       // Neither acknowledged nor refused: nothing may be assumed, so ask what is there.

@@ -16,10 +16,14 @@ public struct ForwardOptions {
   public var window: Int
   /// Whether a message waits for the hub's acknowledgement of the one before it on its subject.
   public var ordered: Bool
+  /// Where messages go that the hub refuses for good: a subject that a local stream takes. nil: such a message holds the forward.
+  public var deadLetter: ByteString?
+  /// Forwards with a lower number go first.
+  public var priority: Int
 
   public init(
     stream: ByteString, filter: ByteString? = nil, to: ByteString? = nil, live: Bool = false, window: Int = ForwardMachine.windowDefault,
-    ordered: Bool = true
+    ordered: Bool = true, deadLetter: ByteString? = nil, priority: Int = 0
   ) {
     self.stream = stream
     self.filter = filter
@@ -27,5 +31,7 @@ public struct ForwardOptions {
     self.live = live
     self.window = window
     self.ordered = ordered
+    self.deadLetter = deadLetter
+    self.priority = priority
   }
 }

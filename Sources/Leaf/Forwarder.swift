@@ -18,26 +18,29 @@ public final class Forwarder: StreamConsumer {
   /// Messages handed to the link in one loop turn.
   private static let burstMax = 256
 
-  private let host: Host
-  private let account: Account
-  private let stream: Stream
+  let host: Host
+  let account: Account
+  let stream: Stream
   public let options: ForwardOptions
   private let transform: SubjectTransform?
   /// Subjects at the hub, as patterns.
-  private var hubPatterns: [ByteString] {
+  var hubPatterns: [ByteString] {
     if let transform { return [transform.destinationPattern] }
     return takenSubjects
   }
   /// The subjects that are forwarded have changed.
   public var onSubjectsChanged: (() -> Void)?
-  private var origin: ForwardOrigin
-  private var machine: ForwardMachine
-  private var link: LeafLink?
-  private let inbox: String
+  var origin: ForwardOrigin
+  var machine: ForwardMachine
+  /// The link in use: none while the forward is paused.
+  var link: LeafLink?
+  /// The link that there is.
+  private var offered: LeafLink?
+  let inbox: String
   private var inboxSubscription: Subscription?
-  private var request = 0
+  var request = 0
   private var scanName = ""
-  private var scanLeft = 0
+  var scanLeft = 0
   private let timer = Timer()
   private let fillTimer = Timer()
   private let saveTimer = Timer()
@@ -47,6 +50,13 @@ public final class Forwarder: StreamConsumer {
   /// Messages that the edge stream dropped (by its limits) before they were forwarded.
   public private(set) var droppedBefore: UInt64 = 0
   private var isEnded = false
+  /// Whether an operator stopped it; survives restarts.
+  public private(set) var isPaused: Bool
+  /// Whether a forward that goes first has something to send.
+  public var mustWait: () -> Bool = { false }
+  /// Those that wait for this one may go on.
+  public var onIdle: (() -> Void)?
+  private var wasBusy = false
 
   public let name: ByteString
   public var isDirect: Bool { true }
@@ -70,7 +80,10 @@ public final class Forwarder: StreamConsumer {
     origin = ForwardOrigin(domain: stored?.identity ?? identity, stream: stream.name, incarnation: incarnation)
     let progress = stored?.progress ?? ForwardProgress()
     savedProgress = progress
-    machine = ForwardMachine(progress: progress, last: stream.lastSequence, window: options.window, isOrdered: options.ordered)
+    machine = ForwardMachine(
+      progress: progress, last: stream.lastSequence, window: options.window, isOrdered: options.ordered,
+      setsAside: options.deadLetter != nil)
+    isPaused = stored?.isPaused ?? false
     inboxSubscription = account.subscribe(ByteString(inbox + ".>")) { [unowned(unsafe) self] message, _ in  // safe: removed in `end`
       self.answered(message)
     }
@@ -83,7 +96,8 @@ public final class Forwarder: StreamConsumer {
   public var inFlight: Int { machine.inFlightCount }
   public var delivered: UInt64 { machine.delivered }
   public var duplicates: UInt64 { machine.duplicates }
-  public var refusals: UInt64 { machine.refusals }
+  public var refusals: ForwardRefusals { machine.refusals }
+  public var setAside: UInt64 { machine.setAside }
   public var resent: UInt64 { machine.resent }
   /// Messages of the stream that the hub has not acknowledged.
   public var backlog: Int {
@@ -105,7 +119,7 @@ public final class Forwarder: StreamConsumer {
     sequence > machine.progress.acknowledged && isInterested(in: subject)
   }
 
-  private var now_ms: Int64 { host.clock.monotonic_ns / millisecond_ns }
+  var now_ms: Int64 { host.clock.monotonic_ns / millisecond_ns }
 
   // MARK: Progress on disk
 
@@ -116,6 +130,7 @@ public final class Forwarder: StreamConsumer {
     /// nil: what was forwarded is no part of the stream any more, and its sequences will be given again.
     var incarnation: ByteString?
     var identity: ByteString?
+    var isPaused: Bool
   }
 
   private static func load(_ stream: Stream, _ name: ByteString) -> Stored? {
@@ -129,7 +144,8 @@ public final class Forwarder: StreamConsumer {
     progress.hubStream = json["hub_stream"]?.string ?? ByteString()
     progress.hubSequence = min(json["hub_seq"]?.uint64 ?? 0, PublishAck.sequenceMax)
     return Stored(
-      progress: progress, incarnation: acknowledged <= stream.lastSequence ? incarnation : nil, identity: json["identity"]?.string)
+      progress: progress, incarnation: acknowledged <= stream.lastSequence ? incarnation : nil, identity: json["identity"]?.string,
+      isPaused: json["paused"]?.bool ?? false)
   }
 
   @discardableResult private func save() -> UInt64 {
@@ -143,11 +159,12 @@ public final class Forwarder: StreamConsumer {
     json.field("acknowledged", machine.progress.acknowledged)
     json.field("hub_stream", machine.progress.hubStream)
     json.field("hub_seq", machine.progress.hubSequence)
+    json.fieldUnlessFalse("paused", isPaused)
     json.endObject()
     return stream.engine.store.setMetadata(Self.key(name), json.finish())
   }
 
-  private func saveSoon() {
+  func saveSoon() {
     guard !saveTimer.isScheduled, machine.progress != savedProgress else { return }
     host.after(Self.saveInterval_ns, saveTimer) { [unowned(unsafe) self] in self.save() }  // safe: cancelled in `end`
   }
@@ -156,16 +173,60 @@ public final class Forwarder: StreamConsumer {
 
   public func linkUp(_ link: LeafLink) {
     guard !isEnded else { return }
-    self.link = link
-    perform(machine.linkUp(now_ms: now_ms))
+    offered = link
+    start()
   }
 
   public func linkDown() {
+    offered = nil
+    halt()
+  }
+
+  private func start() {
+    guard let offered, !isPaused else { return }
+    link = offered
+    perform(machine.linkUp(now_ms: now_ms))
+  }
+
+  private func halt() {
     link = nil
     host.timers.cancel(timer)
     host.timers.cancel(fillTimer)
     machine.linkDown()
+    tellIdle()
   }
+
+  /// Stops sending, or goes on. `done` is called when that outlives a restart.
+  public func pause(_ paused: Bool, _ done: @escaping () -> Void) {
+    guard !isEnded else { return done() }
+    if paused != isPaused {
+      isPaused = paused
+      host.log.info("Forward \(stream.name.string): \(paused ? "paused" : "resumed")")
+      if paused { halt() } else { start() }
+    }
+    stream.engine.store.whenDurable(save(), done)
+  }
+
+  // MARK: Priority
+
+  /// Whether it has something under way or to send, and can.
+  public var isBusy: Bool {
+    guard !isEnded, link != nil else { return false }
+    switch machine.state {
+    case .forwarding: return machine.inFlightCount > 0 || machine.next <= stream.lastDeliverable
+    case .locating, .comparing, .offline, .upToDate, .refused: return false
+    }
+  }
+
+  /// Those behind it are told once, when it has become idle.
+  private func tellIdle() {
+    let isBusy = isBusy
+    if wasBusy, !isBusy { onIdle?() }
+    wasBusy = isBusy
+  }
+
+  /// Nobody goes first any more.
+  public func goOn() { if machine.maySend { fill() } }
 
   /// The forward ends (stop or reload); what it knows is written down.
   public func end() {
@@ -182,7 +243,7 @@ public final class Forwarder: StreamConsumer {
 
   // MARK: What the machine wants
 
-  private func perform(_ actions: [ForwardMachine.Action]) {
+  func perform(_ actions: [ForwardMachine.Action]) {
     for action in actions {
       switch action {
       case .findStream: findStream()
@@ -197,12 +258,14 @@ public final class Forwarder: StreamConsumer {
       case .fetchScan: fetchScan()
       case .deleteScan: deleteScan()
       case .send: fill()
+      case .setAside(let sequence, let text): setAside(sequence, text)
       case .wakeUp(let at_ms):
         host.timers.schedule(timer, at: at_ms * millisecond_ns) { [unowned(unsafe) self] in  // safe: cancelled in `linkDown`
           self.perform(self.machine.wake(now_ms: self.now_ms))
         }
       }
     }
+    tellIdle()
   }
 
   /// Sends a request to the hub's API.
@@ -263,13 +326,17 @@ public final class Forwarder: StreamConsumer {
 
   // MARK: Sending
 
-  private func fill() {
-    guard let link, !filling else { return }
+  func fill() {
+    guard let link, !filling, !mustWait() else { return }
     filling = true
-    defer { filling = false }
+    defer {
+      filling = false
+      tellIdle()
+    }
     let until = stream.lastDeliverable
     var burst = 0
-    var refused = false
+    var refusal: (text: String, kind: ForwardRefusal)?
+    var refusedSubject: UInt64 = 0
     var isLinkFull = false
     var isRead = true
     if machine.next < stream.firstSequence {
@@ -293,9 +360,10 @@ public final class Forwarder: StreamConsumer {
         }
         let subject = ByteHash.hash(message.subject, seed: ByteHash.seed)
         guard machine.maySend(subject: subject) else { return false }
-        let size = send(message, link)
+        let (size, why) = send(message, link)
         guard size > 0 else {
-          refused = true
+          refusal = Self.words(why ?? .other, machine.next)
+          refusedSubject = subject
           return false
         }
         burst += 1
@@ -303,11 +371,11 @@ public final class Forwarder: StreamConsumer {
         return true
       }
     }
-    if refused {
-      perform(
-        machine.notTaken(
-          "the hub does not take message \(machine.next): it is too large there, not permitted, or the hub takes no headers", now_ms: now_ms
-        ))
+    if let refusal {
+      let wasNext = machine.next
+      perform(machine.notTaken(wasNext, subject: refusedSubject, refusal.text, refusal.kind, now_ms: now_ms))
+      // One that was set aside is out of the way.
+      if machine.next > wasNext { host.turn.defer { [self] in fill() } }
     } else if isLinkFull || !isRead {
       // A disk that cannot be read now is tried again; nothing is passed over.
       // Acknowledgements bring us back here; without any in flight, time does.
@@ -322,125 +390,43 @@ public final class Forwarder: StreamConsumer {
 
   private func forwards(_ subject: ByteView) -> Bool { options.filter.map { Subject.matches(subject, $0) } ?? true }
 
-  /// Hands one message to the link; 0 when it does not take it.
-  private func send(_ message: LogMessage, _ link: LeafLink) -> Int {
+  private static func words(_ kind: ForwardRefusal, _ sequence: UInt64) -> (text: String, kind: ForwardRefusal) {
+    switch kind {
+    case .tooLarge: ("message \(sequence) is larger than the hub takes", kind)
+    case .notPermitted: ("the hub does not permit the subject of message \(sequence)", kind)
+    case .streamFull, .other: ("the hub does not take message \(sequence): the link is down or takes no headers", kind)
+    }
+  }
+
+  /// Hands one message to the link; its size, or 0 and why when the hub does not take it.
+  private func send(_ message: LogMessage, _ link: LeafLink) -> (size: Int, why: ForwardRefusal?) {
     headerBytes.removeAll(keepingCapacity: true)
     origin.appendHeaders(message.sequence, message.timestamp_ns, headers: message.headers, to: &headerBytes)
-    var reply = [UInt8]()
+    let reply = replySubject("p", message.sequence)
+    let mapped = transform.flatMap { $0.apply(message.subject) }
+    func hand(_ subject: ByteView) -> (size: Int, why: ForwardRefusal?) {
+      headerBytes.withView { headers in
+        reply.withView { reply in
+          let forwarded = Message(subject: subject, reply: reply, headers: headers, payload: message.payload)
+          if link.send(forwarded) { return (forwarded.size + message.subject.count, nil) }
+          return (0, link.refusal(of: forwarded))
+        }
+      }
+    }
+    if let mapped { return mapped.withView { hand($0) } }
+    return hand(message.subject)
+  }
+
+  /// Where the answer to the message `sequence` comes.
+  func replySubject(_ kind: StaticString, _ sequence: UInt64) -> [UInt8] {
+    var reply: [UInt8] = []
     reply.reserveCapacity(inbox.utf8.count + 24)
     reply.append(contentsOf: inbox.utf8)
-    reply.append(literal: ".p.")
-    reply.append(decimal: message.sequence)
-    let mapped = transform.flatMap { $0.apply(message.subject) }
-    let sent = headerBytes.withView { headers in
-      reply.withView { reply in
-        if let mapped {
-          return mapped.withView { link.send(Message(subject: $0, reply: reply, headers: headers, payload: message.payload)) }
-        }
-        return link.send(Message(subject: message.subject, reply: reply, headers: headers, payload: message.payload))
-      }
-    }
-    return sent ? headerBytes.count + message.payload.count + message.subject.count : 0
-  }
-
-  // MARK: Answers
-
-  private func answered(_ message: Message) {
-    guard link != nil else { return }
-    let tail = message.subject.dropFirst(min(inbox.utf8.count + 1, message.subject.count))
-    guard let dot = tail.firstIndex(of: ASCII.dot) else { return }
-    let kind = tail.prefix(dot)
-    let number = tail.dropFirst(dot + 1)
-    if kind.equals("p") {
-      guard let sequence = number.decimal() else { return }
-      published(sequence, message)
-    } else if number.decimalInt() == request {
-      // An answer to an earlier request, over an earlier link perhaps, says nothing about now.
-      if kind.equals("scan") {
-        scanned(message)
-      } else if kind.equals("list") {
-        listed(message.payload)
-      } else if kind.equals("create") {
-        scanCreated(message.payload)
-      }
-    }
-  }
-
-  private func published(_ sequence: UInt64, _ message: Message) {
-    if Headers(message.headers).status == 503 { return perform(machine.refused(sequence, "no stream at the hub takes it", now_ms: now_ms)) }
-    switch PublishAck(message.payload) {
-    case .stored(let hubSequence, let duplicate, let hubStream, let domain):
-      // Another JetStream on the way that takes the same subject says nothing about the hub's stream.
-      let hubDomain = link?.peer.domain ?? ByteString()
-      guard hubStream == machine.progress.hubStream, domain.isEmpty || hubDomain.isEmpty || domain == hubDomain else { return }
-      perform(machine.acknowledged(sequence, hubSequence: hubSequence, duplicate: duplicate, now_ms: now_ms))
-      saveSoon()
-    case .refused(let text):
-      host.log.warning("Forward \(stream.name.string): the hub refused message \(sequence): \(text)")
-      perform(machine.refused(sequence, "the hub refused message \(sequence): \(text)", now_ms: now_ms))
-    case .unreadable: break
-    }
-  }
-
-  private func listed(_ payload: ByteView) {
-    guard let json = try? JSON.parse(payload) else { return }
-    if let error = failure(json) { return perform(machine.requestFailed(error, now_ms: now_ms)) }
-    var found: [(name: ByteString, last: UInt64)] = []
-    for entry in json["streams"]?.array ?? [] {
-      guard let config = entry["config"], let name = config["name"]?.string else { continue }
-      let subjects = (config["subjects"]?.array ?? []).compactMap { $0.string }
-      for pattern in hubPatterns where !subjects.contains(where: { Subject.isSubset(pattern, of: $0) }) {
-        return perform(
-          machine.requestFailed("the hub's stream \(name.string) does not take all of \(pattern.string)", now_ms: now_ms))
-      }
-      found.append((name, min(entry["state"]?["last_seq"]?.uint64 ?? 0, PublishAck.sequenceMax)))
-    }
-    perform(machine.foundStreams(found, now_ms: now_ms))
-  }
-
-  private func scanCreated(_ payload: ByteView) {
-    guard let json = try? JSON.parse(payload) else { return }
-    if let error = failure(json) { return perform(machine.requestFailed(error, now_ms: now_ms)) }
-    guard let pending = json["num_pending"]?.uint64 else {
-      return perform(machine.requestFailed("the hub's JetStream does not say how much there is to compare", now_ms: now_ms))
-    }
-    perform(machine.scanCreated(pending: pending, now_ms: now_ms))
-  }
-
-  private func failure(_ json: JSONValue) -> String? {
-    json["error"].map { "the hub's JetStream: \($0["description"]?.string?.string ?? "error")" }
-  }
-
-  /// One message of the hub's stream. How many follow stands at the end of its ack subject (jetstream-api.md section 12).
-  private func scanned(_ message: Message) {
-    let headers = Headers(message.headers)
-    if let status = headers.status {
-      switch status {
-      case 100: return  // a heartbeat
-      case 404: perform(machine.scanned(nil, pending: 0, endOfBatch: true, now_ms: now_ms))
-      case 408: perform(machine.scanned(nil, pending: 1, endOfBatch: true, now_ms: now_ms))
-      default: perform(machine.requestFailed("the hub's JetStream: \(headers.statusText.string)", now_ms: now_ms))
-      }
-      return
-    }
-    guard let (position, pending) = Self.place(message.reply) else { return }
-    scanLeft -= 1
-    let sequence = headers.value("Nats-Msg-Id").flatMap { origin.sequence(of: $0) }
-    perform(machine.scanned(sequence, at: position, pending: pending, endOfBatch: scanLeft == 0, now_ms: now_ms))
-  }
-
-  /// From an ack subject: the message's sequence in its stream, and how many follow (its fourth last and its last token).
-  private static func place(_ reply: ByteView) -> (position: UInt64, pending: UInt64)? {
-    var ends: [Int] = []
-    var index = reply.count - 1
-    while index >= 0, ends.count < 4 {
-      if reply[index] == ASCII.dot { ends.append(index) }
-      index -= 1
-    }
-    guard ends.count == 4, let pending = reply.dropFirst(ends[0] + 1).decimal(),
-      let position = reply.slice(ends[3] + 1, ends[2]).decimal()
-    else { return nil }
-    return (position, pending)
+    reply.append(ASCII.dot)
+    reply.append(literal: kind)
+    reply.append(ASCII.dot)
+    reply.append(decimal: sequence)
+    return reply
   }
 
   // MARK: StreamConsumer

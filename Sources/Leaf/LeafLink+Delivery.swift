@@ -21,14 +21,19 @@ extension LeafLink {
 
   /// Sends a message to the hub directly, past routing and past what is held back for the forwarder: the forwarder's own. It is a
   /// client of the hub's JetStream and so may speak to its API, which nothing else on this side may.
-  /// False: the link does not work, the hub forbids it, or takes none so large.
+  /// False: the link does not work, or `refusal` says why the hub does not take it.
   public func send(_ message: Message) -> Bool {
-    guard isEstablished, sendPermission.isUnrestricted || sendPermission.permits(message: message.subject),
-      message.size <= peer.maxPayload, peer.headers || message.headers.isEmpty
-    else { return false }
+    guard isEstablished, refusal(of: message) == nil else { return false }
     output.message(message, queues: [], headers: peer.headers)
     sentTraffic.count(message.size)
     return true
+  }
+
+  /// Why the hub would not take a message; nil when it does, as far as it has said.
+  func refusal(of message: Message) -> ForwardRefusal? {
+    if !sendPermission.isUnrestricted, !sendPermission.permits(message: message.subject) { return .notPermitted }
+    if message.size > peer.maxPayload { return .tooLarge }
+    return peer.headers || message.headers.isEmpty ? nil : .other
   }
 
   /// The hub's JetStream API, as requests over this link name it.

@@ -6,7 +6,7 @@ import JSON
 enum PublishAck {
   /// By whom: another JetStream that takes the same subject may answer too.
   case stored(sequence: UInt64, duplicate: Bool, stream: ByteString, domain: ByteString)
-  case refused(String)
+  case refused(String, ForwardRefusal)
   case unreadable
 
   /// No stream comes near this; what is above would overflow sums.
@@ -19,7 +19,7 @@ enum PublishAck {
     }
     if let error = json["error"] {
       let code = error["err_code"]?.int ?? error["code"]?.int ?? 0
-      self = .refused("\(error["description"]?.string?.string ?? "error") (\(code))")
+      self = .refused("\(error["description"]?.string?.string ?? "error") (\(code))", ForwardRefusal(errorCode: code))
     } else if let sequence = json["seq"]?.uint64, sequence > 0, sequence < Self.sequenceMax {
       self = .stored(
         sequence: sequence, duplicate: json["duplicate"]?.bool ?? false, stream: json["stream"]?.string ?? ByteString(),

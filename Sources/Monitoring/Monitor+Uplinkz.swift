@@ -60,15 +60,11 @@ extension Monitor {
     json.field("stream", forwarder.streamName)
     if let filter = forwarder.options.filter { json.field("filter", filter) }
     if let to = forwarder.options.to { json.field("to", to) }
-    switch forwarder.state {
-    case .offline: json.field("state", literal: "offline")
-    case .locating: json.field("state", literal: "locating")
-    case .comparing: json.field("state", literal: "comparing")
-    case .forwarding: json.field("state", literal: "forwarding")
-    case .upToDate: json.field("state", literal: "up to date")
-    case .refused(let text):
-      json.field("state", literal: "refused")
-      json.field("error", text)
+    if forwarder.options.priority != 0 { json.field("priority", forwarder.options.priority) }
+    if forwarder.isPaused {
+      json.field("state", literal: "paused")
+    } else {
+      write(forwarder.state, &json)
     }
     json.field("backlog", forwarder.backlog)
     json.field("in_flight", forwarder.inFlight)
@@ -78,8 +74,26 @@ extension Monitor {
     json.field("delivered", forwarder.delivered)
     json.field("duplicates", forwarder.duplicates)
     json.field("resent", forwarder.resent)
-    json.field("refusals", forwarder.refusals)
+    let refusals = forwarder.refusals
+    json.field("refusals", refusals.total)
+    json.field("refused_too_large", refusals.tooLarge)
+    json.field("refused_not_permitted", refusals.notPermitted)
+    json.field("refused_stream_full", refusals.streamFull)
+    json.field("set_aside", forwarder.setAside)
     json.field("dropped_before", forwarder.droppedBefore)
     json.endObject()
+  }
+
+  private func write(_ state: ForwardMachine.State, _ json: inout JSONWriter) {
+    switch state {
+    case .offline: json.field("state", literal: "offline")
+    case .locating: json.field("state", literal: "locating")
+    case .comparing: json.field("state", literal: "comparing")
+    case .forwarding: json.field("state", literal: "forwarding")
+    case .upToDate: json.field("state", literal: "up to date")
+    case .refused(let text):
+      json.field("state", literal: "refused")
+      json.field("error", text)
+    }
   }
 }

@@ -388,13 +388,14 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       """
       jetstream: on
       uplink { clusters: [{ name: a, url: "nats://a", weight: 1.5, pin: true }], probe_interval: 2s, compression: off, account: "$G" }
-      forward: [{ stream: A, live: true, window: 512 }, { stream: A, filter: "a.*", to: "b.*" }]
+      forward: [{ stream: A, live: true, window: 512, dead_letter: dead.a, priority: 3 }, { stream: A, filter: "a.*", to: "b.*" }]
       """)
     let uplink = try #require(read.uplink)
     #expect(
       uplink.clusters[0].weight == 1.5 && uplink.clusters[0].isPinned && uplink.probeInterval_ns == 2_000_000_000
         && uplink.compression == .off)
     #expect(read.forwards[0].isLive && read.forwards[0].window == 512 && read.forwards[0].filter == nil)
+    #expect(read.forwards[0].deadLetter == "dead.a" && read.forwards[0].priority == 3 && read.forwards[1].deadLetter == nil)
     #expect(options("uplink { clusters: [{ name: a, url: a, weight: 2 }] }").uplink?.clusters[0].weight == 2)
   }
 
@@ -424,6 +425,11 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
         "leafnodes{remotes:[{url: a}]}; forward: [{stream: A, filter: a.b, to: c.>}]",
         "42: forward from \"a.b\" to \"c.>\": '>' must end both or neither"
       ),
+      (
+        "leafnodes{remotes:[{url: a}]}; forward: [{stream: A, dead_letter: \"a.*\"}]",
+        "67: dead_letter must be one subject, without wildcards, not \"a.*\""
+      ),
+      ("leafnodes{remotes:[{url: a}]}; forward: [{stream: A, priority: -1}]", "64: priority must be between 0 and 1000, not -1"),
       ("leafnodes{remotes:[{url: a}]}; forward: [{stream: A, window: 0}]", "62: window must be between 1 and 65536, not 0"),
     ])
   func wrong(text: String, message: String) { #expect(load("\(text)\njetstream: on").messages == ["t.conf:1:\(message)"]) }

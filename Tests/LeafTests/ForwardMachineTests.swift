@@ -209,7 +209,7 @@ import Testing
       return
     }
     #expect(text.contains("A, B"))
-    #expect(machine.refusals == 8)
+    #expect(machine.refusals.total == 8)
     #expect(machine.requestFailed("x", now_ms: now_ms) == [])
   }
 
@@ -265,10 +265,51 @@ import Testing
     _ = machine.linkUp(now_ms: 0)
     _ = machine.foundStreams([(name: "HUB", last: 100)], now_ms: 0)
     _ = machine.sent(11, size: 1, now_ms: 0)
-    #expect(machine.notTaken("too large", now_ms: 1) == [])
+    #expect(machine.notTaken(12, "too large", .tooLarge, now_ms: 1) == [])
     _ = machine.acknowledged(11, hubSequence: 101, duplicate: false, now_ms: 2)
-    #expect(machine.notTaken("too large", now_ms: 3) == [.wakeUp(at_ms: 1_003)])
+    #expect(machine.notTaken(12, "too large", .tooLarge, now_ms: 3) == [.wakeUp(at_ms: 1_003)])
     #expect(machine.state == .refused("too large"))
+  }
+
+  @Test("a message that is refused for good is set aside, where the forward may: those behind it go on, and progress waits for it")
+  func setAside() {
+    let machine = Forward(progress: known(), last: 10, setsAside: true)
+    _ = machine.linkUp(now_ms: 0)
+    _ = machine.foundStreams([(name: "HUB", last: 100)], now_ms: 0)
+    _ = machine.sent(11, size: 1, now_ms: 0)
+    _ = machine.acknowledged(11, hubSequence: 101, duplicate: false, now_ms: 1)
+    _ = machine.sent(12, subject: 7, size: 1, now_ms: 2)
+    _ = machine.sent(13, size: 1, now_ms: 2)
+    #expect(machine.refused(12, "large", .tooLarge, now_ms: 3) == [.setAside(12, "large")])
+    #expect(machine.state == .forwarding && !machine.maySend(subject: 7))
+    #expect(machine.acknowledged(13, hubSequence: 102, duplicate: false, now_ms: 4) == [.send])
+    #expect(machine.progress.acknowledged == 11)
+    #expect(machine.isSetAside(12, now_ms: 5) == [.send])
+    #expect(machine.isSetAside(12, now_ms: 5) == [])
+    #expect(machine.progress.acknowledged == 13 && machine.setAside == 1 && machine.refusals.tooLarge == 1 && machine.delivered == 2)
+    #expect(machine.maySend(subject: 7))
+    // One that the link does not take never leaves; the next one may go at once.
+    #expect(machine.notTaken(14, "no", .notPermitted, now_ms: 6) == [.wakeUp(at_ms: 10_006), .setAside(14, "no")])
+    #expect(machine.next == 15 && machine.maySend && machine.progress.acknowledged == 13)
+    #expect(machine.isSetAside(14, now_ms: 7) == [.send])
+    #expect(machine.progress.acknowledged == 14 && machine.refusals.notPermitted == 1)
+  }
+
+  @Test("what may pass by itself is never set aside, and a dead letter that is not taken holds the forward")
+  func notSetAside() {
+    let machine = Forward(progress: known(), last: 10, setsAside: true)
+    _ = machine.linkUp(now_ms: 0)
+    _ = machine.foundStreams([(name: "HUB", last: 100)], now_ms: 0)
+    _ = machine.sent(11, size: 1, now_ms: 0)
+    #expect(machine.refused(11, "full", .streamFull, now_ms: 1) == [.wakeUp(at_ms: 1_001)])
+    #expect(machine.state == .refused("full") && machine.refusals.streamFull == 1)
+    _ = machine.wake(now_ms: 1_001)
+    _ = machine.foundStreams([(name: "HUB", last: 100)], now_ms: 1_002)
+    _ = machine.sent(11, size: 1, now_ms: 1_003)
+    #expect(machine.refused(11, "large", .tooLarge, now_ms: 1_004) == [.setAside(11, "large")])
+    #expect(machine.notSetAside(11, "no room", now_ms: 1_005) == [.wakeUp(at_ms: 3_005)])
+    #expect(machine.state == .refused("no room") && machine.progress.acknowledged == 10)
+    #expect(machine.isSetAside(11, now_ms: 1_006) == [])
   }
 
   @Test("answers that come in the wrong state are ignored")

@@ -19,7 +19,7 @@ private final class ForwardWorld {
     case streams([(name: ByteString, last: UInt64)])
     case failed
     case stored(UInt64, hub: UInt64, duplicate: Bool)
-    case refused(UInt64)
+    case refused(UInt64, ForwardRefusal)
     case scanCreated(UInt64)
     case scanned(UInt64?, pending: UInt64, end: Bool)
   }
@@ -27,6 +27,12 @@ private final class ForwardWorld {
   let random: SeededEntropy
   /// Whether the hub may lose or refuse single messages (a change of leader in the middle).
   let hubDrops: Bool
+  /// Whether the hub refuses some messages for good, which are then set aside.
+  let hubIsPicky: Bool
+  /// What was set aside, each message once: the stream there knows their ids.
+  var dead: Set<UInt64> = []
+  /// Acknowledgements of dead letters that are under way: on this side, so no broken link loses them.
+  var deadStored: [UInt64] = []
   var now_ms: Int64 = 0
   var machine: Forward
   /// The edge stream: the subject of each message (from sequence 1), nil for one that is not to be forwarded.
@@ -48,10 +54,11 @@ private final class ForwardWorld {
   var breaks = 0
   var restarts = 0
 
-  init(seed: UInt64, hubDrops: Bool) {
+  init(seed: UInt64, hubDrops: Bool, hubIsPicky: Bool) {
     random = SeededEntropy(seed: seed)
     self.hubDrops = hubDrops
-    machine = Forward(progress: ForwardProgress(), last: 0, window: 1 + random.below(20))
+    self.hubIsPicky = hubIsPicky
+    machine = Forward(progress: ForwardProgress(), last: 0, window: 1 + random.below(20), setsAside: hubIsPicky)
   }
 
   func perform(_ actions: [ForwardMachine.Action]) {
@@ -64,9 +71,17 @@ private final class ForwardWorld {
       case .deleteScan: toHub.append(.deleteScan)
       case .send: fill()
       case .wakeUp(let at_ms): wakeAt_ms = at_ms
+      case .setAside(let sequence, _):
+        dead.insert(sequence)
+        deadStored.append(sequence)
       }
     }
   }
+
+  /// Messages that the hub refuses whenever they come.
+  func isRefusedForGood(_ sequence: UInt64) -> Bool { hubIsPicky && sequence % 7 == 3 }
+  /// Some of those the link does not even take.
+  func isTakenByLink(_ sequence: UInt64) -> Bool { !(hubIsPicky && sequence % 21 == 3) }
 
   func fill() {
     while machine.maySend, machine.next <= UInt64(edge.count) {
@@ -76,6 +91,10 @@ private final class ForwardWorld {
         continue
       }
       guard machine.maySend(subject: subject) else { return }
+      guard isTakenByLink(sequence) else {
+        perform(machine.notTaken(sequence, subject: subject, "too large", .tooLarge, now_ms: now_ms))
+        continue
+      }
       toHub.append(.publish(sequence))
       perform(machine.sent(sequence, subject: subject, size: 100, now_ms: now_ms))
     }
@@ -88,10 +107,12 @@ private final class ForwardWorld {
     switch request {
     case .find: fromHub.append(hasLeader ? .streams([(name: "HUB", last: UInt64(hub.count))]) : random.oneIn(2) ? .streams([]) : .failed)
     case .publish(let sequence):
-      if let known = window[sequence] {
+      if isRefusedForGood(sequence) {
+        fromHub.append(.refused(sequence, .notPermitted))
+      } else if let known = window[sequence] {
         fromHub.append(.stored(sequence, hub: known, duplicate: true))
       } else if hubDrops, random.oneIn(12) {
-        if random.oneIn(2) { fromHub.append(.refused(sequence)) }
+        if random.oneIn(2) { fromHub.append(.refused(sequence, .other)) }
       } else {
         hub.append(sequence)
         window[sequence] = UInt64(hub.count)
@@ -125,7 +146,7 @@ private final class ForwardWorld {
       } else {
         perform(machine.acknowledged(sequence, hubSequence: position, duplicate: duplicate, now_ms: now_ms))
       }
-    case .refused(let sequence): perform(machine.refused(sequence, "refused", now_ms: now_ms))
+    case .refused(let sequence, let kind): perform(machine.refused(sequence, "refused", kind, now_ms: now_ms))
     case .scanCreated(let pending): perform(machine.scanCreated(pending: pending, now_ms: now_ms))
     case .scanned(let sequence, let pending, let end):
       perform(machine.scanned(sequence, pending: pending, endOfBatch: end, now_ms: now_ms))
@@ -150,7 +171,8 @@ private final class ForwardWorld {
     cut()
     if let saving, random.oneIn(2) { saved = saving }
     saving = nil
-    machine = Forward(progress: saved, last: UInt64(edge.count), window: 1 + random.below(20))
+    deadStored = []
+    machine = Forward(progress: saved, last: UInt64(edge.count), window: 1 + random.below(20), setsAside: hubIsPicky)
   }
 
   func connect() {
@@ -163,7 +185,9 @@ private final class ForwardWorld {
   func step() {
     switch random.below(settling ? 6 : 24) {
     case 0, 1: hubWorks()
-    case 2, 3: edgeHears()
+    case 2: edgeHears()
+    case 3:
+      if !deadStored.isEmpty { perform(machine.isSetAside(deadStored.removeFirst(), now_ms: now_ms)) } else { edgeHears() }
     case 4:
       now_ms += Int64(random.below(800))
       if let at_ms = wakeAt_ms, now_ms >= at_ms {
@@ -205,12 +229,13 @@ private final class ForwardWorld {
 }
 
 @Suite struct ForwardModelTests {
-  private func run(_ seed: UInt64, hubDrops: Bool) {
-    let world = ForwardWorld(seed: seed, hubDrops: hubDrops)
+  private func run(_ seed: UInt64, hubDrops: Bool, hubIsPicky: Bool = false) {
+    let world = ForwardWorld(seed: seed, hubDrops: hubDrops, hubIsPicky: hubIsPicky)
     world.connect()
     for _ in 0..<3000 { world.step() }
     world.settle()
-    let expected = world.edge.indices.filter { world.edge[$0] != nil }.map { UInt64($0 + 1) }
+    let forwarded = world.edge.indices.filter { world.edge[$0] != nil }.map { UInt64($0 + 1) }
+    let expected = forwarded.filter { !world.isRefusedForGood($0) }
     let ours = world.hub.compactMap { $0 }
     let story = "seed \(seed): \(world.breaks) breaks, \(world.restarts) restarts, \(world.acksLost) lost acks"
     let state = world.machine.state
@@ -224,12 +249,16 @@ private final class ForwardWorld {
     } else {
       #expect(ours == expected, "\(story)")
     }
+    #expect(world.dead == Set(forwarded.filter { world.isRefusedForGood($0) }), "\(story)")
     #expect(world.machine.progress.acknowledged == UInt64(world.edge.count), "\(story)")
     #expect(world.machine.inFlightCount == 0, "\(story)")
   }
 
   @Test("lost acks, broken links, restarts with old progress, a hub without leader: every message once and in order")
   func onceAndInOrder() { for seed in 0..<400 { run(UInt64(seed), hubDrops: false) } }
+
+  @Test("a hub that refuses some messages for good: those are set aside, all others are there once and in order")
+  func setAside() { for seed in 2000..<2400 { run(UInt64(seed), hubDrops: false, hubIsPicky: true) } }
 
   @Test("a hub that also drops and refuses single messages: every message once, and in order on each subject")
   func once() { for seed in 1000..<1400 { run(UInt64(seed), hubDrops: true) } }

@@ -244,7 +244,7 @@ import Testing
       switch ByteString(text).withView({ PublishAck($0) }) {
       case .stored(let sequence, let duplicate, let stream, let domain):
         "stored \(sequence) by \(stream.string)\(domain.isEmpty ? "" : "@" + domain.string)\(duplicate ? " again" : "")"
-      case .refused(let text): "refused \(text)"
+      case .refused(let text, let kind): "refused \(text)\(kind == .other ? "" : " \(kind)")"
       case .unreadable: "unreadable"
       }
     }
@@ -252,7 +252,7 @@ import Testing
     #expect(read("{\"stream\":\"S\",\"domain\":\"hub\",\"seq\":12,\"duplicate\":true}") == "stored 12 by S@hub again")
     #expect(
       read("{\"error\":{\"code\":503,\"err_code\":10077,\"description\":\"maximum messages exceeded\"},\"stream\":\"S\",\"seq\":0}")
-        == "refused maximum messages exceeded (10077)")
+        == "refused maximum messages exceeded (10077) streamFull")
     #expect(read("{\"error\":{\"code\":503}}") == "refused error (503)")
     for text in [
       "", "+OK", "{}", "[]", "{\"seq\":0}", "{\"seq\":-1}", "{\"seq\":\"1\"}", "-ERR 'x'", "{\"seq\":1", "{\"seq\":1.5}",

@@ -15,8 +15,8 @@ final class Forward {
   typealias Action = ForwardMachine.Action
   private var machine: ForwardMachine
 
-  init(progress: ForwardProgress, last: UInt64, window: Int = ForwardMachine.windowDefault) {
-    machine = ForwardMachine(progress: progress, last: last, window: window)
+  init(progress: ForwardProgress, last: UInt64, window: Int = ForwardMachine.windowDefault, setsAside: Bool = false) {
+    machine = ForwardMachine(progress: progress, last: last, window: window, setsAside: setsAside)
   }
 
   var state: ForwardMachine.State { machine.state }
@@ -26,7 +26,8 @@ final class Forward {
   var maySend: Bool { machine.maySend }
   var delivered: UInt64 { machine.delivered }
   var duplicates: UInt64 { machine.duplicates }
-  var refusals: UInt64 { machine.refusals }
+  var refusals: ForwardRefusals { machine.refusals }
+  var setAside: UInt64 { machine.setAside }
   var resent: UInt64 { machine.resent }
   func wants(_ sequence: UInt64) -> Bool { machine.wants(sequence) }
 
@@ -38,7 +39,11 @@ final class Forward {
   func requestFailed(_ text: String, now_ms: Int64) -> [Action] { machine.requestFailed(text, now_ms: now_ms) }
   func progressSaved(now_ms: Int64) -> [Action] { machine.progressSaved(now_ms: now_ms) }
   func scanCreated(pending: UInt64, now_ms: Int64) -> [Action] { machine.scanCreated(pending: pending, now_ms: now_ms) }
-  func notTaken(_ text: String, now_ms: Int64) -> [ForwardMachine.Action] { machine.notTaken(text, now_ms: now_ms) }
+  func notTaken(_ sequence: UInt64, subject: UInt64? = nil, _ text: String, _ kind: ForwardRefusal = .other, now_ms: Int64) -> [Action] {
+    machine.notTaken(sequence, subject: subject ?? sequence, text, kind, now_ms: now_ms)
+  }
+  func isSetAside(_ sequence: UInt64, now_ms: Int64) -> [Action] { machine.isSetAside(sequence, now_ms: now_ms) }
+  func notSetAside(_ sequence: UInt64, _ text: String, now_ms: Int64) -> [Action] { machine.notSetAside(sequence, text, now_ms: now_ms) }
   func scanned(_ sequence: UInt64?, pending: UInt64, endOfBatch: Bool, now_ms: Int64) -> [Action] {
     machine.scanned(sequence, pending: pending, endOfBatch: endOfBatch, now_ms: now_ms)
   }
@@ -52,6 +57,8 @@ final class Forward {
   func acknowledged(_ sequence: UInt64, hubSequence: UInt64, duplicate: Bool, now_ms: Int64) -> [Action] {
     machine.acknowledged(sequence, hubSequence: hubSequence, duplicate: duplicate, now_ms: now_ms)
   }
-  func refused(_ sequence: UInt64, _ text: String, now_ms: Int64) -> [Action] { machine.refused(sequence, text, now_ms: now_ms) }
+  func refused(_ sequence: UInt64, _ text: String, _ kind: ForwardRefusal = .other, now_ms: Int64) -> [Action] {
+    machine.refused(sequence, text, kind, now_ms: now_ms)
+  }
   func wake(now_ms: Int64) -> [Action] { machine.wake(now_ms: now_ms) }
 }
