@@ -120,7 +120,7 @@ extension JetStream {
     try checkFree(restore.config)
     let stream = register(restored: restore)
     for consumer in restore.consumers {
-      do throws(APIError) { try consumerAPI?.restore(consumer.name, consumer.record, of: stream) } catch {
+      do throws(APIError) { try consumerAPI?.restore(consumer, of: stream) } catch {
         delete(stream)
         throw error
       }

@@ -19,12 +19,10 @@ extension ConsumerEngine {
     }
   }
 
-  public func restore(_ name: ByteString, _ record: JSONValue, of stream: Stream) throws(APIError) {
-    guard let members = record["config"]?.object, let saved = record["state"] else {
-      throw APIError(500, 10062, "consumer is missing config or state")
-    }
+  public func restore(_ saved: ConsumerBackup, of stream: Stream) throws(APIError) {
+    let name = saved.name
     var config = ConsumerConfig()
-    try ObjectDecoder.decode(members, path: "ConsumerConfig", strict: false) { field throws(APIError) in try config.read(field) }
+    try ObjectDecoder.decode(saved.config, path: "ConsumerConfig", strict: false) { field throws(APIError) in try config.read(field) }
     try config.setDefaults(stream: stream.config, pedantic: false)
     try config.check(name: name, stream: stream.config)
     config.stampMetadata()
@@ -83,48 +81,35 @@ extension ConsumerState {
     json.endObject()
   }
 
-  private static func pair(_ value: JSONValue?) -> SequencePair {
-    SequencePair(consumer: value?["consumer_seq"]?.uint64 ?? 0, stream: value?["stream_seq"]?.uint64 ?? 0)
-  }
-
-  /// Reads what a backup says; `last` is the stream's last sequence. Nil when it makes no sense.
-  init?(_ saved: JSONValue, last: UInt64, deadline_ns: Int64) {
-    var delivered = ConsumerState.pair(saved["delivered"])
+  /// What a backup says; `last` is the stream's last sequence. Nil when it makes no sense.
+  init?(_ saved: ConsumerBackup, last: UInt64, deadline_ns: Int64) {
+    var delivered = saved.delivered
     delivered.stream = min(delivered.stream, last)
-    var floor = ConsumerState.pair(saved["ack_floor"])
+    var floor = saved.floor
     floor.stream = min(floor.stream, delivered.stream)
     guard floor.consumer <= delivered.consumer, delivered.consumer < UInt64(Int64.max) else { return nil }
-    let redelivered = saved["redelivered"]?.object ?? []
-    var counts = ByteMap<Bool>()
-    for member in redelivered { counts.set(member.name, false) }
     var pending: [PendingDelivery] = []
-    for member in saved["pending"]?.object ?? [] {
-      guard let sequence = member.name.withView({ $0.decimal() }), let first = member.value["Sequence"]?.uint64, first > 0,
-        first <= delivered.consumer, sequence > 0
-      else { return nil }
-      guard sequence <= delivered.stream else { continue }
-      counts.remove(member.name)
+    for entry in saved.pending {
+      guard entry.first > 0, entry.first <= delivered.consumer, entry.sequence > 0 else { return nil }
+      guard entry.sequence <= delivered.stream else { continue }
       pending.append(
         PendingDelivery(
-          sequence: sequence, first: first, deadline_ns: deadline_ns, deliveries: 1, isQueued: false, isGone: false))
+          sequence: entry.sequence, first: entry.first, deadline_ns: deadline_ns, deliveries: 1, isQueued: false, isGone: false))
     }
     pending.order { $0.sequence < $1.sequence }
     for index in pending.indices.dropFirst() where pending[index].sequence == pending[index - 1].sequence { return nil }
     var givenUp: [UInt64] = []
-    for member in redelivered {
-      guard let sequence = member.name.withView({ $0.decimal() }), let count = member.value.int64 else { return nil }
-      guard sequence > 0, sequence <= delivered.stream else { continue }
-      if counts[member.name] != nil {
-        if counts[member.name] == false { givenUp.append(sequence) }
-        counts.set(member.name, true)
-        continue
-      }
-      if let index = ConsumerState.index(of: sequence, in: pending) {
-        pending[index].deliveries = Int32(clamping: max(count, 0)) &+ (count < Int64(Int32.max) ? 1 : 0)
+    for entry in saved.redelivered where entry.sequence > 0 && entry.sequence <= delivered.stream {
+      if let index = ConsumerState.index(of: entry.sequence, in: pending) {
+        pending[index].deliveries = Int32(clamping: entry.count) &+ (entry.count < UInt64(Int32.max) ? 1 : 0)
+      } else {
+        givenUp.append(entry.sequence)
       }
     }
     givenUp.order { $0 < $1 }
-    self.init(delivered: delivered, floor: floor, next: delivered.stream + 1, pending: pending, givenUp: givenUp)
+    var kept: [UInt64] = []
+    for sequence in givenUp where kept.last != sequence { kept.append(sequence) }
+    self.init(delivered: delivered, floor: floor, next: delivered.stream + 1, pending: pending, givenUp: kept)
   }
 
   private static func index(of sequence: UInt64, in pending: [PendingDelivery]) -> Int? {
@@ -135,5 +120,27 @@ extension ConsumerState {
       if pending[middle].sequence < sequence { low = middle + 1 } else { high = middle }
     }
     return low < pending.count && pending[low].sequence == sequence ? low : nil
+  }
+}
+
+extension ConsumerBackup {
+  /// Reads an archive's entry; nil when it is none.
+  init?(name: ByteString, record: JSONValue) {
+    guard let members = record["config"]?.object, let saved = record["state"] else { return nil }
+    self.init(name: name, config: members)
+    delivered = ConsumerBackup.pair(saved["delivered"])
+    floor = ConsumerBackup.pair(saved["ack_floor"])
+    for member in saved["pending"]?.object ?? [] {
+      guard let sequence = member.name.withView({ $0.decimal() }), let first = member.value["Sequence"]?.uint64 else { return nil }
+      pending.append(Pending(sequence: sequence, first: first))
+    }
+    for member in saved["redelivered"]?.object ?? [] {
+      guard let sequence = member.name.withView({ $0.decimal() }), let count = member.value.int64 else { return nil }
+      redelivered.append(Redelivery(sequence: sequence, count: UInt64(max(count, 0))))
+    }
+  }
+
+  private static func pair(_ value: JSONValue?) -> SequencePair {
+    SequencePair(consumer: value?["consumer_seq"]?.uint64 ?? 0, stream: value?["stream_seq"]?.uint64 ?? 0)
   }
 }

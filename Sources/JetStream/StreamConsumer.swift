@@ -42,7 +42,7 @@ public protocol ConsumerAPI: AnyObject {
   /// The consumers of a stream for its backup: JSON objects with `config` and `state`.
   func snapshot(of stream: Stream) -> [(name: ByteString, record: [UInt8])]
   /// Makes a consumer of what a backup says.
-  func restore(_ name: ByteString, _ record: JSONValue, of stream: Stream) throws(APIError)
+  func restore(_ saved: ConsumerBackup, of stream: Stream) throws(APIError)
   /// All streams were.
   func allRecovered()
 }

@@ -10,10 +10,19 @@ import Platform
 final class StreamRestore {
   enum Limits {
     static let stall_ns = 5 * second_ns
-    /// Bytes that are unpacked in one turn (one block of S2 at least), to hold the loop for a few milliseconds.
+    /// Bytes that are unpacked (one block of S2 at least) and taken in one turn, to hold the loop for a few milliseconds.
     static let turnBytes = 512 << 10
+    /// Removals of one turn, each of which costs about as much as so many bytes.
+    static let turnRemovals = 1024
+    static let removalCost = 256
     /// What a client may send without waiting for answers.
     static let waitingBytes = 32 << 20
+  }
+
+  private enum Format {
+    case unknown
+    case archive(ArchiveReader)
+    case directory(DirectoryBackup)
   }
 
   /// Safe: a JetStream ends its restores before it goes.
@@ -23,18 +32,19 @@ final class StreamRestore {
   let logID: UInt32
   let log: any MessageLog
   /// Consumers that came, until their stream is there.
-  private(set) var consumers: [(name: ByteString, record: JSONValue)] = []
-  private var consumersLeft: UInt64 = 0
+  private(set) var consumers: [ConsumerBackup] = []
   private var lastSequence: UInt64 = 0
   /// When the message of `lastSequence` came, which may be gone.
   private var lastTime_ns: Int64 = 0
-  private var hasState = false
-  private var hasEnd = false
+  private var hasBegun = false
   private var failure: ByteString?
   private var isEnded = false
   private let decoder = S2StreamDecoder()
   private let scratch = S2Scratch()
-  private var reader = ArchiveReader()
+  private var unpacked = PieceBuffer()
+  private var format = Format.unknown
+  /// Sequences that are gone, of messages that came.
+  private var removals: [ClosedRange<UInt64>] = []
   /// Chunks that wait, with where their answers go; an empty one is the end.
   private var chunks: [(bytes: [UInt8], reply: ByteString)] = []
   /// Bytes of the first chunk that are unpacked.
@@ -92,21 +102,21 @@ final class StreamRestore {
       return finish(reply)
     }
     var left = Limits.turnBytes
-    bytes.withView { whole in
-      var rest = whole.dropFirst(taken)
-      do throws(S2Error) {
-        while left > 0, failure == nil, let plain = try decoder.next(&rest, scratch: scratch) {
-          left -= plain.count
-          take(plain)
-        }
-      } catch { fail("s2: corrupt input") }
-      taken = whole.count - rest.count
-    }
+    do throws(BackupError) {
+      while left > 0 {
+        let cost = try takeNext()
+        left -= cost
+        if cost > 0 { continue }
+        let count = try unpack(bytes)
+        if count == 0 { break }
+        left -= count
+      }
+    } catch { failure = error.text }
     if let failure {
       respond(reply, failure: failure)
       return abandon()
     }
-    if left > 0 || taken == bytes.count {
+    if left > 0 {
       chunks.removeFirst()
       taken = 0
       waiting -= bytes.count
@@ -117,80 +127,91 @@ final class StreamRestore {
     if !chunks.isEmpty { stepSoon() }
   }
 
-  private func fail(_ text: StaticString) { if failure == nil { failure = ByteString(ByteView(text)) } }
-
-  private func take(_ plain: ByteView) {
-    reader.add(plain)
-    do throws(ArchiveReader.Failure) {
-      while failure == nil, !hasEnd, try reader.next({ take($0) }) {}
-    } catch { fail("archive: invalid archive stream") }
-  }
-
-  private func take(_ entry: ArchiveEntry) {
-    if !hasState {
-      takeState(entry)
-    } else if consumersLeft > 0 {
-      let prefix = ByteView("consumers/")
-      guard entry.name.hasPrefix(prefix), let record = try? JSON.parse(entry.payload) else { return fail("expected consumer") }
-      consumersLeft -= 1
-      consumers.append((ByteString(entry.name.dropFirst(prefix.count)), record))
-    } else if entry.sequence == 0 {
-      if entry.isEnd { hasEnd = true } else { fail("expected message sequence") }
-    } else {
-      takeMessage(entry)
+  /// Unpacks a block of the first chunk; returns how many bytes that are, 0 at the end of the chunk.
+  private func unpack(_ bytes: [UInt8]) throws(BackupError) -> Int {
+    try bytes.withView { whole throws(BackupError) in
+      var rest = whole.dropFirst(taken)
+      defer { taken = whole.count - rest.count }
+      do throws(S2Error) {
+        // Some blocks are of nothing.
+        while let plain = try decoder.next(&rest, scratch: scratch) {
+          if plain.isEmpty { continue }
+          unpacked.add(plain)
+          return plain.count
+        }
+      } catch { throw BackupError("s2: corrupt input") }
+      return 0
     }
   }
 
-  private func takeState(_ entry: ArchiveEntry) {
-    guard entry.name.equals("state.json"), let state = try? JSON.parse(entry.payload) else { return fail("expected state.json first") }
-    hasState = true
-    lastSequence = state["last_seq"]?.uint64 ?? 0
-    if let time = state["last_ts"]?.string { lastTime_ns = time.withView { try? RFC3339.parse($0) } ?? 0 }
-    lastTime_ns = min(lastTime_ns, Stream.foreignStampMax_ns)
-    consumersLeft = UInt64(clamping: state["consumer_count"]?.int64 ?? 0)
-    let first = state["first_seq"]?.uint64 ?? 0
-    guard first < StreamLog.sequenceMax, lastSequence < StreamLog.sequenceMax, consumersLeft <= 100_000 else {
-      return fail("error in state.json")
+  /// Takes the next thing of what is unpacked. Returns what it cost in bytes, 0 when more has to come.
+  private func takeNext() throws(BackupError) -> Int {
+    if !removals.isEmpty { return removeSome() }
+    return try unpacked.use { view throws(BackupError) in
+      if case .unknown = format {
+        let magic = ByteView(BackupArchive.magic)
+        guard view.count >= magic.count else { return 0 }
+        format = view.hasPrefix(magic) ? .archive(ArchiveReader()) : .directory(DirectoryBackup(stream: config.name))
+      }
+      switch format {
+      case .archive(let archive): return try archive.next(view, self)
+      case .directory(let directory): return try directory.next(view, self)
+      case .unknown: return 0
+      }
     }
-    log.begin(at: max(first, 1))
   }
 
-  private func takeMessage(_ entry: ArchiveEntry) {
-    guard entry.sequence > log.lastSequence else { return fail("message sequence out of order") }
-    guard entry.timestamp_ns >= 0, entry.timestamp_ns <= Stream.foreignStampMax_ns else { return fail("message time is out of range") }
-    let size = entry.headers.count + entry.payload.count
-    if config.maxMessageSize > 0, size > config.maxMessageSize { return fail("message exceeds maximum message size") }
-    if config.storage == .memory {
-      let use_bytes = Int64(engine.memoryUse.bytes + size + entry.name.count)
-      if engine.options.maxMemory >= 0, use_bytes > engine.options.maxMemory { return fail("insufficient memory resources available") }
+  /// Removes a bounded number of messages that are gone.
+  private func removeSome() -> Int {
+    var count = 0
+    while count < Limits.turnRemovals, let range = removals.popLast() {
+      count += 1
+      if range.lowerBound <= log.firstSequence {
+        log.removeThrough(min(range.upperBound, log.lastSequence))
+        continue
+      }
+      var next = log.nextSequence(atOrAfter: range.lowerBound)
+      while let sequence = next, sequence <= range.upperBound {
+        guard count < Limits.turnRemovals else {
+          removals.append(sequence...range.upperBound)
+          break
+        }
+        _ = log.remove(sequence)
+        count += 1
+        next = log.nextSequence(atOrAfter: sequence + 1)
+      }
     }
-    log.skip(before: entry.sequence)
-    append(entry.sequence, entry)
+    return count * Limits.removalCost
   }
 
-  private func append(_ sequence: UInt64, _ entry: ArchiveEntry) {
+  private func append(_ sequence: UInt64, _ entry: ArchiveEntry) throws(BackupError) {
     do throws(StoreError) {
       _ = try log.append(
         sequence: sequence, timestamp_ns: entry.timestamp_ns, subject: entry.name, headers: entry.headers, payload: entry.payload)
-    } catch { fail(error == .full ? "insufficient storage resources available" : "the store cannot take the message now") }
+    } catch {
+      throw error == .full
+        ? BackupError("insufficient storage resources available") : BackupError("the store cannot take the message now")
+    }
   }
 
-  /// Uses up a sequence.
-  private func skip(_ sequence: UInt64) {
-    let time_ns = sequence == lastSequence ? lastTime_ns : 0
-    append(sequence, ArchiveEntry(timestamp_ns: max(time_ns, log.lastTimestamp_ns)))
-    _ = log.remove(sequence)
+  /// What has to be there at the end, and the last sequence when its message is gone.
+  private func complete() throws(BackupError) {
+    var isWhole = false
+    switch format {
+    case .unknown: throw BackupError("EOF")
+    case .archive(let archive): isWhole = archive.hasEnd
+    case .directory(let directory): isWhole = directory.hasEnd && directory.hasConfiguration
+    }
+    guard isWhole else { throw BackupError("backup was truncated") }
+    guard lastSequence > log.lastSequence else { return }
+    log.skip(before: lastSequence)
+    try append(lastSequence, ArchiveEntry(timestamp_ns: max(lastTime_ns, log.lastTimestamp_ns)))
+    _ = log.remove(lastSequence)
   }
 
   /// Everything came.
   private func finish(_ reply: ByteString) {
-    if failure == nil {
-      if !hasState { fail("EOF") } else if !hasEnd { fail("backup was truncated") }
-    }
-    if failure == nil, lastSequence > log.lastSequence {
-      log.skip(before: lastSequence)
-      skip(lastSequence)
-    }
+    if failure == nil { do throws(BackupError) { try complete() } catch { failure = error.text } }
     if let failure {
       respond(reply, failure: failure)
       return abandon()
@@ -228,5 +249,39 @@ final class StreamRestore {
     guard !isEnded else { return }
     end()
     if config.storage == .file { engine.store.dropStream(logID) } else { log.removeThrough(log.lastSequence) }
+  }
+}
+
+extension StreamRestore: BackupSink {
+  func begin(at sequence: UInt64) {
+    hasBegun = true
+    log.begin(at: sequence)
+  }
+
+  func take(given sequence: UInt64, timestamp_ns: Int64) {
+    guard sequence >= lastSequence else { return }
+    lastSequence = sequence
+    lastTime_ns = min(max(timestamp_ns, 0), Stream.foreignStampMax_ns)
+  }
+
+  func take(removed sequences: ClosedRange<UInt64>) { removals.append(sequences) }
+  func take(consumer: ConsumerBackup) { consumers.append(consumer) }
+
+  func take(message: ArchiveEntry) throws(BackupError) {
+    if !hasBegun { begin(at: message.sequence) }
+    guard message.sequence > log.lastSequence else { throw BackupError("message sequence out of order") }
+    guard message.timestamp_ns >= 0, message.timestamp_ns <= Stream.foreignStampMax_ns else {
+      throw BackupError("message time is out of range")
+    }
+    let size = message.headers.count + message.payload.count
+    if config.maxMessageSize > 0, size > config.maxMessageSize { throw BackupError("message exceeds maximum message size") }
+    if config.storage == .memory {
+      let use_bytes = Int64(engine.memoryUse.bytes + size + message.name.count)
+      if engine.options.maxMemory >= 0, use_bytes > engine.options.maxMemory {
+        throw BackupError("insufficient memory resources available")
+      }
+    }
+    log.skip(before: message.sequence)
+    try append(message.sequence, message)
   }
 }
