@@ -123,9 +123,7 @@ public struct LeafParser {
         queues = following
       } else if second.equals("+"), let (third, behindThird) = firstField(following) {
         reply = third
-        queues = behindThird.trimmed
-        // "+" without a queue group has too few arguments to be that form.
-        guard !queues.isEmpty else { return .violation(.malformedArguments) }
+        queues = behindThird.trimmed  // may be empty, for real servers too
       } else {
         return .violation(.malformedArguments)
       }
