@@ -22,10 +22,11 @@ public final class Agent {
   public private(set) var jetStream: JetStream?
   public private(set) var uplink: UplinkSupervisor?
   public private(set) var remotes: [Leaf.LeafRemote] = []
+  public private(set) var leafListener: LeafListener?
   public private(set) var forwarders: [Forwarder] = []
   public private(set) var monitor: Monitor?
   /// The leaf links that work.
-  public private(set) var links: [LeafLink] = []
+  public var links: [LeafLink] { shared.links }
   public let startedWall_ns: Int64
   public let startedMonotonic_ns: Int64
   private let shared = LeafShared()
@@ -58,6 +59,7 @@ public final class Agent {
     if options.jetStream.isEnabled { try startJetStream() }
     if let monitoring = options.monitoring { try startMonitoring(monitoring) }
     try startClients()
+    if options.leafnodes.port != 0 { try startLeafListener() }
     try startForwards()
     try startLinks()
     log.info("Server is ready")
@@ -181,7 +183,32 @@ public final class Agent {
     leaf.domain = options.jetStream.domain ?? ByteString()
     leaf.jetStream = jetStream != nil
     leaf.pendingMax = options.pending_bytes
+    leaf.headers = !options.noHeaderSupport
+    leaf.writeDeadline_ns = options.leafnodes.writeDeadline_ns ?? options.writeDeadline_ns
     return leaf
+  }
+
+  private func startLeafListener() throws(AgentError) {
+    let hostName = options.leafnodes.host.string
+    guard let address = SocketAddress(literal: hostName, port: UInt16(clamping: max(options.leafnodes.port, 0))) else {
+      throw .address("\(hostName):\(options.leafnodes.port)")
+    }
+    var leaf = leafOptions
+    leaf.compression = Options.mode(options.leafnodes.compression)
+    leaf.payloadMax = options.payload_bytes
+    leaf.isolated = options.leafnodes.isIsolated
+    // As of a server in no cluster: its name stands for one as soon as it dials a hub (leafnode-protocol.md section 4).
+    let dials = options.uplink != nil || !options.leafnodes.remotes.isEmpty
+    let listener = LeafListener(
+      broker: broker, options: options.leafnodes.listenOptions(cluster: dials ? broker.identity.name : ByteString()), linkOptions: leaf,
+      shared: shared)
+    do throws(NetworkError) {
+      try listener.listen(address)
+    } catch {
+      throw .listen(address.description, error)
+    }
+    leafListener = listener
+    if let bound = listener.address { host.log.info("Listening for leafnode connections on \(bound)") }
   }
 
   private func startLinks() throws(AgentError) {
@@ -190,6 +217,9 @@ public final class Agent {
       leaf.compression = Options.mode(remote.compression ?? options.leafnodes.compression)
       leaf.denyImports = remote.denyImports
       leaf.denyExports = remote.denyExports
+      leaf.isHub = remote.isHub
+      leaf.isolated = remote.isIsolated
+      leaf.requestIsolation = remote.requestsIsolation
       leaf.infoTimeout_ns = max(remote.firstInfoTimeout_ns, leaf.infoTimeout_ns)
       var endpoints = remote.urls.map(Options.endpoint)
       if !remote.noRandomize, endpoints.count > 1 {
@@ -290,6 +320,7 @@ public final class Agent {
     for forwarder in forwarders { forwarder.end() }
     uplink?.stop()
     for remote in remotes { remote.stop() }
+    leafListener?.stop()
     broker.shutdown()
     monitor?.close()
     // Waiting pulls have been told; they get a moment to hear it, as clients of nats-server do.
@@ -301,10 +332,14 @@ public final class Agent {
 
   private static let farewell_ns = 50 * millisecond_ns
 
-  /// Lame duck: clients are told to go elsewhere and closed over time; then the agent stops.
+  /// Lame duck: clients and leafs are told to go elsewhere and closed over time; then the agent stops.
   public func startLameDuck(_ done: @escaping () -> Void) {
     host.log.info("Entering lame duck mode, stop accepting new clients")
-    broker.startLameDuck { [self] in stop(done) }
+    broker.startLameDuck { [self] in
+      guard let leafListener, !leafListener.isEmpty else { return stop(done) }
+      leafListener.onEmpty = { [self] in stop(done) }
+    }
+    leafListener?.startLameDuck()
   }
 }
 
@@ -318,15 +353,12 @@ extension Agent: MonitorSource {
 }
 
 extension Agent: LeafLinkObserver {
-  public func leafLinkUp(_ link: LeafLink) {
-    links.append(link)
-    chooseForwardLink()
-  }
+  public func leafLinkUp(_ link: LeafLink) { chooseForwardLink() }
 
   /// Forwards go over the uplink where one is configured, otherwise over the remote that came first; never over another hub in its
   /// place.
   private func chooseForwardLink() {
-    let wanted = options.uplink != nil ? uplink?.link : links.first
+    let wanted = options.uplink != nil ? uplink?.link : links.first { $0.carriesForwards }
     guard wanted !== forwardLink else { return }
     if forwardLink != nil { for forwarder in forwarders { forwarder.linkDown() } }
     forwardLink = wanted
@@ -339,9 +371,5 @@ extension Agent: LeafLinkObserver {
     shared.heldInboundSubjects = forwarders.flatMap { $0.heldInboundSubjects }
   }
 
-  public func leafLinkDown(_ link: LeafLink) {
-    guard let index = links.firstIndex(where: { $0 === link }) else { return }
-    links.remove(at: index)
-    chooseForwardLink()
-  }
+  public func leafLinkDown(_ link: LeafLink) { chooseForwardLink() }
 }

@@ -95,3 +95,16 @@ extension Options {
     }
   }
 }
+
+extension LeafnodeOptions {
+  /// How leaf links are accepted; `cluster` is this server's.
+  func listenOptions(cluster: ByteString) -> LeafListenOptions {
+    var listen = LeafListenOptions()
+    listen.advertised = advertise.map { (host: $0.host, port: $0.port) }
+    listen.isUnadvertised = isUnadvertised
+    listen.versionMin = versionMin.flatMap { text in text.withView { ReleaseVersion($0) } }
+    listen.versionMinText = versionMin ?? ByteString()
+    listen.cluster = cluster
+    return listen
+  }
+}

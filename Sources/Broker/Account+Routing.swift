@@ -31,7 +31,9 @@ extension Account {
   }
 
   @inline(__always) private func allowed(_ subscription: Subscription, _ source: Endpoint) -> Bool {
-    subscription.isActive && (subscription.endpoint !== source || (source.echoes && source.kind != .leaf))
+    guard subscription.isActive else { return false }
+    guard source.kind == .leaf else { return subscription.endpoint !== source || source.echoes }
+    return subscription.kind != .leaf || subscription.endpoint.isReachable(from: source)
   }
 
   @inline(__always) private func give(_ message: Message, _ subscription: Subscription, _ source: Endpoint) -> Bool {
@@ -81,7 +83,7 @@ extension Account {
       let subscription = members[index].subscriber
       guard allowed(subscription, source) else { continue }
       if subscription.kind == .leaf {
-        leafWeight += subscription.weight
+        if subscription.endpoint.takes(message) { leafWeight += subscription.weight }
       } else if give(message, subscription, source) {
         taken = true
         return nil
@@ -90,6 +92,7 @@ extension Account {
     guard leafWeight > 0 else { return nil }
     var ticket = choose(below: leafWeight)
     for member in members where member.subscriber.kind == .leaf && allowed(member.subscriber, source) {
+      guard member.subscriber.endpoint.takes(message) else { continue }
       ticket -= member.subscriber.weight
       if ticket < 0 { return member.subscriber.endpoint }
     }

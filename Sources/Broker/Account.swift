@@ -6,6 +6,12 @@ import Interest
 public protocol InterestObserver: AnyObject {
   /// `subscription` was added (true) to or removed (false) from the account.
   func interestChanged(_ subscription: Subscription, added: Bool)
+  /// The queue subscription of a leaf link stands for so many members more (or, negative, fewer).
+  func weightChanged(_ subscription: Subscription, by difference: Int)
+}
+
+extension InterestObserver {
+  public func weightChanged(_ subscription: Subscription, by difference: Int) {}
 }
 
 /// One isolated subject space (client-protocol.md section 7).
@@ -61,8 +67,10 @@ public final class Account {
   /// Replaces the weight of a leaf link's queue subscription.
   public func setWeight(_ weight: Int, of subscription: Subscription) {
     guard subscription.isActive, subscription.weight != weight, let handle = subscription.handle else { return }
+    let difference = weight - subscription.weight
     subscription.weight = weight
     interest.setWeight(weight, of: handle)
+    for observer in observers { observer.weightChanged(subscription, by: difference) }
   }
 
   public func observe(_ observer: any InterestObserver) { observers.append(observer) }

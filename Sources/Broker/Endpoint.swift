@@ -32,6 +32,12 @@ open class Endpoint {
   /// Asks a publisher to wait a moment, because what it publishes fills somebody's output. Only clients can.
   open func stall() {}
 
+  /// Whether messages of the leaf link `source` may go to this leaf link.
+  open func isReachable(from source: Endpoint) -> Bool { source !== self }
+
+  /// Whether this leaf link would take `message`: a queue group is not named to one that would not.
+  open func takes(_ message: Message) -> Bool { true }
+
   /// Takes a message once for all plain matches and for the queue groups named in `queues` (leaf links only).
   open func deliverOnce(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
     preconditionFailure("only a leaf link gets one copy for many subscriptions")

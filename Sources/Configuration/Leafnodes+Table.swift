@@ -15,6 +15,42 @@ extension LeafnodeOptions {
     let minute_ns: Int64 = 60_000_000_000
     return [
       Option(
+        "listen",
+        kind: .custom(type: "port or host:port") { decoder, options, entry in
+          guard let address = decoder.address(entry) else { return }
+          if !address.host.isEmpty { options.host = address.host }
+          options.port = address.port
+        }, doc: "Where leaf links of other servers are accepted: nowhere unless there is a port here or in `port`."),
+      Option("host", "net", kind: .string { $0.host = $1 }, standard: "0.0.0.0", doc: "The address on which leaf links are accepted."),
+      Option(
+        "port", kind: .integer(-1...65535) { $0.port = Int($1) }, standard: "0",
+        doc: "The port on which leaf links are accepted; 0 accepts none, -1 takes a free one. 7422 is the usual one."),
+      Option(
+        "advertise",
+        kind: .custom(type: "host or host:port") { decoder, options, entry in options.advertise = decoder.advertised(entry) },
+        doc: "The address that other servers are told to come back to; their own view of this one when left out."),
+      Option(
+        "no_advertise", kind: .boolean { $0.isUnadvertised = $1 }, standard: "false", doc: "Tells other servers no address to come back to."
+      ),
+      Option(
+        "min_version",
+        kind: .custom(type: "version") { decoder, options, entry in
+          guard let text = decoder.string(entry.value, field: entry.key) else { return }
+          guard let version = text.withView({ ReleaseVersion($0) }) else {
+            return decoder.error(at: entry.value.location, "invalid leafnode's minimum version: invalid semver")
+          }
+          guard version.major > 2 || (version.major == 2 && version.minor >= 8) else {
+            return decoder.error(at: entry.value.location, "the minimum version should be at least 2.8.0")
+          }
+          options.versionMin = text
+        }, doc: "Servers older than this are sent away, for example `2.11.0`."),
+      Option(
+        "isolate_leafnode_interest", "isolate", kind: .boolean { $0.isIsolated = $1 }, standard: "false",
+        doc: "Keeps what other leafs are interested in from each leaf: they then reach only this server and its hub."),
+      Option(
+        "write_deadline", kind: .duration(1_000_000...(60 * minute_ns)) { $0.writeDeadline_ns = $1 }, standard: "that of clients",
+        doc: "How long a leaf link may take no bytes before it is closed."),
+      Option(
         "remotes",
         kind: .custom(type: "array of maps") { decoder, options, entry in
           options.remotes = []
@@ -42,10 +78,7 @@ extension LeafnodeOptions {
 
   static var refused: RefusedOptions {
     RefusedOptions(
-      unsupported: """
-        listen host net port authorization tls advertise no_advertise min_version isolate isolate_leafnode_interest \
-        write_deadline write_timeout
-        """)
+      unsupported: "authorization tls write_timeout")
   }
 }
 
@@ -73,6 +106,15 @@ extension LeafRemote {
       Option(
         "first_info_timeout", kind: .duration(1_000_000...minute_ns) { $0.firstInfoTimeout_ns = $1 }, standard: "1s",
         doc: "How long the hub may take for its first line."),
+      Option(
+        "hub", kind: .boolean { $0.isHub = $1 }, standard: "false",
+        doc: "Dials in, but is the hub of the server that it reaches: it tells it of all interest, and that one only of its own."),
+      Option(
+        "isolate_leafnode_interest", "isolate", kind: .boolean { $0.isIsolated = $1 }, standard: "false",
+        doc: "Keeps what leafs of this server are interested in from the hub."),
+      Option(
+        "request_isolation", kind: .boolean { $0.requestsIsolation = $1 }, standard: "false",
+        doc: "Asks the hub (2.12 or later) to keep what its other leafs are interested in."),
       Option("disabled", kind: .boolean { $0.isDisabled = $1 }, standard: "false", doc: "Leaves this remote out."),
       Option(
         "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
@@ -82,8 +124,8 @@ extension LeafRemote {
   static var refused: RefusedOptions {
     RefusedOptions(
       unsupported: """
-        nkey seed tls hub ws_compression websocket_compression ws_no_masking websocket_no_masking \
-        jetstream_cluster_migrate js_cluster_migrate proxy request_isolation handshake_first
+        nkey seed tls ws_compression websocket_compression ws_no_masking websocket_no_masking \
+        jetstream_cluster_migrate js_cluster_migrate proxy handshake_first
         """)
   }
 }
@@ -111,6 +153,16 @@ extension LeafCompression {
 }
 
 extension OptionDecoder {
+  /// An address that others are told; without a port it has port 0.
+  mutating func advertised(_ entry: ConfigurationEntry) -> HostPort? {
+    guard let text = string(entry.value, field: entry.key) else { return nil }
+    guard let address = HostPort.parsed(text, portDefault: 0) else {
+      error(at: entry.value.location, "could not parse address string \"\(text)\"")
+      return nil
+    }
+    return address
+  }
+
   /// The URLs of a leaf link. Those that need what links cannot do yet are kept and refused.
   mutating func urls(_ entry: ConfigurationEntry) -> [ServerURL] {
     var all: [ServerURL] = []

@@ -26,13 +26,8 @@ extension Options {
         doc: "The port that clients connect to; -1 takes a free one."),
       Option(
         "client_advertise",
-        kind: .custom(type: "host or host:port") { decoder, options, entry in
-          guard let text = decoder.string(entry.value, field: entry.key) else { return }
-          guard let address = HostPort.parsed(text, portDefault: 0) else {
-            return decoder.error(at: entry.value.location, "could not parse address string \"\(text)\"")
-          }
-          options.clientAdvertise = address
-        }, doc: "The address that clients are told to connect to."),
+        kind: .custom(type: "host or host:port") { decoder, options, entry in options.clientAdvertise = decoder.advertised(entry) },
+        doc: "The address that clients are told to connect to."),
       Option(
         "server_name",
         kind: .custom(type: "string") { decoder, options, entry in

@@ -98,8 +98,22 @@ public enum LeafCompression: Equatable, Sendable {
   case off, accept, s2Auto, s2Fast, s2Better, s2Best
 }
 
-/// The `leafnodes` block: links that are dialled.
+/// The `leafnodes` block: links that are accepted, and links that are dialled.
 public struct LeafnodeOptions: Equatable, Sendable {
+  /// Where links are accepted, when there is a port.
+  public var host: ByteString = "0.0.0.0"
+  /// 0: nowhere; -1 asks for a free one.
+  public var port = 0
+  /// What solicitors are told instead of the address.
+  public var advertise: HostPort?
+  /// Whether solicitors are not told of the address at all.
+  public var isUnadvertised = false
+  /// The oldest server that is let in.
+  public var versionMin: ByteString?
+  /// Whether interest of leafs is kept from other leafs.
+  public var isIsolated = false
+  /// nil: as that of clients.
+  public var writeDeadline_ns: Int64?
   public var remotes: [LeafRemote] = []
   /// Between attempts.
   public var reconnect_ns: Int64 = 1_000_000_000
@@ -124,6 +138,11 @@ public struct LeafRemote: Equatable, Sendable {
   public var ignoreDiscoveredServers = false
   public var denyImports: [ByteString] = []
   public var denyExports: [ByteString] = []
+  /// Whether this side is upstream.
+  public var isHub = false
+  /// Whether interest of other leafs is kept from this link, and whether the hub is asked to do the same.
+  public var isIsolated = false
+  public var requestsIsolation = false
   public var firstInfoTimeout_ns: Int64 = 1_000_000_000
   /// A credentials file.
   public var credentials: ByteString?

@@ -5,7 +5,7 @@ import Platform
 /// Why a leaf link was not made or was lost.
 public enum LeafFailure: Error, Equatable {
   case network(NetworkError)
-  case closedByHub
+  case closedByPeer
   case noInfo
   case noAnswerToConnect
   case notALeafListener
@@ -19,7 +19,9 @@ public enum LeafFailure: Error, Equatable {
   case outputOverflow
   case loop
   case sameCluster
-  case refusedByHub(String)
+  case refusedByPeer(String)
+  /// This side refused.
+  case refused(LeafRefusal)
   case closedHere
 
   /// For people: what happened, and what to do where something can be done.
@@ -28,7 +30,7 @@ public enum LeafFailure: Error, Equatable {
   private var words: Words {
     switch self {
     case .network(let error): "network: \(error)"
-    case .closedByHub: "the hub closed the connection"
+    case .closedByPeer: "the other end closed the connection"
     case .noInfo: "the server did not say INFO in time"
     case .noAnswerToConnect: "the hub did not answer CONNECT in time"
     case .notALeafListener: "the server is not a leaf listener (check the port: 7422 by default)"
@@ -36,13 +38,14 @@ public enum LeafFailure: Error, Equatable {
     case .tlsRequired: "the hub requires TLS, which this version of petiole does not speak"
     case .unknownCompression(let mode): "the hub announces the unknown compression mode \"\(mode)\""
     case .clusterNameInvalid(let name): "the hub's cluster name \"\(name)\" is not valid"
-    case .protocolViolation: "the hub sent what is not the leaf protocol"
-    case .compressionCorrupt: "the hub sent a corrupt compressed stream"
-    case .pingsUnanswered: "the hub does not answer PING"
-    case .outputOverflow: "the hub reads too slowly"
-    case .loop: "loop detected: this hub is reachable by another way already"
+    case .protocolViolation: "the other end sent what is not the leaf protocol"
+    case .compressionCorrupt: "the other end sent a corrupt compressed stream"
+    case .pingsUnanswered: "the other end does not answer PING"
+    case .outputOverflow: "the other end reads too slowly"
+    case .loop: "loop detected: the other end is reachable by another way already"
     case .sameCluster: "the hub says that its cluster has the same name as this server: set another server_name"
-    case .refusedByHub(let text): "the hub refused: \(text)"
+    case .refusedByPeer(let text): "the other end refused: \(text)"
+    case .refused(let refusal): "refused: \(refusal.words ?? "its operations cannot be read")"
     case .closedHere: "closed"
     }
   }
@@ -51,7 +54,7 @@ public enum LeafFailure: Error, Equatable {
   public var penalty_ns: Int64 {
     switch self {
     case .loop, .sameCluster: 30 * second_ns
-    case .refusedByHub(let text) where text.utf8.starts(with: "connection rejected since minimum version".utf8): 5 * second_ns
+    case .refusedByPeer(let text) where text.utf8.starts(with: "connection rejected since minimum version".utf8): 5 * second_ns
     default: 0
     }
   }

@@ -6,7 +6,7 @@ import JSON
 /// solicitor assumes.
 public struct LeafInfo: Equatable {
   /// INFO with more JSON values than this is refused.
-  private static let nodesMax = 4096
+  static let nodesMax = 4096
   /// So many gossiped addresses are looked at.
   private static let urlsMax = 64
 

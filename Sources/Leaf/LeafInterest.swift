@@ -37,6 +37,8 @@ struct LeafInterest {
   }
 
   mutating func add(_ subject: ByteString, _ queue: ByteString?, weight: Int = 1) -> Change {
+    // A queue subscription of a leaf that stands for nobody.
+    guard weight > 0 else { return .none }
     let key = Self.key(subject, queue)
     let count = (counts[key] ?? 0) + weight
     counts.set(key, count)
@@ -46,7 +48,7 @@ struct LeafInterest {
 
   mutating func remove(_ subject: ByteString, _ queue: ByteString?, weight: Int = 1) -> Change {
     let key = Self.key(subject, queue)
-    guard let count = counts[key] else { return .none }
+    guard weight > 0, let count = counts[key] else { return .none }
     guard count > weight else {
       counts.remove(key)
       return .remove

@@ -7,8 +7,7 @@ import Platform
 extension LeafLink {
   /// One copy for all of the other end's plain interest that `message` matches, and for its queue groups in `queues`.
   func give(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
-    guard isEstablished, maySend(message.subject) else { return false }
-    for subject in shared.heldSubjects where Subject.matches(message.subject, subject) { return false }
+    guard maySend(message) else { return false }
     guard message.size <= peer.maxPayload else {
       dropped += 1
       return false
@@ -18,6 +17,17 @@ extension LeafLink {
     if source.kind == .client, output.pending > options.pendingMax / 4 * 3 { source.stall() }
     return true
   }
+
+  /// Whether the other end may have `message`, as far as its subject tells.
+  func maySend(_ message: Message) -> Bool {
+    guard isEstablished, maySend(message.subject) else { return false }
+    guard carriesForwards else { return true }
+    for subject in shared.heldSubjects where Subject.matches(message.subject, subject) { return false }
+    return true
+  }
+
+  /// Forwards go over links to hubs that were dialled: what they carry does not also cross there live.
+  public var carriesForwards: Bool { role == .dialled }
 
   /// Sends a message to the hub directly, past routing and past what is held back for the forwarder: the forwarder's own. It is a
   /// client of the hub's JetStream and so may speak to its API, which nothing else on this side may.

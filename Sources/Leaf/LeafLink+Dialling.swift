@@ -56,6 +56,8 @@ extension LeafLink {
     json.fieldUnlessEmpty("domain", options.domain)
     json.fieldUnlessFalse("jetstream", options.jetStream)
     json.fieldUnlessFalse("headers", peer.headers)
+    json.fieldUnlessFalse("is_hub", !role.isSpoke)
+    json.fieldUnlessFalse("isolate", options.requestIsolation)
     if case .uncompressed(let said)? = compression {
       json.field("compress_mode", said)
     } else {
@@ -75,17 +77,28 @@ extension LeafLink {
       establish(handshake.info)
     } else {
       host.after(options.answerTimeout_ns, deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
-        self.output.append(literal: "-ERR 'Stale Leaf Node Connection - Closing'\r\n")
-        self.end(.noAnswerToConnect)
+        self.refuse(.staleHandshake, as: .noAnswerToConnect)
       }
     }
   }
 
   private func establish(_ info: LeafInfo) {
     isReady = true
-    host.timers.cancel(deadline)
     update(info)
     guard !isEnded else { return }  // the hub said that it goes away, and the link was given up
+    // A leaf of the hub's own cluster hangs on this server: messages would go round (section 9.4).
+    if shared.links.contains(where: { $0.account === account && !$0.role.isSolicitor && isSameCluster($0) }) {
+      return refuse(.loop(account: account.name), as: .loop)
+    }
+    begin()
+  }
+
+  /// The handshake is done, in either role: interest is told, and from now on every change of it.
+  func begin() {
+    isReady = true
+    host.timers.cancel(deadline)
+    parser.payloadMax = options.payloadMax
+    shared.add(self)
     advertiseAll()
     account.observe(self)
     schedulePing(after: second_ns + second_ns / 5 * Int64(host.entropy.below(100)) / 100)

@@ -8,7 +8,7 @@ extension LeafLink {
   }
 
   private func ping() {
-    if pingsOutstanding >= options.pingsMax { return end(.pingsUnanswered) }
+    if pingsOutstanding >= options.pingsMax { return refuse(.stale, as: .pingsUnanswered) }
     // A peer that is heard lives; a PING is sent only into silence, and now and then for the round trip.
     let now = host.clock.monotonic_ns
     let isDue = pingSent_ns.map { now - $0 >= 4 * options.pingInterval_ns } ?? true

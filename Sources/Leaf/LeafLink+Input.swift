@@ -1,4 +1,4 @@
-// Messages from the hub.
+// Messages from the other end.
 import Broker
 import Bytes
 import Interest
@@ -6,12 +6,15 @@ import Wire
 
 extension LeafLink {
   func receiveMessage(_ operation: LeafOperation) {
-    guard isEstablished else { return end(.protocolViolation) }
     receivedTraffic.count(operation.body.count)
     account.received.count(operation.body.count)
-    // What this side may not import is dropped without a word, as real spokes do (section 10.1).
-    if !receivePermission.isUnrestricted, !receivePermission.permits(message: operation.subject) { return }
-    for held in shared.heldInboundSubjects where Subject.matches(operation.subject, held) { return }
+    guard receivePermission.isUnrestricted || receivePermission.permits(message: operation.subject) || isAnswer(operation.subject) else {
+      // A hub polices its spokes; a spoke drops what it may not import without a word (section 10.1).
+      return role.isSpoke ? () : refuse(.publish(ByteString(operation.subject)))
+    }
+    if carriesForwards {
+      for held in shared.heldInboundSubjects where Subject.matches(operation.subject, held) { return }
+    }
     var message = Message(
       subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)
     if let (reply, presented) = Self.splitDelivery(operation.reply) {
@@ -25,6 +28,11 @@ extension LeafLink {
       operation.forEachQueue { queues.append(ByteString($0)) }
       account.routeFromLeaf(message, queues: queues, from: self)
     }
+  }
+
+  /// Answers to what a service import asked, and acknowledgements, come in whatever else may (section 10.3).
+  private func isAnswer(_ subject: ByteView) -> Bool {
+    !role.isSpoke && (subject.hasPrefix("_R_.") || subject.hasPrefix("$JS.ACK."))
   }
 
   /// A JetStream delivery carries its original subject behind an `@` in the ack reply (section 13.4).

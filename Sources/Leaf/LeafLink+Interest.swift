@@ -5,31 +5,52 @@ import Interest
 import Wire
 
 extension LeafLink: InterestObserver {
-  // MARK: Ours to the hub
+  // MARK: Ours to the other end
 
-  /// Everything this side has, in one burst (leafnode-protocol.md section 12.1): local subscriptions, the sources of subject
-  /// mappings, the mark against loops.
+  /// Everything that the other end gets to know, in one burst (leafnode-protocol.md section 12.1): subscriptions, the sources of
+  /// subject mappings, the mark against loops.
   func advertiseAll() {
     account.interest.forEach { _, _, subscription, _ in
-      if subscription.kind != .leaf { self.advertise(subscription.subject, subscription.queue, added: true) }
+      guard self.concerns(subscription) else { return }
+      _ = self.localInterest.add(subscription.subject, subscription.queue, weight: subscription.weight)
     }
-    for mapping in account.mappings { advertise(mapping.source, nil, added: true) }
+    for mapping in account.mappings { _ = localInterest.add(mapping.source, nil) }
+    localInterest.forEach { subject, queue, count in
+      if mayAdvertise(subject) { output.interest(subject, queue, .add(weight: queue == nil ? 0 : count)) }
+    }
     output.interest(loopSubject, nil, .add(weight: 0))
   }
 
   public func interestChanged(_ subscription: Subscription, added: Bool) {
-    guard isEstablished, subscription.kind != .leaf else { return }
-    advertise(subscription.subject, subscription.queue, added: added)
+    guard isEstablished, concerns(subscription) else { return }
+    advertise(subscription.subject, subscription.queue, by: added ? subscription.weight : -subscription.weight)
   }
 
-  private func advertise(_ subject: ByteString, _ queue: ByteString?, added: Bool) {
-    // Counted whatever the hub permits now: its permissions may change while the subscription lives.
-    let change = added ? localInterest.add(subject, queue) : localInterest.remove(subject, queue)
-    guard mayAdvertise(subject) else { return }
+  public func weightChanged(_ subscription: Subscription, by difference: Int) {
+    guard isEstablished, concerns(subscription) else { return }
+    advertise(subscription.subject, subscription.queue, by: difference)
+  }
+
+  /// Whether the other end gets to know of a subscription (sections 1, 9.2, 9.6, 12.4). What is local here always; that of another leaf
+  /// not when it is of the same cluster, nor on an isolated link, nor from one hub to another.
+  private func concerns(_ subscription: Subscription) -> Bool {
+    guard subscription.kind == .leaf else { return true }
+    let other = unsafeDowncast(subscription.endpoint, to: LeafLink.self)
+    return other !== self && !isIsolated && !(role.isSpoke && other.role.isSpoke) && !isSameCluster(other)
+  }
+
+  /// Whether both links lead to one cluster, whose members pass everything on among themselves.
+  func isSameCluster(_ other: LeafLink) -> Bool { !peer.cluster.isEmpty && peer.cluster == other.peer.cluster }
+
+  private func advertise(_ subject: ByteString, _ queue: ByteString?, by members: Int) {
+    // Counted whatever may be said now: permissions may change while the subscription lives.
+    let change =
+      members > 0 ? localInterest.add(subject, queue, weight: members) : localInterest.remove(subject, queue, weight: -members)
+    guard change != .none, mayAdvertise(subject) else { return }
     output.interest(subject, queue, change)
   }
 
-  /// Tells the hub what `change` of its permissions lets in or shuts out of the interest that is there.
+  /// Tells the other end what `change` of its permissions lets in or shuts out of the interest that is there.
   func advertiseChanges(_ change: () -> Void) {
     var wasTold: [Bool] = []
     localInterest.forEach { subject, _, _ in wasTold.append(mayAdvertise(subject)) }
@@ -48,26 +69,35 @@ extension LeafLink: InterestObserver {
   /// JetStream's API and the data of KV and object stores stay on their side of the link (section 14.2); a literal of those makes
   /// a real hub close it.
   private func mayAdvertise(_ subject: ByteString) -> Bool {
+    if subject.withView({ Self.isExempt($0) }) { return true }
     if subject.bytes.first == UInt8(ascii: "$") {
       if subject.withView({ Self.isJetStreamPrivate($0) }) { return false }
       if !peer.domain.isEmpty, subject.hasPrefix("$JS."), subject.withView({ isAPI($0, of: peer.domain) }) { return false }
     }
-    for held in shared.heldInboundSubjects where Subject.isSubset(subject, of: held) { return false }
+    if carriesForwards {
+      for held in shared.heldInboundSubjects where Subject.isSubset(subject, of: held) { return false }
+    }
     return receivePermission.isUnrestricted || receivePermission.permits(interest: subject)
   }
 
-  // MARK: The hub's to us
+  /// Loop marks and the replies of gateways pass whatever the permissions are (section 10.2).
+  private static func isExempt(_ subject: ByteView) -> Bool {
+    subject.hasPrefix("$LDS.") || subject.hasPrefix("_GR_.") || subject.hasPrefix("$GR.")
+  }
+
+  // MARK: The other end's to us
 
   func receiveInterest(_ operation: LeafOperation) {
-    guard isEstablished, Subject.isValid(operation.subject) else { return }
-    if operation.subject.hasPrefix("$LDS.") {
-      if operation.kind == .subscribe, loopMarks.contains(operation.subject) {
-        output.append(literal: "-ERR 'Loop detected for leafnode account=\"")
-        output.append(account.name)
-        output.append(literal: "\". Delaying attempt to reconnect for 30s'\r\n")
-        end(.loop)
+    guard isReady else { return }
+    guard Subject.isValid(operation.subject) else { return operation.kind == .subscribe ? say(.invalidSubscription) : () }
+    if operation.kind == .subscribe {
+      if operation.subject.hasPrefix("$LDS."), shared.isLoopMark(operation.subject, of: account) {
+        return refuse(.loop(account: account.name), as: .loop)
       }
-      return
+      // A spoke may tell more than it may have in patterns; those are filtered message by message.
+      if !role.isSpoke, !maySend(operation.subject), !Self.isExempt(operation.subject), Subject.isLiteral(operation.subject) {
+        return refuse(.subscription(ByteString(operation.subject)))
+      }
     }
     let queue = operation.queue.isEmpty ? nil : ByteString(operation.queue)
     let subject = ByteString(operation.subject)
@@ -77,7 +107,9 @@ extension LeafLink: InterestObserver {
     } else if let known = remoteInterest[key] {
       if queue != nil { account.setWeight(operation.weight, of: known) }
     } else {
-      guard remoteInterest.count < Self.remoteInterestMax else { return end(.protocolViolation) }
+      guard remoteInterest.count < Self.remoteInterestMax else {
+        return role.isSpoke ? end(.protocolViolation) : say(.subscriptionsExceeded)
+      }
       let subscription = Subscription(
         subject: subject, queue: queue, endpoint: self, weight: queue == nil ? 1 : operation.weight)
       remoteInterest.set(key, subscription)
@@ -85,7 +117,7 @@ extension LeafLink: InterestObserver {
     }
   }
 
-  /// A hub that advertises more than this would exhaust a gateway's memory.
+  /// Who advertises more than this would exhaust a gateway's memory.
   static let remoteInterestMax = 100_000
 
   func dropRemoteInterest() {
@@ -95,8 +127,8 @@ extension LeafLink: InterestObserver {
 
   // MARK: What crosses
 
-  /// Whether a message may be sent to the hub: JetStream's private subjects and this side's own domain never, the rest as the hub
-  /// permits.
+  /// Whether a message may be sent to the other end: JetStream's private subjects and this side's own domain never, the rest as
+  /// permitted.
   func maySend(_ subject: ByteView) -> Bool {
     if subject.count > 0, subject.base[0] == UInt8(ascii: "$") {
       if Self.isJetStreamPrivate(subject) { return false }

@@ -1,6 +1,7 @@
 // A leaf link: its life from the connection to its end, and what it reads. The handshake of a link that this server dialled is in
-// LeafLink+Dialling.swift, PINGs are in LeafLink+Health.swift, interest in LeafLink+Interest.swift, messages from the other end in
-// LeafLink+Input.swift and to it in LeafLink+Delivery.swift; the bytes for them are put together in LeafOutput.swift.
+// LeafLink+Dialling.swift, that of one that it accepted in LeafLink+Accepting.swift. PINGs are in LeafLink+Health.swift, interest in
+// LeafLink+Interest.swift, messages from the other end in LeafLink+Input.swift and to it in LeafLink+Delivery.swift; the bytes for them
+// are put together in LeafOutput.swift.
 import Broker
 import Bytes
 import Compression
@@ -9,9 +10,9 @@ import JSON
 import Platform
 import Wire
 
-/// Whoever dials links and needs to know how they fare.
+/// Whoever dials or accepts links and needs to know how they fare.
 public protocol LeafLinkOwner: AnyObject {
-  /// The first INFO has come, `rtt_ns` after the connection was established: a whole round trip to the real server.
+  /// The first INFO of a dialled link has come, `rtt_ns` after the connection was established: a whole round trip to the real server.
   func linkSaidInfo(_ link: LeafLink, rtt_ns: Int64)
   /// The link works: interest has been exchanged in our direction.
   func linkEstablished(_ link: LeafLink)
@@ -26,13 +27,19 @@ public protocol LeafLinkOwner: AnyObject {
 /// One leaf connection, in one of the roles of leafnode-protocol.md section 1.
 public final class LeafLink: Endpoint, ByteStreamDelegate {
   public let host: Host
-  public let role: LeafRole
+  public internal(set) var role: LeafRole
   public let options: LeafOptions
   public let remote: SocketAddress
   public unowned(unsafe) var owner: (any LeafLinkOwner)?  // safe: the owner ends its links before it goes
 
   let stream: ByteStream
+  /// One of the two is used, by who dialled.
   var handshake: LeafHandshake
+  var acceptance: LeafAcceptHandshake
+  /// Who judges the other end of a link that was accepted; nil for one that was dialled.
+  unowned(unsafe) let listener: LeafListener?  // safe: a listener ends its links before it goes
+  /// What the other end of an accepted link may sign.
+  var nonce = ByteString()
   var parser: LeafParser
   let output: LeafOutput
   /// Decompresses what the other end sends, once both directions are S2.
@@ -53,9 +60,10 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   /// Our interest, as the other end knows it.
   var localInterest = LeafInterest()
   let shared: LeafShared
-  /// This link's mark against loops (section 9.5), and those of all links of this server.
+  /// This link's mark against loops (section 9.5).
   let loopSubject: ByteString
-  let loopMarks: LoopMarks
+  /// Interest of other leafs is kept from the other end (section 9.6).
+  public internal(set) var isIsolated = false
 
   /// The handshake is done: messages and interest may pass.
   var isReady = false
@@ -76,29 +84,35 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public internal(set) var dropped = 0
   public let since_ns: Int64
 
-  /// Takes over a connected stream.
+  /// Takes over a connected stream: one that was dialled, or one that `listener` has accepted.
   public init(
-    host: Host, role: LeafRole = .dialled, id: UInt64, account: Account, stream: ByteStream, options: LeafOptions, shared: LeafShared
+    host: Host, id: UInt64, account: Account, stream: ByteStream, options: LeafOptions, shared: LeafShared, listener: LeafListener? = nil
   ) {
     self.host = host
-    self.role = role
     self.options = options
     self.stream = stream
     self.shared = shared
-    loopMarks = shared.loopMarks
-    loopSubject = shared.loopMarks.new(host.entropy)
+    self.listener = listener
+    role = listener == nil ? LeafRole(isSolicitor: true, isSpoke: !options.isHub) : .accepted
+    loopSubject = LeafShared.newLoopMark(host.entropy)
     scratch = shared.scratch
     remote = stream.remote
     handshake = LeafHandshake(mode: options.compression)
-    parser = LeafParser(payloadMax: options.payloadMax)
+    acceptance = LeafAcceptHandshake(mode: options.compression)
+    // Nobody sends messages before the handshake is done.
+    parser = LeafParser(payloadMax: 0)
     output = LeafOutput(stream: stream, scratch: shared.scratch)
     started_ns = host.clock.monotonic_ns
     since_ns = host.clock.wall_ns
+    isIsolated = options.isolated
     super.init(kind: .leaf, id: id, account: account)
     stream.output.limit = options.pendingMax
+    stream.writeDeadline_ns = options.writeDeadline_ns
     stream.delegate = self
-    host.after(options.infoTimeout_ns, deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
-      self.end(.noInfo)
+    if listener != nil {
+      greet()
+    } else {
+      host.after(options.infoTimeout_ns, deadline) { [unowned(unsafe) self] in self.end(.noInfo) }  // safe: cancelled in `end`
     }
   }
 
@@ -109,6 +123,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public var kernelRTT_us: Int? { stream.kernelRTT_us }
   /// Entries of the other end's interest.
   public var remoteInterestCount: Int { remoteInterest.count }
+  public func forEachRemoteInterest(_ body: (Subscription) -> Void) { remoteInterest.forEach { _, subscription in body(subscription) } }
   /// Bytes that wait to be written.
   public var pending: Int { output.pending }
   public var compressionName: StaticString {
@@ -167,46 +182,60 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
         return used
       case .violation(let violation):
         host.log.error("leafnode \(remote) - \(violation) at \"\(bytes.dropFirst(used).prefix(min(32, bytes.count - used)).string)\"")
-        end(.protocolViolation)
+        refuse(violation)
         return bytes.count
       }
     }
     return used
   }
 
-  /// Everything behind the first INFO is compressed; a hub that already sent more of it is legal.
+  /// Everything behind the INFO that agrees on compression is compressed; who already sent more of it is in his right.
   private func switchToCompressed(_ rest: ByteView) -> Int {
     if !rest.isEmpty { _ = received(rest, on: stream) }
     return rest.count
   }
 
   private func handle(_ operation: LeafOperation) {
+    if !isReady, !mayPrecede(operation.kind) { return refuseEarly() }
     switch operation.kind {
     case .message: receiveMessage(operation)
     case .subscribe, .unsubscribe: receiveInterest(operation)
     case .ping: output.append(literal: "PONG\r\n")
     case .pong: pong()
-    case .info: receiveInfo(operation.text)
+    case .info: role.isSolicitor ? receiveInfo(operation.text) : receiveCompressionRequest(operation.text)
     case .error: receiveError(operation.text)
-    case .connect: end(.protocolViolation)
+    case .connect: role.isSolicitor ? end(.protocolViolation) : receiveConnect(operation.text)
     case .ignored: break
     }
   }
 
-  // MARK: Errors from the hub
+  /// What may come before the handshake is done. A solicitor keeps quiet until it is answered (section 5.3).
+  private func mayPrecede(_ kind: LeafOperation.Kind) -> Bool {
+    switch kind {
+    case .info, .connect: true
+    case .message: false
+    case .subscribe, .unsubscribe, .ping, .pong, .error, .ignored: role.isSolicitor
+    }
+  }
 
-  /// An error alone does not end a leaf link: the hub closes when it means to (section 7). A loop does.
+  private func refuseEarly() {
+    if role.isSolicitor { end(.protocolViolation) } else { refuse(.authorization, as: .protocolViolation) }
+  }
+
+  // MARK: Errors from the other end
+
+  /// An error alone does not end a leaf link: who means to close closes (section 7). A loop does.
   private func receiveError(_ text: ByteView) {
     let text = text.prefix(min(text.count, 512))
-    host.log.error("leafnode \(remote) - hub says: \(text.string)")
+    host.log.error("leafnode \(remote) - the other end says: \(text.string)")
     if text.contains("Loop detected") { return end(.loop) }
-    refusal = text.contains("remote leafnode has same cluster name") ? .sameCluster : .refusedByHub(text.string)
+    refusal = text.contains("remote leafnode has same cluster name") ? .sameCluster : .refusedByPeer(text.string)
     refused_ns = host.clock.monotonic_ns
   }
-  /// What the hub complained about last, and when.
+  /// What the other end complained about last, and when.
   private var refusal: LeafFailure?
   private var refused_ns: Int64 = 0
-  /// A hub that closes for what it complained about does so at once; a close later than this has another reason.
+  /// Who closes for what it complained about does so at once; a close later than this has another reason.
   private static let refusalCloses_ns = 2 * second_ns
   /// The complaint that a close now is due to.
   private var closingRefusal: LeafFailure? {
@@ -215,6 +244,30 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   // MARK: The end
 
+  /// Says why, then ends the link.
+  func refuse(_ refusal: LeafRefusal, as failure: LeafFailure? = nil) {
+    guard !isEnded else { return }
+    say(refusal)
+    end(failure ?? .refused(refusal))
+  }
+
+  func say(_ refusal: LeafRefusal) {
+    guard let words = refusal.words else { return }
+    output.append(literal: "-ERR '")
+    output.append(words.text)
+    output.append(literal: "'\r\n")
+  }
+
+  private func refuse(_ violation: ProtocolViolation) {
+    guard isReady else { return refuseEarly() }
+    switch violation {
+    case .unknownOperation: refuse(.unknownOperation, as: .protocolViolation)
+    case .controlLineTooLong: refuse(.controlLine, as: .protocolViolation)
+    case .payloadTooLarge: refuse(.payload)
+    case .malformedArguments: end(.protocolViolation)
+    }
+  }
+
   /// Ends the link. What was sent but not yet written is written if the connection allows.
   public func end(_ failure: LeafFailure) {
     guard !isEnded else { return }
@@ -222,7 +275,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     host.timers.cancel(deadline)
     host.timers.cancel(pingTimer)
     account.stopObserving(self)
-    loopMarks.remove(loopSubject)
+    shared.remove(self)
     dropRemoteInterest()
     output.flush()
     stream.closeAfterFlush()
@@ -232,7 +285,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public func closed(_ stream: ByteStream, reason: CloseReason) {
     stream.delegate = nil
     switch reason {
-    case .peerClosed: end(closingRefusal ?? .closedByHub)
+    case .peerClosed: end(closingRefusal ?? .closedByPeer)
     case .failed(let error): end(closingRefusal ?? .network(error))
     case .outputOverflow, .writeDeadline: end(.outputOverflow)
     case .closedHere: end(.closedHere)
@@ -241,11 +294,26 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   public func willFlush(_ stream: ByteStream) { output.flush() }
 
+  func logEstablished() {
+    host.log.info("\(remote) - lid:\(id) - Leafnode connection created for account: \(account.name.string)")
+  }
+
+  func logEnded(_ failure: LeafFailure) {
+    host.log.info("\(remote) - lid:\(id) - Leafnode connection closed: \(failure.text)")
+  }
+
   // MARK: Endpoint
 
   public override func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
     give(message, queues: subscription.queue.map { [$0] } ?? [], from: source)
   }
+
+  public override func isReachable(from source: Endpoint) -> Bool {
+    let other = unsafeDowncast(source, to: LeafLink.self)
+    return other !== self && !isSameCluster(other)
+  }
+
+  public override func takes(_ message: Message) -> Bool { maySend(message) && message.size <= peer.maxPayload }
 
   public override func deliverOnce(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
     give(message, queues: queues, from: source)

@@ -1,15 +1,17 @@
-// How one leaf link is dialled.
+// How a leaf link behaves, dialled or accepted.
 import Bytes
 import Platform
 
-/// What this server tells a hub of itself, and the limits of the link.
+/// What this server tells the other end of itself, and the limits of the link.
 public struct LeafOptions {
   public var serverID = ByteString()
-  /// Unique among all leafs of the hub: it is also the cluster name (leafnode-protocol.md section 9.2).
+  /// Unique among all leafs of the hub: to hubs it is also the cluster name (leafnode-protocol.md section 9.2).
   public var serverName = ByteString()
   public var domain = ByteString()
   public var jetStream = false
   public var compression = LeafCompressionMode.s2Auto
+  /// Whether messages may have headers.
+  public var headers = true
   public var user = ByteString()
   public var password = ByteString()
   /// Subjects that are neither imported from the hub nor exported to it, by configuration.
@@ -23,10 +25,18 @@ public struct LeafOptions {
   public var pingInterval_ns = 15 * second_ns
   /// So many unanswered PINGs are a lost link.
   public var pingsMax = 2
-  /// Largest message taken from the hub.
+  /// Largest message taken from the other end.
   public var payloadMax = 64 * 1024 * 1024
-  /// Most bytes waiting to be written to the hub.
+  /// Most bytes waiting to be written to the other end.
   public var pendingMax = 64 * 1024 * 1024
+  /// The other end may take no byte for so long.
+  public var writeDeadline_ns = 10 * second_ns
+  /// Dialled links: this side is upstream.
+  public var isHub = false
+  /// Whether interest of other leafs is kept from the other end.
+  public var isolated = false
+  /// Whether a hub is asked to keep interest of other leafs from this side.
+  public var requestIsolation = false
 
   public init() {}
 }

@@ -35,4 +35,19 @@ public struct LeafPeer: Equatable {
     remoteAccount = info.remoteAccount
     apiLevel = info.apiLevel
   }
+
+  /// A server that dialled, from its CONNECT. What it takes at most is not said there.
+  init(_ connect: LeafConnect) {
+    serverID = connect.serverID
+    serverName = connect.name
+    version = connect.version
+    cluster = connect.cluster
+    domain = connect.domain
+    jetStream = connect.jetStream
+    headers = connect.headers
+    remoteAccount = connect.remoteAccount
+  }
+
+  /// Its name as people see it.
+  public var displayName: ByteString { serverName.isEmpty ? serverID : serverName }
 }

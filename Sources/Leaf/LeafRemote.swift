@@ -93,15 +93,15 @@ public final class LeafRemote: LeafLinkOwner {
   public func linkSaidInfo(_ link: LeafLink, rtt_ns: Int64) {}
 
   public func linkEstablished(_ link: LeafLink) {
-    host.log.info("\(link.remote) - lid:\(link.id) - Leafnode connection created for account: \(account.name.string)")
+    link.logEstablished()
     observer?.leafLinkUp(link)
   }
 
   public func linkMeasured(_ link: LeafLink, rtt_ns: Int64) {}
-  public func linkLameDuck(_ link: LeafLink) { link.end(.closedByHub) }
+  public func linkLameDuck(_ link: LeafLink) { link.end(.closedByPeer) }
 
   public func linkEnded(_ link: LeafLink, _ failure: LeafFailure) {
-    host.log.info("\(link.remote) - lid:\(link.id) - Leafnode connection closed: \(failure.text)")
+    link.logEnded(failure)
     self.link = nil
     observer?.leafLinkDown(link)
     retry(reconnect_ns + failure.penalty_ns)

@@ -15,4 +15,6 @@ public struct LeafRole: Equatable, Sendable {
 
   /// Dialled, with a hub at the other end.
   public static let dialled = LeafRole(isSolicitor: true, isSpoke: true)
+  /// Accepted, with a spoke at the other end; CONNECT may yet say otherwise.
+  public static let accepted = LeafRole(isSolicitor: false, isSpoke: false)
 }

@@ -1,27 +1,13 @@
 // What all leaf links of a server share.
+import Broker
 import Bytes
 import Compression
 import Platform
 
-/// The marks (`$LDS.…`) of this server's live links. One that comes back to any of them means that the hub is reachable by two ways
-/// (leafnode-protocol.md section 9.5). Each link has a mark of its own, so that one which a hub has not forgotten yet is no loop.
-public final class LoopMarks {
-  private var marks: [ByteString] = []
-
-  func new(_ entropy: any Entropy) -> ByteString {
-    let mark = ByteString([UInt8]("$LDS.".utf8) + entropy.name(22))
-    marks.append(mark)
-    return mark
-  }
-
-  func remove(_ mark: ByteString) { marks.removeAll { $0 == mark } }
-
-  func contains(_ subject: ByteView) -> Bool { marks.contains { $0 == subject } }
-}
-
 /// One per server.
 public final class LeafShared {
-  public let loopMarks = LoopMarks()
+  /// The links that work, dialled and accepted, in the order in which they came.
+  public private(set) var links: [LeafLink] = []
   /// Tables of the compressor: too large to have one for each link.
   public let scratch = S2Scratch()
   /// Subjects that forwarders carry and that therefore do not also go live to the hub.
@@ -29,4 +15,15 @@ public final class LeafShared {
   /// Subjects that the hub must not send back, because they would be forwarded to it again.
   public var heldInboundSubjects: [ByteString] = []
   public init() {}
+
+  func add(_ link: LeafLink) { links.append(link) }
+  func remove(_ link: LeafLink) { links.removeAll { $0 === link } }
+
+  /// A mark (`$LDS.…`) for a new link. One that comes back to any link of the same account means that the other end is reachable by two
+  /// ways (leafnode-protocol.md section 9.5). Each link has a mark of its own, so that one which a hub has not forgotten yet is no loop.
+  static func newLoopMark(_ entropy: any Entropy) -> ByteString { ByteString([UInt8]("$LDS.".utf8) + entropy.name(22)) }
+
+  func isLoopMark(_ subject: ByteView, of account: Account) -> Bool {
+    links.contains { $0.account === account && $0.loopSubject == subject }
+  }
 }

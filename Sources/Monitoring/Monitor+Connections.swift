@@ -25,6 +25,8 @@ extension Monitor {
     return value
   }
 
+  private static func isSet(_ flag: ByteString?) -> Bool { flag.map { !$0.equals("0") && !$0.equals("false") } ?? false }
+
   func connz(_ request: HTTPRequest) -> Result<[UInt8], QueryError> {
     do throws(QueryError) {
       let offset = try number(request, "offset", 0)
@@ -40,7 +42,7 @@ extension Monitor {
       if cid > 0 { clients = clients.filter { $0.id == UInt64(cid) } }
       guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort.string)") }
       return .success(
-        write(clients, offset: offset, limit: limit, subscriptions: request["subs"].map { !$0.equals("0") && !$0.equals("false") } ?? false)
+        write(clients, offset: offset, limit: limit, subscriptions: Self.isSet(request["subs"]))
       )
     } catch {
       return .failure(error)
@@ -132,16 +134,20 @@ extension Monitor {
     return json.finish()
   }
 
-  func leafz() -> [UInt8] {
+  func leafz(_ request: HTTPRequest) -> [UInt8] {
+    var links = source.links
+    if let account = request["acc"], !account.isEmpty { links = links.filter { $0.account.name == account } }
+    let showsSubscriptions = Self.isSet(request["subs"])
     var json = begin()
     json.field("now", time: now_ns)
-    json.field("leafnodes", source.links.count)
+    json.field("leafnodes", links.count)
     json.beginArray("leafs")
-    for link in source.links {
+    for link in links {
       json.beginObject()
       json.field("id", link.id)
-      json.field("name", link.peer.serverName)
-      json.field("is_spoke", true)
+      json.field("name", link.peer.displayName)
+      json.field("is_spoke", link.role.isSpoke)
+      json.fieldUnlessFalse("is_isolated", link.isIsolated)
       json.field("account", link.account.name)
       json.field("ip", link.remote.hostText)
       json.field("port", Int(link.remote.port))
@@ -151,6 +157,11 @@ extension Monitor {
       json.field("in_bytes", link.receivedTraffic.bytes)
       json.field("out_bytes", link.sentTraffic.bytes)
       json.field("subscriptions", link.remoteInterestCount)
+      if showsSubscriptions, link.remoteInterestCount > 0 {
+        json.beginArray("subscriptions_list")
+        link.forEachRemoteInterest { json.string($0.subject) }
+        json.endArray()
+      }
       json.field("compression", literal: link.compressionName)
       // Ours: what the link really costs.
       json.field("wire_in_bytes", link.bytesRead)

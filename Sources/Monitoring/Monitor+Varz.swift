@@ -43,6 +43,10 @@ extension Monitor {
       json.endObject()
     }
     json.beginObject("leaf")
+    if let address = source.leafListener?.address {
+      json.field("host", address.hostText)
+      json.field("port", Int(address.port))
+    }
     json.endObject()
     json.beginObject("mqtt")
     json.endObject()

@@ -59,7 +59,7 @@ public final class Monitor {
       }
     case "/subsz", "/subscriptionsz": body = subsz()
     case "/jsz": body = jsz(request)
-    case "/leafz": body = leafz()
+    case "/leafz": body = leafz(request)
     case "/routez": body = routez()
     case "/gatewayz": body = gatewayz()
     case "/uplinkz": body = uplinkz()

@@ -14,8 +14,9 @@ public protocol MonitorSource: AnyObject {
   var jetStream: JetStream? { get }
   var store: LogStore? { get }
   var uplink: UplinkSupervisor? { get }
-  /// The leaf links that work.
+  /// The leaf links that work, dialled and accepted.
   var links: [LeafLink] { get }
+  var leafListener: LeafListener? { get }
   var forwarders: [Forwarder] { get }
   var startedWall_ns: Int64 { get }
   var startedMonotonic_ns: Int64 { get }

@@ -121,16 +121,17 @@ extension LinkFailure {
   init(_ failure: LeafFailure) {
     switch failure {
     case .network(let error): self.init(error)
-    case .closedByHub, .outputOverflow: self = .closed
+    case .closedByPeer, .outputOverflow: self = .closed
     case .noInfo, .noAnswerToConnect: self = .timedOut
     case .notALeafListener, .badInfo, .unknownCompression, .clusterNameInvalid, .protocolViolation, .compressionCorrupt:
       self = .protocolError
     case .tlsRequired: self = .tls
     case .pingsUnanswered: self = .silent
     case .loop, .sameCluster: self = .loop
-    case .refusedByHub(let text):
+    case .refusedByPeer(let text):
       let isAuthorization = ByteString(text).withView { $0.contains("Authorization") || $0.contains("Authentication") }
       self = isAuthorization ? .authorization : .closed
+    case .refused: self = .protocolError
     case .closedHere: self = .closedHere
     }
   }

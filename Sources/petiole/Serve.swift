@@ -5,6 +5,7 @@ import Bytes
 import CLinux
 import Configuration
 import JSON
+import Leaf
 import LogStore
 import Monitoring
 import Platform
@@ -133,10 +134,13 @@ final class ServeProcess {
     json.beginArray("monitoring")
     if let address = agent.monitor?.address { json.string("http://\(address)") }
     json.endArray()
-    for name: StaticString in ["cluster", "profile", "websocket", "leafnodes"] {
+    for name: StaticString in ["cluster", "profile", "websocket"] {
       json.beginArray(name)
       json.endArray()
     }
+    json.beginArray("leafnodes")
+    if let address = agent.leafListener?.address { json.string("nats://\(address)") }
+    json.endArray()
     json.endObject()
     return json.finish()
   }

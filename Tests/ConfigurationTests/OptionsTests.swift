@@ -184,7 +184,7 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       ])
     #expect(load("gateway {}").messages[0].hasPrefix("t.conf:1:1: gateway: petiole has no routes or gateways"))
     #expect(load("jetstream { key: x }").messages == ["t.conf:1:13: not supported by this version of petiole: key"])
-    #expect(load("leafnodes { port: 7422 }").messages == ["t.conf:1:13: not supported by this version of petiole: port"])
+    #expect(load("leafnodes { write_timeout: retry }").messages == ["t.conf:1:13: not supported by this version of petiole: write_timeout"])
   }
 }
 
@@ -247,6 +247,31 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
 }
 
 @Suite struct LeafOptionsTests {
+  @Test("where leaf links are accepted, and how")
+  func listener() {
+    #expect(options("leafnodes { remotes: [] }").leafnodes.port == 0)
+    let read = options(
+      "leafnodes { listen: \"127.0.0.1:7422\", advertise: hub.example, no_advertise: true, min_version: \"2.11.0\", isolate: true, write_deadline: 3s }"
+    ).leafnodes
+    #expect(read.host == "127.0.0.1" && read.port == 7422 && read.advertise == HostPort(host: "hub.example", port: 0))
+    #expect(read.isUnadvertised && read.versionMin == "2.11.0" && read.isIsolated && read.writeDeadline_ns == 3_000_000_000)
+    let other = options("leafnodes { port: -1, host: \"::1\", isolate_leafnode_interest: true, advertise: \"[::1]:99\" }").leafnodes
+    #expect(other.port == -1 && other.host == "::1" && other.isIsolated && other.advertise == HostPort(host: "::1", port: 99))
+    #expect(other.writeDeadline_ns == nil && !other.isUnadvertised && other.versionMin == nil)
+  }
+
+  @Test(
+    "wrong listeners",
+    arguments: [
+      ("port: 70000", "19: port must be between -1 and 65535, not 70000"),
+      ("min_version: \"2.7.9\"", "26: the minimum version should be at least 2.8.0"),
+      ("min_version: \"x\"", "26: invalid leafnode's minimum version: invalid semver"),
+      ("min_version: \"2.11\"", "26: invalid leafnode's minimum version: invalid semver"),
+      ("advertise: \"a:b\"", "24: could not parse address string \"a:b\""),
+      ("isolate: 1", "22: interface conversion: interface {} is int64, not bool (field \"isolate\")"),
+    ])
+  func wrongListeners(text: String, message: String) { #expect(load("leafnodes { \(text) }").messages == ["t.conf:1:\(message)"]) }
+
   @Test("remotes with everything that a leaf link understands")
   func remotes() {
     let read = options(
@@ -255,7 +280,8 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
         reconnect: 2s, dial_timeout: 3s, compression: s2_fast
         remotes: [
           { urls: ["nats://a.example:7000", b.example], no_randomize: true, ignore_discovered_servers: yes, compression: off }
-          { url: "nats-leaf://u:p%40ss@[2001:db8::1]:7423", account: $G, deny_imports: "a.>", deny_exports: ["b.*", c], first_info_timeout: 5s }
+          { url: "nats-leaf://u:p%40ss@[2001:db8::1]:7423", account: $G, deny_imports: "a.>", deny_exports: ["b.*", c], first_info_timeout: 5s
+            hub: true, isolate: true, request_isolation: true }
           { url: "nats://never", disabled: true }
         ]
       }
@@ -268,6 +294,8 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
     #expect(read.remotes[1].urls == [ServerURL(scheme: .natsLeaf, user: "u", password: "p@ss", host: "2001:db8::1", port: 7423)])
     #expect(read.remotes[1].denyImports == ["a.>"] && read.remotes[1].denyExports == ["b.*", "c"] && read.remotes[1].compression == nil)
     #expect(read.remotes[1].firstInfoTimeout_ns == 5_000_000_000)
+    #expect(read.remotes[1].isHub && read.remotes[1].isIsolated && read.remotes[1].requestsIsolation)
+    #expect(!read.remotes[0].isHub && !read.remotes[0].isIsolated && !read.remotes[0].requestsIsolation)
     #expect(read.remotes[1].location.line == 5)
   }
 
@@ -308,7 +336,7 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       ("{url: \"tls://a\"}", "28: not supported by this version of petiole: tls:// in \"tls://a:7422\""),
       ("{url: \"wss://a\"}", "28: not supported by this version of petiole: a websocket in \"wss://a:7422\""),
       ("{url: a, credentials: x}", "44: not supported by this version of petiole: credentials"),
-      ("{url: a, hub: true}", "31: not supported by this version of petiole: hub"),
+      ("{url: a, jetstream_cluster_migrate: true}", "31: not supported by this version of petiole: jetstream_cluster_migrate"),
       ("{url: a, deny_imports: \"a..b\"}", "45: invalid subject \"a..b\""),
     ])
   func wrongRemotes(text: String, message: String) { #expect(load("leafnodes {remotes: [\(text)]}").messages == ["t.conf:1:\(message)"]) }

@@ -58,7 +58,7 @@ import Wire
     }
     rig.dial { $0.compression = mode == "off" ? .off : .s2Fast }
     rig.run(second_ns)
-    #expect(rig.failure == .closedByHub)
+    #expect(rig.failure == .closedByPeer)
     gone(rig)
   }
 
@@ -76,11 +76,11 @@ import Wire
   @Test(
     "what the hub complained of before it closed is the reason",
     arguments: [
-      ("Authorization Violation", LeafFailure.refusedByHub("Authorization Violation")),
+      ("Authorization Violation", LeafFailure.refusedByPeer("Authorization Violation")),
       ("remote leafnode has same cluster name", .sameCluster),
       (
         "connection rejected since minimum version required is \"2.99.0\"",
-        .refusedByHub("connection rejected since minimum version required is \"2.99.0\"")
+        .refusedByPeer("connection rejected since minimum version required is \"2.99.0\"")
       ),
     ])
   func refusal(_ text: String, _ failure: LeafFailure) {
@@ -107,8 +107,8 @@ import Wire
     rig.run()
     #expect(rig.failure == .loop)
     #expect(LeafFailure.loop.penalty_ns == 30 * second_ns && LeafFailure.sameCluster.penalty_ns == 30 * second_ns)
-    #expect(LeafFailure.refusedByHub("connection rejected since minimum version required is \"3\"").penalty_ns == 5 * second_ns)
-    #expect(LeafFailure.refusedByHub("Authorization Violation").penalty_ns == 0)
+    #expect(LeafFailure.refusedByPeer("connection rejected since minimum version required is \"3\"").penalty_ns == 5 * second_ns)
+    #expect(LeafFailure.refusedByPeer("Authorization Violation").penalty_ns == 0)
     gone(rig)
   }
 
@@ -120,7 +120,7 @@ import Wire
     #expect(rig.failure == nil)
     rig.hub!.stream.close()
     rig.run()
-    #expect(rig.failure == (seconds == 1 ? .refusedByHub("Authorization Violation") : .closedByHub))
+    #expect(rig.failure == (seconds == 1 ? .refusedByPeer("Authorization Violation") : .closedByPeer))
     gone(rig)
   }
 
@@ -137,14 +137,22 @@ import Wire
 
   @Test("the mark of a link that is gone is no loop for the next one, that of another live link is")
   func marks() {
-    let marks = LoopMarks()
-    let entropy = SeededEntropy(seed: 1)
-    let one = marks.new(entropy)
-    let two = marks.new(entropy)
-    #expect(one != two)
-    #expect(one.withView { marks.contains($0) } && two.withView { marks.contains($0) })
-    marks.remove(one)
-    #expect(!one.withView { marks.contains($0) } && two.withView { marks.contains($0) })
+    func mark(_ rig: LeafRig) -> String { rig.hub!.operations.first { $0.hasPrefix("LS+ $LDS.") }! }
+    let rig = GoodHub().rig()
+    let gone = mark(rig)
+    rig.hub!.stream.close()
+    rig.run()
+    #expect(rig.failure == .closedByPeer)
+    rig.dial { $0.compression = .off }
+    let live = mark(rig)
+    rig.hub!.send("\(gone)\r\n")
+    rig.run()
+    #expect(live != gone && rig.failures == 1 && rig.link!.isEstablished)
+    // A second link beside the first, and the hub shows it the mark of the first.
+    rig.dial { $0.compression = .off }
+    rig.hub!.send("\(live)\r\n")
+    rig.run()
+    #expect(rig.failure == .loop && !rig.link!.isEstablished)
   }
 
   // MARK: Nonsense

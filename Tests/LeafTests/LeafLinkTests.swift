@@ -9,11 +9,6 @@ import Testing
 @testable import Leaf
 
 @Suite struct LeafLinkTests {
-  private func fields(_ operation: String?) -> JSONValue? {
-    guard let operation, let brace = operation.firstIndex(of: "{") else { return nil }
-    return try? JSON.parse(ByteString(String(operation[brace...])))
-  }
-
   // MARK: Handshake
 
   @Test("CONNECT has exactly the fields it must have, and interest follows only after its answer")
@@ -161,7 +156,7 @@ import Testing
     #expect(!rig.publish("a") && !rig.publish("q") && rig.publish("c"))
     rig.hub!.stream.close()
     rig.run()
-    #expect(rig.failure == .closedByHub)
+    #expect(rig.failure == .closedByPeer)
     #expect(!rig.publish("c"))
     #expect(rig.account.interest.count == 0)
   }

@@ -11,6 +11,14 @@ final class Handshake {
   var choice: LeafCompressionChoice? { machine.choice }
 }
 
+final class Acceptance {
+  private var machine: LeafAcceptHandshake
+  init(mode: LeafCompressionMode) { machine = LeafAcceptHandshake(mode: mode) }
+  func receivedInfo(_ compression: ByteString?) -> LeafAcceptHandshake.Action { machine.receivedInfo(compression: compression) }
+  func receivedConnect() -> LeafAcceptHandshake.Action { machine.receivedConnect() }
+  var choice: LeafCompressionChoice? { machine.choice }
+}
+
 final class Forward {
   typealias Action = ForwardMachine.Action
   private var machine: ForwardMachine

@@ -30,7 +30,8 @@ enum Vectors {
   }
 }
 
-/// The hub's end of the connection. Understands what the link says, in S2 once that was agreed, and calls `said` for each operation.
+/// The other end of the connection, a hub's or a spoke's. Understands what the link says, in S2 once that was agreed, and calls `said` for
+/// each operation.
 final class HubEnd: ByteStreamDelegate {
   let stream: ByteStream
   var said: (HubEnd, LeafOperation.Kind, String) -> Void = { _, _, _ in }
@@ -42,10 +43,21 @@ final class HubEnd: ByteStreamDelegate {
   private var decoder: S2StreamDecoder?
   private var encoder: S2StreamEncoder?
   private let scratch = S2Scratch()
+  /// A hub is asked to compress by INFO; a spoke asks.
+  private let isHub: Bool
+  /// PINGs are answered and not written down.
+  var answersPings = false
 
-  init(_ stream: ByteStream) {
+  init(_ stream: ByteStream, isHub: Bool = true) {
     self.stream = stream
+    self.isHub = isHub
     stream.delegate = self
+  }
+
+  /// Everything from here on is compressed, in both directions.
+  func compress() {
+    decoder = S2StreamDecoder()
+    encoder = S2StreamEncoder(level: .fast)
   }
 
   func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
@@ -82,11 +94,13 @@ final class HubEnd: ByteStreamDelegate {
       }
       guard consumed > 0 else { return }
       plain.removeFirst(consumed)
+      if kind == .ping, answersPings {
+        send("PONG\r\n")
+        continue
+      }
       operations.append(text)
-      if kind == .info, decoder == nil {
-        // Everything behind it is compressed, in both directions.
-        decoder = S2StreamDecoder()
-        encoder = S2StreamEncoder(level: .fast)
+      if kind == .info, decoder == nil, isHub {
+        compress()
         let rest = plain
         plain = []
         said(self, kind, text)

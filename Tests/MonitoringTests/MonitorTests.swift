@@ -18,6 +18,7 @@ private final class Source: MonitorSource {
   var store: LogStore?
   var uplink: UplinkSupervisor?
   var links: [LeafLink] = []
+  var leafListener: LeafListener?
   var forwarders: [Forwarder] = []
   let startedWall_ns: Int64
   let startedMonotonic_ns: Int64
