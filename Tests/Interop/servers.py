@@ -51,7 +51,8 @@ class Server:
         self.jetstream = jetstream
         self.flags = list(flags)
         self.port = self.monitor_port = -1
-        # nats-server's ports file does not name its leaf listener.
+        # nats-server's ports file does not name its leaf listener. A text is more of the block.
+        self.leaf = leaf
         self.leaf_port = free_port() if leaf else None
         self.process = None
         self.log_path = self.directory / "log"
@@ -84,7 +85,8 @@ class Server:
             extra = self.jetstream if isinstance(self.jetstream, str) else ""
             lines.append(f'jetstream {{\n  store_dir: "{self.store_dir}"\n  {extra}\n}}')
         if self.leaf_port is not None:
-            lines.append(f'leafnodes {{\n  host: 127.0.0.1\n  port: {self.leaf_port}\n}}')
+            extra = self.leaf if isinstance(self.leaf, str) else ""
+            lines.append(f'leafnodes {{\n  host: 127.0.0.1\n  port: {self.leaf_port}\n  {extra}\n}}')
         return "\n".join(lines) + "\n" + self.config + "\n"
 
     def spawn(self):

@@ -1,4 +1,5 @@
-"""A leaf link to a real nats-server: messages, queues, requests and interest both ways, in each compression mode."""
+"""A leaf link with a real nats-server at its other end, which is the hub or the spoke, and between two agents: messages, queues, requests
+and interest both ways, in each compression mode."""
 
 import asyncio
 import random
@@ -10,17 +11,31 @@ from servers import until as wait
 from waiting import leafs, until, until_interest, until_linked
 
 MODES = ["off", "s2_fast", "s2_auto"]
+# Who the agent is: the edge, the hub, or both.
+ROLES = [("edge", mode) for mode in MODES] + [("hub", mode) for mode in MODES] + [("both", "s2_fast")]
 
 
 def remote(hub, mode="s2_auto"):
     return f'leafnodes {{ reconnect: "200ms", remotes: [ {{ url: "{hub.leaf_url}", compression: {mode} }} ] }}'
 
 
-@pytest.fixture(params=MODES)
-async def pair(request, petiole, hub, client):
-    """(agent, hub server, client of the agent, client of the hub), linked."""
-    upstream = hub()
-    edge = petiole(remote(upstream, request.param))
+@pytest.fixture
+def two(petiole, hub):
+    """two(role, mode) starts an edge and its hub."""
+
+    def start(role, mode="s2_auto"):
+        upstream = hub() if role == "edge" else petiole(leaf=True, name="hub")
+        if role == "hub":
+            return hub(remote(upstream, mode), leaf=False, name="edge"), upstream
+        return petiole(remote(upstream, mode)), upstream
+
+    return start
+
+
+@pytest.fixture(params=ROLES, ids=["-".join(role) for role in ROLES])
+async def pair(request, two, client):
+    """(edge, its hub, client of the edge, client of the hub), linked."""
+    edge, upstream = two(*request.param)
     await until_linked(upstream)
     return edge, upstream, await client(edge), await client(upstream)
 
@@ -78,7 +93,7 @@ async def test_order_and_content_survive_in_bulk(pair):
     for publisher, receiver in ((at_edge, at_hub), (at_hub, at_edge)):
         subscription = await linked_subscription(receiver, publisher, f"bulk.{id(publisher)}")
         payloads = [
-            b'{"id":%d,"value":%f}' % (n, generator.random()) if n % 3 else generator.randbytes(generator.randrange(300)) for n in range(20_000)
+            b'{"id":%d,"value":%f}' % (n, generator.random()) if n % 3 else generator.randbytes(generator.randrange(300)) for n in range(5_000)
         ]
         for payload in payloads:
             await publisher.publish(subscription.subject, payload)
@@ -191,10 +206,10 @@ async def test_nothing_comes_back_to_where_it_came_from(pair):
         await here.next_msg(0.3)
 
 
+@pytest.mark.parametrize("role", ["edge", "hub"])
 @pytest.mark.parametrize("ending", ["stop", "kill"])
-async def test_the_link_and_its_interest_come_back_after_a_hub_restart(petiole, hub, client, ending):
-    upstream = hub()
-    edge = petiole(remote(upstream))
+async def test_the_link_and_its_interest_come_back_after_a_hub_restart(two, client, ending, role):
+    edge, upstream = two(role)
     at_edge = await client(edge)
     here = await at_edge.subscribe("again")
     await at_edge.flush()
