@@ -40,7 +40,7 @@ release: ## dist/ARCH/petiole: the static shipping binary
 deb: ## dist/petiole_VERSION_ARCH.deb
 	@packaging/build-deb.sh $(ARCH)
 
-bench: venv ## side-by-side numbers against nats-server on this machine (BENCH=--quick is shorter)
+bench: venv ## side-by-side numbers against nats-server on this machine (BENCH=--quick is shorter, BENCH=--help says more)
 	@packaging/setup-build.sh bench
 	@packaging/build-release.sh amd64
 	@$(PYTHON) bench/bench.py --petiole dist/amd64/petiole $(BENCH)
