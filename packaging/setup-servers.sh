@@ -13,7 +13,10 @@ while read -r version; do
   mkdir -p "$new"
   echo "setup: fetching nats-server $version" >&2
   if [ "$version" = debian ]; then
-    (cd "$new" && apt-get download --quiet nats-server >/dev/null 2>&1 && dpkg-deb --extract nats-server_*.deb tree)
+    fetch() { (cd "$new" && apt-get download --quiet nats-server >/dev/null 2>&1); }
+    # A machine that was never updated does not know its packages.
+    fetch || { $([ "$(id -u)" = 0 ] || echo sudo) apt-get -qq update && fetch; }
+    (cd "$new" && dpkg-deb --extract nats-server_*.deb tree)
     mv "$new/tree/usr/sbin/nats-server" "$new/nats-server"
     rm -rf "$new"/tree "$new"/*.deb
   else

@@ -211,7 +211,8 @@ def page():
         "other end. \"yes\" means that everything the row names was seen to work in both directions.",
         "",
         "Core messaging is messages with headers, empty, compressible and not, requests with answers, and a queue group that gets each message once.",
-        f"{version(PARTNERS[0])} is Debian's package; it has no compression. Both ends of a link compress each as it is configured.",
+        f"{version(PARTNERS[0])} is Debian's package; it has no compression. Each end of a link compresses as it is configured: in the rows",
+        "`s2_better` and `s2_best` that is `nats-server`'s mode, and petiole sends with `s2_fast`.",
     ]
     for role, title in (("hub", "`nats-server` is the hub, petiole dials it"), ("spoke", "`nats-server` dials petiole")):
         text += ["", f"## {title}", "", "| | " + " | ".join(version(partner) for partner in PARTNERS) + " |", "|---" * (len(PARTNERS) + 1) + "|"]
