@@ -127,7 +127,6 @@ final class SimulatedConnectAttempt: ConnectAttempt {
     server.peer = client
     server.startsSending(after_ns: answer_ns)
     simulation.note(process.machine, "connects to \(target.name):\(remote.port) as \(client.id)")
-    listener.accepted(server)
     process.after(answer_ns) {
       // Given up, by its owner or by the timeout, while the answer was on its way.
       guard let done = self.done else {
@@ -135,6 +134,11 @@ final class SimulatedConnectAttempt: ConnectAttempt {
         return
       }
       self.done = nil
+      // The other side has the connection when the last of the three segments arrives, ahead of whatever is sent behind it.
+      self.simulation.after(answer_ns) {
+        if !listener.isOpen { return client.reset() }
+        if !server.isClosed, listener.process.isAlive { listener.accepted(server) }
+      }
       done(.success(client))
     }
   }
