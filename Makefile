@@ -4,13 +4,13 @@ PYTHON := .venv/bin/python
 VERSION = $(shell packaging/version.sh)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate torture test-nats-py compatibility release deb bench format format-check clean venv
+.PHONY: help demo test simulate torture test-s2-differential test-nats-py compatibility release deb bench format format-check clean venv
 MAKEFLAGS += --no-builtin-rules
 
 help: ## this table
 	@echo "Petiole: an edge leaf-node agent for NATS"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
 	@echo
 	@echo "  ARCH=amd64|arm64|armhf chooses the machine for release and deb (now: $(ARCH))"
 
@@ -31,6 +31,11 @@ compatibility: ## docs/compatibility.md: links with every release of nats-server
 	@packaging/setup-servers.sh
 	@packaging/build-release.sh amd64
 	@PETIOLE_WRITE_DOCS=1 PETIOLE_BIN=$(CURDIR)/dist/amd64/petiole $(PYTHON) -m pytest -c Tests/pytest.ini Tests/Interop/test_compatibility.py
+
+test-s2-differential: venv ## S2 of Petiole and of nats-server against each other: MB=1024 of all kinds of data
+	@packaging/build-release.sh amd64
+	@S2_DIFFERENTIAL_MB=$(or $(MB),1024) PETIOLE_BIN=$(CURDIR)/dist/amd64/petiole $(PYTHON) -m pytest -c Tests/pytest.ini \
+	  Tests/Interop/test_compression.py -k compresses_the_other_reads
 
 simulate: ## random worlds and power cuts: SEEDS=10000 (1000) of them
 	@PETIOLE_SEEDS=$(or $(SEEDS),1000) swift test --filter 'SimulationTests|CrashTests'

@@ -194,7 +194,7 @@ public final class Agent {
       throw .address("\(hostName):\(options.leafnodes.port)")
     }
     var leaf = leafOptions
-    leaf.compression = Options.mode(options.leafnodes.compression)
+    leaf.compress(as: options.leafnodes.compression)
     leaf.payloadMax = options.payload_bytes
     leaf.isolated = options.leafnodes.isIsolated
     // As of a server in no cluster: its name stands for one as soon as it dials a hub (leafnode-protocol.md section 4).
@@ -214,7 +214,7 @@ public final class Agent {
   private func startLinks() throws(AgentError) {
     for remote in options.leafnodes.remotes {
       var leaf = leafOptions
-      leaf.compression = Options.mode(remote.compression ?? options.leafnodes.compression)
+      leaf.compress(as: remote.compression)
       leaf.denyImports = remote.denyImports
       leaf.denyExports = remote.denyExports
       leaf.isHub = remote.isHub
@@ -234,7 +234,7 @@ public final class Agent {
     }
     if let uplinkOptions = options.uplink {
       var leaf = leafOptions
-      leaf.compression = Options.mode(uplinkOptions.compression)
+      leaf.compress(as: uplinkOptions.compression)
       let identity = broker.identity.name.withView { ByteHash.hash($0, seed: 0) }
       let uplink = UplinkSupervisor(
         broker: broker, account: broker.globalAccount, clusters: Options.clusters(uplinkOptions), options: leaf, shared: shared,

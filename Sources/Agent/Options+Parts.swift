@@ -71,16 +71,6 @@ extension Options {
     return parameters
   }
 
-  static func mode(_ compression: Configuration.LeafCompression) -> LeafCompressionMode {
-    switch compression {
-    case .off: .off
-    case .accept: .accept
-    case .s2Fast: .s2Fast
-    // The configuration refuses the levels above fast: only the fast one is built in.
-    case .s2Auto, .s2Better, .s2Best: .s2Auto
-    }
-  }
-
   static func endpoint(_ url: ServerURL) -> LeafEndpoint {
     LeafEndpoint(
       hostName: url.host.string, port: UInt16(clamping: url.port), user: url.user ?? ByteString(), password: url.password ?? ByteString())
@@ -106,5 +96,20 @@ extension LeafnodeOptions {
     listen.versionMinText = versionMin ?? ByteString()
     listen.cluster = cluster
     return listen
+  }
+}
+
+extension LeafOptions {
+  mutating func compress(as configured: Configuration.LeafCompression) {
+    switch configured.mode {
+    case .notSupported: compression = .notSupported
+    case .off: compression = .off
+    case .accept: compression = .accept
+    case .s2Fast: compression = .s2Fast
+    case .s2Better: compression = .s2Better
+    case .s2Best: compression = .s2Best
+    case .s2Auto: compression = .s2Auto
+    }
+    compressionThresholds = LeafCompressionThresholds(configured.rttThresholds_ns)
   }
 }

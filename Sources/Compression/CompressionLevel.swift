@@ -6,4 +6,8 @@ public enum CompressionLevel: Equatable, Sendable {
   case uncompressed
   /// One hash table, one candidate a position (`s2_fast`).
   case fast
+  /// Two hash tables, for long matches and for short ones (`s2_better`).
+  case better
+  /// Chains of candidates, of which the one that saves most is taken (`s2_best`).
+  case best
 }

@@ -1,9 +1,10 @@
-// Encodes one S2 block at the fast level (leaf protocol specification, sections 16.2 and 16.3): greedy matching with one hash
-// table, and repeats where the offset stays the same, as in text of equal records.
+// Encodes one S2 block (leaf protocol specification, sections 16.2 and 16.3). Here is what the levels share, and the fast one: greedy
+// matching with one hash table, and repeats where the offset stays the same, as in text of equal records. The others are in +Better
+// and +Best; the elements are written by S2Elements.
 //
 // Uses bare pointers for speed. Invariants: `next` and every candidate are positions in the block with at least `tailBytes` behind
-// them when eight bytes are read there; the output never runs past `encodedBytesMax`, because after every element it is compared
-// with a limit below the block's own length and no element other than a checked literal is longer than `copyBytesMax`.
+// them when eight bytes are read there; the output never runs past `encodedBytesMax`, because after every copy it is compared with a
+// limit below the block's own length.
 import Bytes
 import CLinux
 
@@ -12,40 +13,47 @@ public enum S2BlockEncoder {
   public static let blockBytesMax = 64 << 10
   /// Shorter blocks do not shrink enough to be worth the search.
   public static let blockBytesMin = 32
-  static let tableBitsMax = 14
-  static let tableBitsMin = 8
-  static let tableEntriesMax = 1 << tableBitsMax
+  private static let tableBitsMax = 14
+  private static let tableBitsMin = 8
   /// Room for a block that is given up just after an element: the block, its length, and the longest copy with its repeats.
   static let encodedBytesMax = blockBytesMax + 64
   /// The search ends this far before the block's end, so that eight bytes can be read at any position it looks at.
-  private static let tailBytes = 10
+  static let tailBytes = 10
 
   /// Appends the encoded block to `output`; false, and nothing is appended, when it would not be worth it.
-  public static func encode(_ block: ByteView, scratch: S2Scratch, into output: inout [UInt8]) -> Bool {
-    guard let encoded = encode(block, scratch: scratch) else { return false }
+  public static func encode(_ block: ByteView, level: CompressionLevel, scratch: S2Scratch, into output: inout [UInt8]) -> Bool {
+    guard let encoded = encode(block, level: level, scratch: scratch) else { return false }
     output.append(encoded)
     return true
   }
 
   /// The encoded block, valid until the next encoding with `scratch`; nil when it would not save at least a 32nd.
-  static func encode(_ block: ByteView, scratch: S2Scratch) -> ByteView? {
-    precondition(block.count <= blockBytesMax, "a block longer than the encoder's table can address")
-    guard block.count >= blockBytesMin else { return nil }
-    var bits = tableBitsMin
-    while bits < tableBitsMax, 1 << bits < block.count { bits += 1 }
-    let table = scratch.tableMemory()
-    memset(table, 0, 2 << bits)
-    var output = Output(base: scratch.encodedMemory(), limit: block.count - block.count / 32 - 5)
+  static func encode(_ block: ByteView, level: CompressionLevel, scratch: S2Scratch) -> ByteView? {
+    precondition(block.count <= blockBytesMax, "a block longer than the encoder's tables can address")
+    guard level != .uncompressed, block.count >= blockBytesMin else { return nil }
+    var output = S2Elements(base: scratch.encodedMemory(), limit: block.count - block.count / 32 - 5)
     output.appendLength(block.count)
-    guard search(block, table, shift: UInt64(64 - bits), &output) else { return nil }
-    return ByteView(base: UnsafePointer(output.base), count: output.count)
+    let isWorthIt =
+      switch level {
+      case .uncompressed, .fast: searchFast(block, scratch, &output)
+      case .better: searchBetter(block, scratch, &output)
+      case .best: searchBest(block, scratch, &output)
+      }
+    return isWorthIt ? ByteView(base: UnsafePointer(output.base), count: output.count) : nil
   }
 
-  @inline(__always) private static func load8(_ source: UnsafePointer<UInt8>, _ place: Int) -> UInt64 {
+  /// The size of a table for a block: as many entries as the block has positions, within limits.
+  static func tableBits(_ count: Int, max bitsMax: Int) -> Int {
+    var bits = tableBitsMin
+    while bits < bitsMax, 1 << bits < count { bits += 1 }
+    return bits
+  }
+
+  @inline(__always) static func load8(_ source: UnsafePointer<UInt8>, _ place: Int) -> UInt64 {
     UInt64(littleEndian: UnsafeRawPointer(source + place).loadUnaligned(as: UInt64.self))
   }
 
-  @inline(__always) private static func load4(_ source: UnsafePointer<UInt8>, _ place: Int) -> UInt32 {
+  @inline(__always) static func load4(_ source: UnsafePointer<UInt8>, _ place: Int) -> UInt32 {
     UInt32(littleEndian: UnsafeRawPointer(source + place).loadUnaligned(as: UInt32.self))
   }
 
@@ -55,8 +63,8 @@ public enum S2BlockEncoder {
     Int(truncatingIfNeeded: ((word << 16) &* 0x9E37_79B9_7F4B) >> shift)
   }
 
-  /// Where the match of `place` with `candidate` ends.
-  @inline(__always) private static func matchEnd(
+  /// Where the match of `start` with `candidateStart` ends.
+  @inline(__always) static func matchEnd(
     _ source: UnsafePointer<UInt8>, _ start: Int, _ candidateStart: Int, _ count: Int
   ) -> Int {
     var place = start
@@ -75,9 +83,11 @@ public enum S2BlockEncoder {
   }
 
   /// Appends the block's elements; false when the output has reached its limit.
-  private static func search(
-    _ block: ByteView, _ table: UnsafeMutablePointer<UInt16>, shift: UInt64, _ output: inout Output
-  ) -> Bool {
+  private static func searchFast(_ block: ByteView, _ scratch: S2Scratch, _ output: inout S2Elements) -> Bool {
+    let bits = tableBits(block.count, max: tableBitsMax)
+    let shift = UInt64(64 - bits)
+    let table = scratch.tableMemory(entries: 1 << bits)
+    memset(table, 0, 2 << bits)
     let source = block.base
     let count = block.count
     let searchEnd = count - tailBytes
@@ -107,14 +117,7 @@ public enum S2BlockEncoder {
       }
       // Follow the text from match to match for as long as the next one begins where this one ends.
       while true {
-        guard output.appendLiteral(source + pending, place - pending) else { return false }
-        if place - candidate == offset {
-          output.appendRepeat(end - place, offset: offset)
-        } else {
-          offset = place - candidate
-          output.appendCopy(end - place, offset: offset)
-        }
-        guard output.count <= output.limit else { return false }
+        guard output.append(source, pending: pending, place: place, end: end, candidate: candidate, offset: &offset) else { return false }
         pending = end
         next = end
         guard next < searchEnd else { break }
@@ -133,102 +136,5 @@ public enum S2BlockEncoder {
       }
     }
     return output.appendLiteral(source + pending, count - pending) && output.count <= output.limit
-  }
-
-  /// The elements written so far. Lengths and offsets are the caller's to get right: 4 or more, 1 to 65,535.
-  struct Output {
-    let base: UnsafeMutablePointer<UInt8>
-    /// More is not worth sending compressed.
-    let limit: Int
-    var count = 0
-
-    @inline(__always) private mutating func put(_ byte: Int) {
-      base[count] = UInt8(truncatingIfNeeded: byte)
-      count += 1
-    }
-
-    mutating func appendLength(_ length: Int) {
-      var rest = length
-      while rest >= 0x80 {
-        put(rest & 0x7F | 0x80)
-        rest >>= 7
-      }
-      put(rest)
-    }
-
-    /// False, and nothing is written, when the limit would be passed.
-    @inline(__always) mutating func appendLiteral(_ source: UnsafePointer<UInt8>, _ length: Int) -> Bool {
-      guard length > 0 else { return true }
-      guard count + length + 3 <= limit else { return false }
-      let last = length - 1
-      switch last {
-      case ..<60: put(last << 2)
-      case ..<0x100:
-        put(60 << 2)
-        put(last)
-      default:
-        put(61 << 2)
-        put(last)
-        put(last >> 8)
-      }
-      memcpy(base + count, source, length)
-      count += length
-      return true
-    }
-
-    /// A copy of any length, as a copy element and, beyond its 64 bytes, a repeat.
-    mutating func appendCopy(_ length: Int, offset: Int) {
-      if length > 64 {
-        if offset < 2048 {
-          appendCopy1(8, offset: offset)
-          appendRepeat(length - 8, offset: offset)
-        } else {
-          appendCopy2(60, offset: offset)
-          appendRepeat(length - 60, offset: offset)
-        }
-      } else if length >= 12 || offset >= 2048 {
-        appendCopy2(length, offset: offset)
-      } else {
-        appendCopy1(length, offset: offset)
-      }
-    }
-
-    @inline(__always) private mutating func appendCopy1(_ length: Int, offset: Int) {
-      put((offset >> 8) << 5 | (length - 4) << 2 | 1)
-      put(offset)
-    }
-
-    @inline(__always) private mutating func appendCopy2(_ length: Int, offset: Int) {
-      put((length - 1) << 2 | 2)
-      put(offset)
-      put(offset >> 8)
-    }
-
-    /// A copy with the offset of the one before, of 4 bytes or more; a block's length fits the longest form.
-    mutating func appendRepeat(_ length: Int, offset: Int) {
-      switch length {
-      case ...8:
-        put((length - 4) << 2 | 1)
-        put(0)
-      case ...11 where offset < 2048:
-        // As long as a repeat, and no slower to decode.
-        appendCopy1(length, offset: offset)
-      case ..<264:
-        put(5 << 2 | 1)
-        put(0)
-        put(length - 8)
-      case ..<65796:
-        put(6 << 2 | 1)
-        put(0)
-        put(length - 260)
-        put((length - 260) >> 8)
-      default:
-        put(7 << 2 | 1)
-        put(0)
-        put(length - 65540)
-        put((length - 65540) >> 8)
-        put((length - 65540) >> 16)
-      }
-    }
   }
 }

@@ -9,6 +9,7 @@ public final class S2Scratch {
   static let decodedBytesKept = 128 << 10
 
   private var table: UnsafeMutablePointer<UInt16>? = nil
+  private var tableEntries = 0
   private var encoded: UnsafeMutablePointer<UInt8>? = nil
   private var gathered: UnsafeMutablePointer<UInt8>? = nil
   private var decoded: UnsafeMutablePointer<UInt8>? = nil
@@ -25,6 +26,7 @@ public final class S2Scratch {
     gathered?.deallocate()
     decoded?.deallocate()
     table = nil
+    tableEntries = 0
     encoded = nil
     gathered = nil
     decoded = nil
@@ -33,15 +35,17 @@ public final class S2Scratch {
 
   /// The bytes held.
   public var capacity_bytes: Int {
-    (table == nil ? 0 : S2BlockEncoder.tableEntriesMax * 2) + (encoded == nil ? 0 : S2BlockEncoder.encodedBytesMax)
+    tableEntries * 2 + (encoded == nil ? 0 : S2BlockEncoder.encodedBytesMax)
       + (gathered == nil ? 0 : S2BlockEncoder.blockBytesMax) + decodedCapacity
   }
 
-  /// The encoder's hash table, as it was left.
-  func tableMemory() -> UnsafeMutablePointer<UInt16> {
-    if let table { return table }
-    let memory = UnsafeMutablePointer<UInt16>.allocate(capacity: S2BlockEncoder.tableEntriesMax)
+  /// Room for the encoder's tables, with whatever is in it.
+  func tableMemory(entries: Int) -> UnsafeMutablePointer<UInt16> {
+    if let table, tableEntries >= entries { return table }
+    table?.deallocate()
+    let memory = UnsafeMutablePointer<UInt16>.allocate(capacity: entries)
     table = memory
+    tableEntries = entries
     return memory
   }
 

@@ -97,7 +97,7 @@ public struct S2StreamEncoder {
   }
 
   private mutating func chunk(_ view: ByteView, scratch: S2Scratch, _ emit: (ByteView) -> Void) {
-    let encoded = level == .fast ? S2BlockEncoder.encode(view, scratch: scratch) : nil
+    let encoded = S2BlockEncoder.encode(view, level: level, scratch: scratch)
     let body = encoded ?? view
     let size = body.count + S2Format.checksumBytes
     let checksum = S2Format.maskedChecksum(view)

@@ -7,7 +7,6 @@ enum LeafAbilities {
   static let hasWebSocket = false
   static let hasCredentials = false
   static let hasAccounts = false
-  static let hasSlowCompression = false
 }
 
 extension LeafnodeOptions {
@@ -72,7 +71,7 @@ extension LeafnodeOptions {
         doc: "How long one attempt to connect may take."),
       Option(
         "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
-        doc: "How the link is compressed; `s2_auto` chooses by its latency."),
+        doc: "How links are compressed that are accepted. A remote has its own `compression`."),
     ]
   }
 
@@ -96,7 +95,7 @@ extension LeafRemote {
         kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
       Option(
         "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
-        doc: "How the link is compressed; `s2_auto` chooses by its latency."),
+        doc: LeafCompression.doc),
       Option("no_randomize", kind: .boolean { $0.noRandomize = $1 }, standard: "false", doc: "Tries the URLs in the order written."),
       Option(
         "ignore_discovered_servers", kind: .boolean { $0.ignoreDiscoveredServers = $1 }, standard: "false",
@@ -127,28 +126,6 @@ extension LeafRemote {
         nkey seed tls ws_compression websocket_compression ws_no_masking websocket_no_masking \
         jetstream_cluster_migrate js_cluster_migrate proxy handshake_first
         """)
-  }
-}
-
-extension LeafCompression {
-  init?(named name: ByteView) {
-    if name.equalsIgnoringCase("off") || name.equalsIgnoringCase("disabled") || name.equalsIgnoringCase("disable") {
-      self = .off
-    } else if name.equalsIgnoringCase("accept") {
-      self = .accept
-    } else if name.equalsIgnoringCase("s2_auto") || name.equalsIgnoringCase("auto") || name.equalsIgnoringCase("on")
-      || name.equalsIgnoringCase("enabled") || name.equalsIgnoringCase("enable")
-    {
-      self = .s2Auto
-    } else if name.equalsIgnoringCase("s2_fast") || name.equalsIgnoringCase("fast") {
-      self = .s2Fast
-    } else if name.equalsIgnoringCase("s2_better") || name.equalsIgnoringCase("better") {
-      self = .s2Better
-    } else if name.equalsIgnoringCase("s2_best") || name.equalsIgnoringCase("best") {
-      self = .s2Best
-    } else {
-      return nil
-    }
   }
 }
 
@@ -195,22 +172,6 @@ extension OptionDecoder {
     guard let path = string(value, field: field) else { return nil }
     if !LeafAbilities.hasCredentials { error(at: value.location, "not supported by this version of petiole: \(field)") }
     return path
-  }
-
-  mutating func compression(_ value: ConfigurationValue, field: ByteString) -> LeafCompression? {
-    switch value.content {
-    case .boolean(let flag): return flag ? .s2Auto : .off
-    case .string(let word):
-      if let known = word.withView({ LeafCompression(named: $0) }) {
-        if known == .s2Better || known == .s2Best, !LeafAbilities.hasSlowCompression {
-          error(at: value.location, "not supported by this version of petiole: compression \"\(word)\": use s2_fast")
-        }
-        return known
-      }
-      error(at: value.location, "unsupported compression mode \"\(word)\"")
-    default: wrongType(value, "string", field: field)
-    }
-    return nil
   }
 
   mutating func subjects(_ value: ConfigurationValue, field: ByteString) -> [ByteString]? {

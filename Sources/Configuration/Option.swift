@@ -73,7 +73,7 @@ enum OptionKind<Target> {
     case .plain(.number, _): return "number"
     case .plain(.string, _), .plain(.credentials, _), .plain(.account, _): return "string"
     case .plain(.subjects, _): return "string or array of strings"
-    case .plain(.compression, _): return "`off`, `accept`, `s2_auto`, `s2_fast`, true or false"
+    case .plain(.compression, _): return "mode, true or false, or map"
     }
   }
 }

@@ -93,11 +93,6 @@ public struct JetStreamOptions: Equatable, Sendable {
   }
 }
 
-/// How leaf connections are compressed.
-public enum LeafCompression: Equatable, Sendable {
-  case off, accept, s2Auto, s2Fast, s2Better, s2Best
-}
-
 /// The `leafnodes` block: links that are accepted, and links that are dialled.
 public struct LeafnodeOptions: Equatable, Sendable {
   /// Where links are accepted, when there is a port.
@@ -118,8 +113,8 @@ public struct LeafnodeOptions: Equatable, Sendable {
   /// Between attempts.
   public var reconnect_ns: Int64 = 1_000_000_000
   public var dialTimeout_ns: Int64 = 1_000_000_000
-  /// For remotes that do not say.
-  public var compression = LeafCompression.s2Auto
+  /// Of links that are accepted; remotes have their own.
+  public var compression = LeafCompression(.s2Auto)
 
   public init() {}
 }
@@ -130,8 +125,7 @@ public struct LeafRemote: Equatable, Sendable {
   public var urls: [ServerURL] = []
   /// The local account that the link belongs to.
   public var account: ByteString = "$G"
-  /// nil: as `leafnodes.compression`.
-  public var compression: LeafCompression?
+  public var compression = LeafCompression(.s2Auto)
   /// Whether the URLs are tried in the order written.
   public var noRandomize = false
   /// Whether URLs that the hub tells of are not used.
@@ -165,7 +159,7 @@ public struct UplinkOptions: Equatable, Sendable {
   public var probeBudget_bytes: Int64?
   /// Between probe rounds; nil: the selector's own, longer on a metered link.
   public var probeInterval_ns: Int64?
-  public var compression = LeafCompression.s2Auto
+  public var compression = LeafCompression(.s2Auto)
   public var account: ByteString = "$G"
 
   public init() {}

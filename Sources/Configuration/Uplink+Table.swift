@@ -29,7 +29,7 @@ extension UplinkOptions {
         doc: "The time between rounds of measuring."),
       Option(
         "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
-        doc: "How the link is compressed; `s2_auto` chooses by its latency."),
+        doc: LeafCompression.doc),
       Option(
         "account",
         kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),

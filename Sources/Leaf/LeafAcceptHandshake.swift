@@ -50,7 +50,7 @@ public struct LeafAcceptHandshake: ~Copyable {
     switch state {
     case .awaitingFirst, .awaitingConnect:
       state = .connected
-      if choice == nil { choice = .uncompressed(said: "off") }
+      if choice == nil { choice = .off }
       return .judge
     case .connected: return refuse(.malformed)
     case .refused: return refuse(.authorization)

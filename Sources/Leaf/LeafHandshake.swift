@@ -66,7 +66,7 @@ public struct LeafHandshake: ~Copyable {
     case .s2(let mode):
       state = .awaitingCompressedInfo
       return .requestCompression(mode)
-    case .uncompressed:
+    case .notSupported, .off:
       state = .awaitingAnswer
       return connect(info)
     }

@@ -42,8 +42,13 @@ extension LeafLink {
   }
 
   func level(_ mode: LeafCompressionMode) -> CompressionLevel {
-    if mode == .s2Auto, (rtt_ns ?? 0) <= s2AutoThreshold_ns { return .uncompressed }
-    return .fast
+    switch mode {
+    case .notSupported, .off, .accept, .s2Uncompressed: .uncompressed
+    case .s2Fast: .fast
+    case .s2Better: .better
+    case .s2Best: .best
+    case .s2Auto: options.compressionThresholds.level(rtt_ns: rtt_ns ?? 0)
+    }
   }
 
   private func connect() {
@@ -58,11 +63,7 @@ extension LeafLink {
     json.fieldUnlessFalse("headers", peer.headers)
     json.fieldUnlessFalse("is_hub", !role.isSpoke)
     json.fieldUnlessFalse("isolate", options.requestIsolation)
-    if case .uncompressed(let said)? = compression {
-      json.field("compress_mode", said)
-    } else {
-      json.field("compress_mode", literal: compressionName)
-    }
+    json.field("compress_mode", literal: compressionName)
     json.field("remote_account", account.name)
     if !options.user.isEmpty {
       json.field("user", options.user)

@@ -126,10 +126,12 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public func forEachRemoteInterest(_ body: (Subscription) -> Void) { remoteInterest.forEach { _, subscription in body(subscription) } }
   /// Bytes that wait to be written.
   public var pending: Int { output.pending }
+  /// How this end sends now; empty before that was agreed.
   public var compressionName: StaticString {
     switch compression {
-    case .s2(let mode)?: mode == .s2Auto ? (output.level == .fast ? "s2_fast" : "s2_uncompressed") : mode.name
-    case .uncompressed?: "off"
+    case .s2?: LeafCompressionMode(output.level).name
+    case .off?: LeafCompressionMode.off.name
+    case .notSupported?: LeafCompressionMode.notSupported.name
     case nil: ""
     }
   }

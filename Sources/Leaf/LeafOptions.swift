@@ -10,6 +10,7 @@ public struct LeafOptions {
   public var domain = ByteString()
   public var jetStream = false
   public var compression = LeafCompressionMode.s2Auto
+  public var compressionThresholds = LeafCompressionThresholds()
   /// Whether messages may have headers.
   public var headers = true
   public var user = ByteString()

@@ -256,7 +256,7 @@ import Testing
     #expect(machine.receivedConnect() == .refuse(.malformed))
     #expect(machine.receivedConnect() == .refuse(.authorization))
     let plain = Acceptance(mode: .off)
-    #expect(plain.receivedConnect() == .judge && plain.choice == .uncompressed(said: "off"))
+    #expect(plain.receivedConnect() == .judge && plain.choice == .off)
     #expect(Acceptance(mode: .off).receivedInfo("s2_fast") == .refuse(.authorization))
   }
 

@@ -1,61 +1,56 @@
 // The handshake's decisions, INFO, permissions and interest counts: the pure parts of a leaf link.
 import Bytes
+import Compression
 import JSON
+import Platform
 import Testing
 
 @testable import Leaf
 
 @Suite struct HandshakeTests {
-  static let modes: [(LeafCompressionMode, [String?: LeafCompressionChoice?])] = [
-    (
-      .off,
-      [
-        nil: .uncompressed(said: "not supported"), "not supported": .uncompressed(said: "not supported"), "off": .uncompressed(said: "off"),
-        "accept": .uncompressed(said: "off"), "s2_auto": .uncompressed(said: "off"), "s2_fast": .uncompressed(said: "off"),
-        "s2_better": .uncompressed(said: "off"), "s2_best": .uncompressed(said: "off"),
-      ]
-    ),
-    (
-      .accept,
-      [
-        nil: .uncompressed(said: "not supported"), "not supported": .uncompressed(said: "not supported"), "off": .uncompressed(said: "off"),
-        "accept": .uncompressed(said: "off"), "s2_auto": .s2(.s2Fast), "s2_fast": .s2(.s2Fast), "s2_better": .s2(.s2Fast),
-        "s2_best": .s2(.s2Fast),
-      ]
-    ),
-    (
-      .s2Fast,
-      [
-        nil: .uncompressed(said: "not supported"), "not supported": .uncompressed(said: "not supported"), "off": .uncompressed(said: "off"),
-        "accept": .s2(.s2Fast), "s2_auto": .s2(.s2Fast), "s2_fast": .s2(.s2Fast), "s2_better": .s2(.s2Fast), "s2_best": .s2(.s2Fast),
-      ]
-    ),
-    (
-      .s2Auto,
-      [
-        nil: .uncompressed(said: "not supported"), "not supported": .uncompressed(said: "not supported"), "off": .uncompressed(said: "off"),
-        "accept": .s2(.s2Auto), "s2_auto": .s2(.s2Auto), "s2_fast": .s2(.s2Auto), "s2_better": .s2(.s2Auto), "s2_best": .s2(.s2Auto),
-      ]
-    ),
-  ]
+  /// leafnode-protocol.md section 15.2, each row checked against nats-server 2.15.1.
+  static func expected(_ own: LeafCompressionMode, _ peer: String?) -> LeafCompressionChoice? {
+    switch (own, peer) {
+    case (_, nil), (_, ""), (_, "not supported"), (.notSupported, _): .notSupported
+    case (_, "off"), (.off, _), (.accept, "accept"): .off
+    case (.accept, "s2_auto"), (.accept, "s2_fast"): .s2(.s2Fast)
+    case (.accept, "s2_better"): .s2(.s2Better)
+    case (.accept, "s2_best"): .s2(.s2Best)
+    case (.accept, "s2_uncompressed"): .s2(.s2Uncompressed)
+    default: .s2(own)
+    }
+  }
 
   @Test("the mode table: what follows from both ends' modes, and the first step after INFO")
   func modeTable() {
-    for (own, row) in Self.modes {
-      for (peer, expected) in row {
+    let peers = [nil, "", "not supported", "off", "accept", "s2_auto", "s2_uncompressed", "s2_fast", "s2_better", "s2_best"]
+    for own in [LeafCompressionMode.notSupported, .off, .accept, .s2Auto, .s2Fast, .s2Better, .s2Best] {
+      for peer in peers {
+        let expected = Self.expected(own, peer)
         #expect(LeafCompressionChoice.choose(own: own, peer: peer.map { ByteString($0) }) == expected, "\(own) \(peer ?? "-")")
         let handshake = Handshake(mode: own)
         let action = handshake.received(info(compression: peer))
-        switch expected {
-        case .s2(let mode)?: #expect(action == .requestCompression(mode))
-        case .uncompressed?: #expect(action == .connect)
-        case nil: break
-        }
+        if case .s2(let mode)? = expected { #expect(action == .requestCompression(mode)) } else { #expect(action == .connect) }
         #expect(handshake.choice == expected)
         #expect(!handshake.isEstablished)
       }
       #expect(LeafCompressionChoice.choose(own: own, peer: "zstd") == nil)
     }
+  }
+
+  @Test("s2_auto tries the harder the longer the round trip is, by thresholds of which any may be left out")
+  func thresholds() {
+    func levels(_ limits_ms: [Int64], at rtts_ms: [Int64]) -> [CompressionLevel] {
+      let thresholds = LeafCompressionThresholds(limits_ms.map { $0 * millisecond_ns })
+      return rtts_ms.map { thresholds.level(rtt_ns: $0 * millisecond_ns) }
+    }
+    #expect(
+      levels([], at: [0, 10, 11, 50, 51, 100, 101, 9000]) == [.uncompressed, .uncompressed, .fast, .fast, .better, .better, .best, .best])
+    #expect(levels([5, 20], at: [5, 6, 20, 21, 9000]) == [.uncompressed, .fast, .fast, .fast, .fast])
+    #expect(levels([5], at: [5, 6]) == [.uncompressed, .uncompressed])
+    #expect(levels([0, 0, 100], at: [1, 100, 101]) == [.better, .better, .best])
+    #expect(levels([0, 30], at: [1, 31]) == [.fast, .fast])
+    #expect(levels([1, 2, 3, 4], at: [1, 2, 3, 4, 5]) == [.uncompressed, .fast, .better, .best, .best])
   }
 
   private func info(compression: String? = "off", _ change: (inout LeafInfo) -> Void = { _ in }) -> LeafInfo {

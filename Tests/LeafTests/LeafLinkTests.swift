@@ -70,7 +70,7 @@ import Testing
   @Test(
     "each pair of modes leads to a link that works both ways",
     arguments: [nil, "off", "accept", "s2_auto", "s2_fast", "s2_better", "s2_best"],
-    [LeafCompressionMode.off, .accept, .s2Fast, .s2Auto])
+    [LeafCompressionMode.notSupported, .off, .accept, .s2Fast, .s2Better, .s2Best, .s2Auto])
   func modes(_ theirs: String?, _ ours: LeafCompressionMode) {
     var hub = GoodHub()
     hub.compression = theirs
@@ -84,7 +84,7 @@ import Testing
     #expect(rig.got == ["down.> <- down.1 () \(text)"])
     #expect(rig.hub!.nonsense == nil)
     #expect(rig.hub!.operations.suffix(2) == ["LMSG up.1 () [] \(text)", "PONG"])
-    let compresses = ours != .off && theirs != nil && theirs != "off" && !(ours == .accept && theirs == "accept")
+    let compresses = ours != .off && ours != .notSupported && theirs != nil && theirs != "off" && !(ours == .accept && theirs == "accept")
     #expect(rig.hub!.operations[0].hasPrefix(compresses ? "INFO {\"compression\":\"s2_" : "CONNECT {"))
     #expect(rig.failure == nil)
   }
@@ -366,16 +366,48 @@ import Testing
     #expect(rig.hub!.taken() == ["PONG", "PONG"])
   }
 
-  @Test("a long round trip makes s2_auto compress, a short one store")
+  @Test("s2_auto compresses the more the longer the first round trip was, and CONNECT says how")
   func auto() {
-    for (latency_ns, name) in [(millisecond_ns, "s2_uncompressed"), (30 * millisecond_ns, "s2_fast")] {
+    for (latency_ms, name) in [(1, "s2_uncompressed"), (20, "s2_fast"), (40, "s2_better"), (100, "s2_best")] as [(Int64, String)] {
       let hub = GoodHub(compression: "s2_auto")
       let rig = LeafRig { hub.attach($0) }
-      rig.simulation.setLink(rig.edge, rig.hubMachine, SimulatedLink(latency_ns: latency_ns, jitter_ns: 0))
+      rig.simulation.setLink(rig.edge, rig.hubMachine, SimulatedLink(latency_ns: latency_ms * millisecond_ns, jitter_ns: 0))
       rig.dial { $0.compression = .s2Auto }
       rig.run(2 * second_ns)
       #expect(rig.link!.isEstablished)
       #expect("\(rig.link!.compressionName)" == name)
+      #expect(rig.hub!.operations[0] == "INFO {\"compression\":\"s2_auto\"}")
+      #expect(fields(rig.hub!.operations[1])?["compress_mode"]?.string == ByteString(name))
     }
+  }
+
+  @Test("s2_auto follows the round trip of a link that is up, and the hub goes on understanding what it sends")
+  func autoFollows() {
+    var hub = GoodHub(compression: "s2_auto")
+    hub.burst = "LS+ a\r\n"
+    let rig = LeafRig { hub.attach($0) }
+    func distance(_ latency_ms: Int64) {
+      rig.simulation.setLink(rig.edge, rig.hubMachine, SimulatedLink(latency_ns: latency_ms * millisecond_ns, jitter_ns: 0))
+    }
+    distance(1)
+    rig.dial {
+      $0.compression = .s2Auto
+      $0.compressionThresholds = LeafCompressionThresholds([10, 50, 80].map { $0 * millisecond_ns })
+      $0.pingInterval_ns = second_ns
+    }
+    let text = String(repeating: "{\"celsius\":21.5}", count: 100)
+    for (latency_ms, name) in [(1, "s2_uncompressed"), (30, "s2_better"), (300, "s2_best"), (20, "s2_fast"), (2, "s2_uncompressed")]
+      as [(Int64, String)]
+    {
+      distance(latency_ms)
+      rig.run(8 * second_ns)
+      #expect("\(rig.link!.compressionName)" == name)
+      let written = rig.link!.bytesWritten
+      #expect(rig.publish("a", ByteString(text)))
+      rig.run(second_ns / 2)
+      #expect((rig.link!.bytesWritten - written > text.utf8.count) == (name == "s2_uncompressed"))
+      #expect(rig.hub!.taken().contains("LMSG a () [] \(text)"))
+    }
+    #expect(rig.hub!.nonsense == nil && rig.failure == nil)
   }
 }
