@@ -6,10 +6,10 @@ import process
 from rig import DEFAULT, make_bench_stream, stored
 from rows import Row
 
-SETTLED_SECONDS = 5
 
 
 def rows(rig):
+    settled_s = 3 if rig.quick else 5  # what waits to be written is, and garbage is collected
     for messages, subjects in ((rig.count(1_000_000), 1000), (rig.count(100_000), rig.count(100_000))):
         label = f"{messages:,} messages, {subjects:,} subjects"
 
@@ -18,7 +18,7 @@ def rows(rig):
             server = rig.server(side, jetstream=DEFAULT)
             make_bench_stream(server, "bench.>")
             rig.fill(server, "bench.s", subjects, messages)
-            time.sleep(SETTLED_SECONDS)  # what waits to be written is, and garbage is collected
+            time.sleep(settled_s)
             first = process.resident_bytes(server.pid) / 1e6
             server.kill()
             for old in server.directory.glob("*.ports"):
@@ -30,7 +30,7 @@ def rows(rig):
                     raise SystemExit(f"bench: {side.name} did not come back with {messages} messages\n{server.log()[-2000:]}")
                 time.sleep(0.002)
             seconds = time.monotonic() - began
-            time.sleep(SETTLED_SECONDS)
+            time.sleep(settled_s)
             return first, process.resident_bytes(server.pid) / 1e6, seconds
 
         taken = rig.compare(label, run, rounds=1 if rig.quick else 2)
