@@ -60,17 +60,23 @@ let floors: [(name: String, imports: [String])] = [
 
 func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byName(name: $0) } }
 
+/// Tests that run through many seeds share how these are chosen.
+let seeded = ["LogStore", "JetStream"]
+
 /// One test target for each floor; the composition root is tested whole, by the simulation.
 let tests: [Target] =
-  floors.filter { $0.name != "Agent" }.map {
+  [.target(name: "SeedRuns", dependencies: ["CLinux"], path: "Tests/SeedRuns", swiftSettings: settings("SeedRuns"))]
+  + floors.filter { $0.name != "Agent" }.map {
     .testTarget(
-      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports), swiftSettings: settings($0.name),
+      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports + (seeded.contains($0.name) ? ["SeedRuns"] : [])),
+      swiftSettings: settings($0.name),
       // The reference for our bcrypt.
       linkerSettings: $0.name == "Platform" ? [.linkedLibrary("crypt")] : [])
   } + [
     .testTarget(name: "COpenSSLTests", dependencies: ["COpenSSL"], swiftSettings: settings("COpenSSLTests")),
     .testTarget(
-      name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux"]), swiftSettings: settings("SimulationTests")),
+      name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux", "SeedRuns"]),
+      swiftSettings: settings("SimulationTests")),
   ]
 
 let package = Package(

@@ -106,8 +106,7 @@ extension ConsumerEngine {
       let first = consumer.selected.first ?? stream.lastSequence
       consumer.state = ConsumerState(first: max(first, stream.firstSequence, 1))
     }
-    consumer.writeConfig()
-    consumer.writeState()
+    consumer.writeNew()
     add(consumer)
     consumer.adviseCreated()
     return consumer

@@ -118,6 +118,8 @@ extension JetStream {
   /// Makes a stream of what a restore brought.
   func adopt(_ restore: StreamRestore) throws(APIError) -> Stream {
     try checkFree(restore.config)
+    let wasTogether = store.beginTogether()
+    defer { store.endTogether(wasTogether) }
     let stream = register(restored: restore)
     for consumer in restore.consumers {
       do throws(APIError) { try consumerAPI?.restore(consumer, of: stream) } catch {

@@ -52,7 +52,15 @@ extension Consumer {
   func writeConfig() {
     guard isPersistent else { return }
     let stored = StoredConsumer(created_ns: created_ns, resumeAfter: resumeAfter, config: config)
-    engine.store.setMetadata(configKey, stored.encoded)
+    engine.store.setMetadata(configKey, stored.encoded, isVital: true)
+  }
+
+  /// Writes both down for the first time: none is found again without the other.
+  func writeNew() {
+    let wasTogether = engine.store.beginTogether()
+    writeConfig()
+    writeState()
+    engine.store.endTogether(wasTogether)
   }
 
   /// Writes the state down if it changed since it last was.
@@ -66,7 +74,9 @@ extension Consumer {
   /// Forgets what is written down.
   func forgetRecord() {
     guard isPersistent else { return }
-    engine.store.removeMetadata(configKey)
+    let wasTogether = engine.store.beginTogether()
+    engine.store.removeMetadata(configKey, isVital: true)
     engine.store.removeMetadata(stateKey)
+    engine.store.endTogether(wasTogether)
   }
 }

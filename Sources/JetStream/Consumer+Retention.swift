@@ -2,5 +2,7 @@
 import Bytes
 
 extension Consumer {
+  public var doneThrough: UInt64 { state.next - 1 }
+  public var wantsEverything: Bool { filters.isEmpty }
   public func isInterested(in subject: ByteView) -> Bool { Stream.matches(subject, filters) }
 }

@@ -35,8 +35,7 @@ extension ConsumerEngine {
     }
     let restored = Consumer(
       engine: self, stream: stream, name: name, config: config, created_ns: max(host.clock.wall_ns, stream.created_ns), state: state)
-    restored.writeConfig()
-    restored.writeState()
+    restored.writeNew()
     add(restored)
   }
 }

@@ -109,6 +109,7 @@ public final class ConsumerEngine: ConsumerAPI {
       guard !name.isEmpty, !name.bytes.contains(ASCII.slash) else { continue }
       guard let stored = StoredConsumer.decode(record) else {
         host.log.error("JetStream consumer '\(stream.name.string) > \(name.string)' has an unreadable configuration and is left alone")
+        stream.hasUnreadableConsumer = true
         continue
       }
       guard stored.created_ns >= stream.created_ns else {

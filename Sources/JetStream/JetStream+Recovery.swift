@@ -55,6 +55,8 @@ extension JetStream {
       stream.startFeeds()
     }
     consumerAPI?.allRecovered()
+    // At the end of the turn everybody is there who can need a message: forwards come after JetStream.
+    host.turn.defer { [self] in for stream in streams { stream.settleRecovered() } }
   }
 
   private func recover(_ name: ByteString, _ record: [UInt8]) {
@@ -78,13 +80,26 @@ extension JetStream {
       if let stored = StoredStream.decode(record) { known.insert(stored.id) } else { isComplete = false }
     }
     dropOrphanedConsumers()
-    dropOrphanedSchedules()
+    dropOrphanedNotes()
     // With an unreadable record it is not known which log is whose: nothing is dropped.
     guard isComplete else { return }
-    for id in store.streamIDs where !known.contains(id) {
+    for id in store.streamIDs where !known.contains(id) { dropOrphan(id) }
+  }
+
+  /// Drops a log that no stream has, unless its stream's record may have been lost: then it is kept from here on.
+  private func dropOrphan(_ id: UInt32) {
+    var key: [UInt8] = []
+    key.append(literal: "kept/")
+    key.append(decimal: id)
+    let mark = ByteString(key)
+    let isKept = store.metadata[mark] != nil
+    guard isKept || store.foundDamage else {
       host.log.warning("JetStream drops log \(id), which belongs to no stream")
       store.dropStream(id)
+      return
     }
+    host.log.error("JetStream keeps log \(id): the record of its stream was lost, its messages were not")
+    if !isKept { store.setMetadata(mark, []) }
   }
 
   /// Drops records of consumers whose stream has none: `consumer[-state]/<account>/<stream>/<name>` without `stream/<account>/<stream>`.
@@ -123,8 +138,10 @@ extension JetStream {
       return stream
     }
     if case .failed = store.state { throw APIError(500, 10049, "error creating store for stream") }
+    let wasTogether = store.beginTogether()
+    defer { store.endTogether(wasTogether) }
     let id = takeLogID()
-    store.setMetadata(metadataKey(config.name), StoredStream(id: id, created_ns: created_ns, config: config).encoded)
+    store.setMetadata(metadataKey(config.name), StoredStream(id: id, created_ns: created_ns, config: config).encoded, isVital: true)
     let log = FileLog(store.stream(id))
     log.begin(at: config.firstSequence)
     let stream = register(config, created_ns: created_ns, logID: id, log: log)
@@ -146,7 +163,7 @@ extension JetStream {
     if restore.config.storage == .file {
       let record = StoredStream(
         id: restore.logID, created_ns: created_ns, config: restore.config, foreign_ns: restore.log.lastTimestamp_ns)
-      store.setMetadata(metadataKey(restore.config.name), record.encoded)
+      store.setMetadata(metadataKey(restore.config.name), record.encoded, isVital: true)
     }
     let stream = register(restore.config, created_ns: created_ns, logID: restore.logID, log: restore.log)
     stream.foreign_ns = restore.log.lastTimestamp_ns
@@ -173,7 +190,7 @@ extension JetStream {
     if stream.isFile {
       let record = StoredStream(
         id: stream.logID, created_ns: stream.created_ns, config: config, foreign_ns: stream.foreign_ns)
-      store.setMetadata(metadataKey(stream.name), record.encoded)
+      store.setMetadata(metadataKey(stream.name), record.encoded, isVital: true)
     }
     let subjectsChanged = stream.config.subjects != config.subjects
     let allowsTTLs = config.allowMessageTTL && !stream.config.allowMessageTTL
@@ -200,18 +217,21 @@ extension JetStream {
   /// Drops a stream with its consumers and messages.
   func delete(_ stream: Stream) {
     advise(.delete, stream.name)
+    // One change: after a crash the stream is there with its consumers, or gone.
+    let wasTogether = stream.isFile && store.beginTogether()
+    defer { if stream.isFile { store.endTogether(wasTogether) } }
     stream.unsubscribe()
     stream.endFeeds(isDropped: true)
     host.timers.cancel(stream.ageTimer)
     stream.endExtras()
     stream.forgetSchedules()
+    stream.forgetRollUps()
     stream.isDeleted = true
     table.remove(stream.name)
     stream.forEachConsumer { $0.streamDeleted() }
     stream.consumers.removeAll()
-    // The consumers' records went first: a crash between must not leave them to a later stream of the same name.
     if stream.isFile {
-      store.removeMetadata(metadataKey(stream.name))
+      store.removeMetadata(metadataKey(stream.name), isVital: true)
       store.dropStream(stream.logID)
     } else {
       // The memory is free at once, also when somebody still holds the stream.
@@ -266,6 +286,7 @@ extension Stream {
       if let id = Headers(message.headers).value("Nats-Msg-Id") { lastMessageID = ByteString(id) }
     }
     readTTLs()
+    resumeRollUps()
     enforceAllLimits()
   }
 

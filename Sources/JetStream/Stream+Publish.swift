@@ -370,13 +370,17 @@ extension Stream {
     let again = skips ? nil : republishTarget(message.subject)
     let sequence = origin?.ownSequence ?? log.lastSequence + 1
     let time_ns = max(origin?.time_ns ?? engine.ages.now_ns(), WaitingPull.later(log.lastTimestamp_ns, origin?.time_ns == nil ? 1 : 0))
-    let position: UInt64
+    // A roll-up is one change with what it removes.
+    let isTogether = isFile && plan.rollup != .none
+    let wasTogether = isTogether && engine.store.beginTogether()
+    var position: UInt64
     do throws(StoreError) {
       position =
         skips
         ? try skip(time_ns: time_ns)
         : try log.append(sequence: sequence, timestamp_ns: time_ns, subject: message.subject, headers: headers, payload: payload)
     } catch {
+      if isTogether { engine.store.endTogether(wasTogether) }
       // Room is made ahead of need (`JetStream.isRoomShort`).
       if error == .full { makeRoom() }
       return engine.apiError(error)
@@ -388,12 +392,12 @@ extension Stream {
     } else if !lastMessageID.isEmpty {
       lastMessageID = ByteString()
     }
-    acknowledge(message, sequence, position, plan)
-    switch plan.rollup {
-    case .none: break
-    case .subject: rollUp(message.subject, before: sequence)
-    case .all: Purge(self, filter: ByteString(), from: log.firstSequence, through: sequence - 1, limit: Int.max) { _ in }.run()
+    if plan.rollup != .none { rollUp(plan.rollup, message.subject, before: sequence) }
+    if isTogether {
+      engine.store.endTogether(wasTogether)
+      if position > 0 { position = engine.store.appendedPosition }
     }
+    acknowledge(message, sequence, position, plan)
     if plan.ttl != .none, !skips { noteTTL(sequence, stamp_ns: time_ns, plan.ttl) }
     if let due_ns = plan.due_ns, !skips { noteSchedule(sequence, message.subject, due_ns: due_ns) }
     if !plan.purges.isEmpty { plan.purges.withView { purgeSchedule($0) } }
@@ -425,20 +429,6 @@ extension Stream {
     var body = ackPrefix
     body.append(decimal: sequence)
     return body
-  }
-
-  private func rollUp(_ subject: ByteView, before sequence: UInt64) {
-    var first = sequence
-    var count = 0
-    // A subject with wildcards in it stands for all that it matches.
-    subjects.forEach(matching: subject) { _, state in
-      first = min(first, state.first)
-      count += Int(state.count)
-    }
-    guard first < sequence else { return }
-    // The new one, if it was stored, is counted too.
-    if log.contains(sequence) { count -= 1 }
-    Purge(self, filter: ByteString(subject), from: first, through: sequence - 1, limit: count) { _ in }.run()
   }
 
   /// Answers a publish with an error, at the end of the turn.

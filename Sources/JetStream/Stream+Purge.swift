@@ -15,6 +15,8 @@ final class Purge {
   let limit: Int
   private var next: UInt64
   private(set) var purged = 0
+  /// It is through, or its stream is gone.
+  private(set) var isDone = false
   private let done: (Int) -> Void
   private let timer = Timer()
 
@@ -37,13 +39,16 @@ final class Purge {
     let end_ns = host.clock.monotonic_ns + Stream.stepMax_ns
     var isReadable = true
     var isThrough = false
-    while !isThrough, isReadable, !stream.isDeleted, host.clock.monotonic_ns < end_ns {
+    // One piece at least, however long everything takes.
+    while !stream.isDeleted {
       isThrough = filter.isEmpty ? removeFirst() : removeMatching(&isReadable)
+      if isThrough || !isReadable || host.clock.monotonic_ns >= end_ns { break }
     }
     guard isThrough || stream.isDeleted else {
       host.after(isReadable ? 0 : Purge.retry_ns, timer) { [self] in run() }
       return
     }
+    isDone = true
     done(purged)
   }
 

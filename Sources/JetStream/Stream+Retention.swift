@@ -85,6 +85,24 @@ extension Stream {
     }
   }
 
+  /// After a start: what waited to be looked at when the process ended was forgotten with it.
+  func settleRecovered() {
+    // What is not there may only be unreadable: a consumer, or what it has yet to do.
+    guard config.retention != .limits, !consumers.isEmpty, log.count > 0, !engine.store.foundDamage, !hasUnreadableConsumer else { return }
+    var through: UInt64 = 0
+    var end = log.lastSequence
+    consumers.forEach { _, consumer in
+      through = max(through, consumer.doneThrough)
+      if consumer.wantsEverything { end = min(end, consumer.doneThrough) }
+    }
+    if config.retention == .interest, end == log.lastSequence {
+      // Beyond, only messages that no consumer gets can have lost their interest.
+      subjects.forEach(matching: ByteView(">")) { subject, _ in if !hasInterest(in: subject) { through = end } }
+    }
+    through = min(through, end)
+    if through >= log.firstSequence { settled(log.firstSequence...through) }
+  }
+
   func release() {
     releases.isScheduled = false
     guard !isDeleted, config.retention != .limits else { return releases.removeAll() }
@@ -148,6 +166,8 @@ extension Stream {
   func skip(time_ns: Int64) throws(StoreError) -> UInt64 {
     let sequence = origin?.ownSequence ?? log.lastSequence + 1
     let nothing = ByteView()
+    let wasTogether = isFile && engine.store.beginTogether()
+    defer { if isFile { engine.store.endTogether(wasTogether) } }
     let position = try log.append(sequence: sequence, timestamp_ns: time_ns, subject: nothing, headers: nothing, payload: nothing)
     _ = log.remove(sequence)
     return position

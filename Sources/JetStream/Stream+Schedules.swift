@@ -251,9 +251,13 @@ extension APIError {
 }
 
 extension JetStream {
-  /// Drops what is kept of schedules whose stream is gone.
-  func dropOrphanedSchedules() {
-    let prefix = ByteString("schedule/") + account.name + ByteString("/")
+  /// Drops what is kept of schedules and roll-ups whose stream is gone.
+  func dropOrphanedNotes() {
+    dropOrphanedNotes(ByteString("schedule/") + account.name + ByteString("/"))
+    dropOrphanedNotes(ByteString("rollup/") + account.name + ByteString("/"))
+  }
+
+  private func dropOrphanedNotes(_ prefix: ByteString) {
     for key in store.metadata.keys.ordered() {
       let isOrphan = key.withView { key in
         prefix.withView { prefix in

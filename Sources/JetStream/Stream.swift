@@ -30,6 +30,8 @@ public final class Stream {
   public internal(set) var lastDeliverable: UInt64 = 0
   public internal(set) var isDeleted = false
   var consumers = ByteMap<any StreamConsumer>()
+  /// A consumer was found that could not be read: what it needs is not known.
+  var hasUnreadableConsumer = false
   /// What a mirror or the sources follow.
   var feeds: [SourceFeed] = []
   let sourceScan = SourceScan()

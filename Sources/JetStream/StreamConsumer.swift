@@ -24,12 +24,18 @@ public protocol StreamConsumer: AnyObject {
   /// Whether the consumer is not done with a message of the stream: it delivers such subjects, and this one is yet to be delivered, waits
   /// for its ack, or was given up after its last delivery.
   func needs(_ sequence: UInt64, subject: ByteView) -> Bool
+  /// It is not done with anything behind this sequence.
+  var doneThrough: UInt64 { get }
+  /// Whether it gets all messages, whatever their subject.
+  var wantsEverything: Bool { get }
   /// Appends the members of ConsumerInfo to an object that is open; an internal one has none.
   func appendInfo(to json: inout JSONWriter)
 }
 
 extension StreamConsumer {
   public func needs(_ sequence: UInt64, subject: ByteView) -> Bool { false }
+  public var doneThrough: UInt64 { .max }
+  public var wantsEverything: Bool { false }
   public func appendInfo(to json: inout JSONWriter) {}
 }
 

@@ -431,6 +431,8 @@ public final class Forwarder: StreamConsumer {
 
   // MARK: StreamConsumer
 
+  public var doneThrough: UInt64 { machine.progress.acknowledged }
+  public var wantsEverything: Bool { options.filter == nil }
   public func messagesArrived() { if machine.maySend { fill() } }
   public func messageRemoved(_ sequence: UInt64, subject: ByteView) {}
   public func messagesRemoved(through sequence: UInt64) {}

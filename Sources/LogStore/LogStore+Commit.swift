@@ -149,6 +149,7 @@ extension LogStore {
       pool.give(batch.chunks)
       batch.chunks = []
       retryDelay_ns = Limits.retryDelay_ns
+      isOnProbation = false
       if isUrgent || !waiting.isEmpty { commitSoon() } else if pendingBytes > 0 { commitWithin(options.promptDelay_ns) }
       checkFreeSpace(size)
       madeDurable(batch.positionEnd)

@@ -8,6 +8,7 @@ extension LogStore {
   func commitFailed(_ batch: Batch, _ error: DiskError) {
     inFlight = nil
     batch.segment.isSealed = true
+    if batch.segment.durableSize == 0 { batch.segment.isAbandoned = true }
     stalled.append(batch)
     stalled.append(contentsOf: waiting)
     waiting = []
@@ -23,7 +24,7 @@ extension LogStore {
     let text = "\(error.operation) of \(error.path) failed (\(LogStore.describe(error.kind)))"
     // An attempt to go on failed: it waits longer before the next one.
     if isResuming { return }
-    let isFirst = !isFailed
+    let isFirst = !isFailed && !isOnProbation
     host.log.error("Store \(directory): \(text); nothing is acknowledged until a new segment could be written")
     setState(.failed(text))
     if isFirst {
@@ -73,6 +74,7 @@ extension LogStore {
     for batch in old { batch.isClosed = false }
     isResuming = true
     defer { isResuming = false }
+    removeAbandonedFiles()
     do throws(StoreError) {
       active = nil
       try beginSegment()
@@ -82,6 +84,7 @@ extension LogStore {
       retryLater()
       return
     }
+    isOnProbation = true
     setState(Self.wentOn)
     holdTogether = true
     defer { holdTogether = false }
@@ -93,7 +96,7 @@ extension LogStore {
     }
     stalled = []
     for batch in old { pool.give(batch.chunks) }
-    forgetUnwritten(from: failedFrom)
+    forgetAbandoned()
     host.log.error("Store \(directory): goes on in a new segment with \(moved) bytes that were not acknowledged; check the disk")
     commitSoon()
   }
@@ -111,6 +114,7 @@ extension LogStore {
           case RecordKind.message:
             guard let stream = streams[record.stream], let old = stream.position(of: record.sequence, about: position) else { continue }
             let new = try appendCopy(record)
+            if record.isRelocated { segment(at: new).copiedFrom.formUnion(batch.segment.copiedFrom) }
             relocate(stream, record.sequence, bytes: record.messageBytes, from: old, to: new)
           case RecordKind.remove:
             // Of a message that is not written again the removal need not be written either.
@@ -140,12 +144,19 @@ extension LogStore {
     stream.place(sequence, new, bytes: size, isIndexed: true)
   }
 
-  /// Segments that were begun after the failed write were never written: they go.
-  private func forgetUnwritten(from failedFrom: UInt64) {
-    for segment in segments where segment.base > failedFrom && segment.isAbandoned {
-      precondition(segment.liveMessages == 0, "a live message is in a segment that was never written")
+  /// The files of segments of which nothing became durable: what may be in them is in memory, too. They go before a new segment is begun,
+  /// whose creation syncs the directory: leftovers of a failed write must not come back beside what is written again.
+  private func removeAbandonedFiles() {
+    for segment in segments where segment.isAbandoned {
       closeFile(segment)
       try? host.disk.remove(segment.path)
+    }
+  }
+
+  /// What was in segments that never became durable has its new place: they go.
+  private func forgetAbandoned() {
+    for segment in segments where segment.isAbandoned {
+      precondition(segment.liveMessages == 0, "a live message is in a segment that was never written")
       bytesOnDisk -= segment.size
       segments.removeAll { $0 === segment }
     }

@@ -23,6 +23,16 @@ extension LogStore {
     Record.padded(Record.headerBytes + subject + headers + 4 + payload) + 8
   }
 
+  /// Keeps what is appended until `endTogether` in one batch, as far as the disk takes it: a change of several records that a crash must
+  /// not cut in two. Unlike a group it makes no room and never refuses. Returns what `endTogether` wants back.
+  public func beginTogether() -> Bool {
+    let held = holdTogether
+    holdTogether = true
+    return held
+  }
+
+  public func endTogether(_ held: Bool) { holdTogether = held }
+
   public func endGroup() {
     precondition(isGrouping, "no group has begun")
     isGrouping = false

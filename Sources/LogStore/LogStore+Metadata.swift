@@ -3,11 +3,12 @@ import Bytes
 
 extension LogStore {
   /// Sets `key` with the next batch; the value is at most half of `Limits.recordBytesMax`. Uses the reserve when the store is full.
+  /// `isVital`: it is written twice, so that no single damaged place loses it.
   @discardableResult
-  public func setMetadata(_ key: ByteString, _ value: [UInt8]) -> UInt64 {
+  public func setMetadata(_ key: ByteString, _ value: [UInt8], isVital: Bool = false) -> UInt64 {
     metadataBytes += value.count - (metadata[key]?.count ?? -key.count)
     metadata.set(key, value)
-    changedMetadata { () throws(StoreError) in
+    changedMetadata(isVital) { () throws(StoreError) in
       try key.withView { key throws(StoreError) in
         try value.withView { value throws(StoreError) in try appendKeyed(kind: RecordKind.metadata, key: key, value: value) }
       }
@@ -16,10 +17,10 @@ extension LogStore {
   }
 
   @discardableResult
-  public func removeMetadata(_ key: ByteString) -> UInt64 {
+  public func removeMetadata(_ key: ByteString, isVital: Bool = false) -> UInt64 {
     guard let value = metadata.remove(key) else { return appendedPosition }
     metadataBytes -= key.count + value.count
-    changedMetadata { () throws(StoreError) in
+    changedMetadata(isVital) { () throws(StoreError) in
       try key.withView { key throws(StoreError) in
         try appendKeyed(kind: RecordKind.metadataRemoved, key: key, value: ByteView())
       }
@@ -34,7 +35,8 @@ extension LogStore {
     // The record first: a batch that is closed to make room for it must still hold what was removed from the stream before.
     let here = segments.last.map { $0.base + UInt64($0.size) } ?? 0
     do throws(StoreError) {
-      _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0)
+      // Twice, as vital metadata.
+      for _ in 0..<2 { _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0) }
       appendedPosition += 1
     } catch {
       appendedPosition += 1
@@ -50,11 +52,12 @@ extension LogStore {
     return appendedPosition
   }
 
-  private func changedMetadata(_ log: () throws(StoreError) -> Void) {
+  private func changedMetadata(_ isVital: Bool, _ log: () throws(StoreError) -> Void) {
     precondition(isOpen, "the store is not open")
     // The position comes after the record: a batch that is closed to make room must not count it in.
     do throws(StoreError) {
       try log()
+      if isVital { try log() }
       appendedPosition += 1
     } catch {
       appendedPosition += 1

@@ -34,8 +34,10 @@ extension LogStore {
       report.duration_ns = host.clock.monotonic_ns - started_ns
       isOpen = true
       finishRecounts()
-      durablePosition = appendedPosition
+      foundDamage = report.damagedRegions > 0 || !report.unreadableFiles.isEmpty
+      if recovery.unsure != nil { appendedPosition += 1 } else { durablePosition = appendedPosition }
       tell(report)
+      if let error = recovery.unsure { failed(error) }
       if (try? checkSpace(0)) == nil {
         host.log.warning("Store \(directory): the file system is nearly full, messages are refused")
       }
@@ -57,6 +59,9 @@ extension LogStore {
     drops = [:]
     metadata.removeAll()
     active = nil
+    for batch in stalled { pool.give(batch.chunks) }
+    stalled = []
+    pendingBytes = 0
     newestCheckpoint = nil
     if let lockFile { host.disk.close(lockFile) }
     lockFile = nil

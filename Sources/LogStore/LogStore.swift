@@ -57,6 +57,8 @@ public final class LogStore {
   var owedFrom: UInt64?
   /// An attempt to go on after a failure is being made.
   var isResuming = false
+  /// The store went on after a failure, and nothing has become durable since: the next one is not answered at once.
+  var isOnProbation = false
   var owedRemovals: [(stream: UInt32, sequence: UInt64, target: UInt64)] = []
   /// Records now being appended belong into one batch of one segment.
   var holdTogether = false
@@ -80,6 +82,8 @@ public final class LogStore {
   var erasures: [Erasure] = []
   var isErasing = false
 
+  /// When the store was opened, something on the medium could not be read. What is not there may only be unreadable.
+  public internal(set) var foundDamage = false
   public internal(set) var state: StoreState = .healthy
   /// Called when `state` changed.
   public var onStateChange: (() -> Void)?

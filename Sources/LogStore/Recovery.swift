@@ -7,6 +7,8 @@ import Platform
 final class Recovery {
   let store: LogStore
   var report = RecoveryReport()
+  /// Why it is not certain that what was found is on the medium: it waits to be written again.
+  private(set) var unsure: DiskError?
 
   struct File {
     let segment: Segment
@@ -25,6 +27,8 @@ final class Recovery {
   var damageSeen: [UInt32: Int] = [:]
   /// The stream that the last record belonged to.
   private var recent: StreamLog?
+  /// What was found in the last segment.
+  private var tail: SegmentScan.Outcome?
 
   init(_ store: LogStore) { self.store = store }
 
@@ -39,6 +43,7 @@ final class Recovery {
       forgetState()
       try read(from: nil)
     }
+    if let tail, let last = store.segments.last { makeSure(last, tail) }
     if let last = store.segments.last, !last.isSealed, last.size % 8 == 0,
       files.contains(where: { $0.segment === last && $0.header != nil })
     {
@@ -73,7 +78,7 @@ final class Recovery {
       let result = scan.run()
       segment.durableSize = result.end
       segment.isSealed = !isLast && end < segment.size
-      if isLast, result.end < segment.size || result.end <= SegmentHeader.recordsOffset { try cut(segment, result.end) }
+      if isLast { tail = result }
     }
   }
 
@@ -161,8 +166,10 @@ final class Recovery {
   private func end(of at: Int) -> Int {
     let segment = files[at].segment
     if let end = sealed[segment.base], end >= segment.base, end - segment.base <= UInt64(segment.size) { return Int(end - segment.base) }
-    if let next = files[at + 1].header?.previousEnd, next > segment.base, next - segment.base <= UInt64(segment.size) {
-      return Int(next - segment.base)
+    if let next = files[at + 1].header?.previousEnd {
+      // It was given up before the next one was begun: what it holds was written again.
+      if next <= segment.base { return 0 }
+      if next - segment.base <= UInt64(segment.size) { return Int(next - segment.base) }
     }
     return segment.size
   }
@@ -203,23 +210,55 @@ final class Recovery {
     }
   }
 
-  private func cut(_ segment: Segment, _ end: Int) throws(StoreError) {
-    report.tornBytes += segment.size - end
-    do throws(DiskError) {
-      if end <= SegmentHeader.recordsOffset {
-        store.closeFile(segment)
-        try store.host.disk.remove(segment.path)
-        store.segments.removeLast()
+  /// Cuts what does not count off the last segment, and sees to it that the rest is on the medium: a process that was killed may have
+  /// written it without a sync. When the disk refuses, the segment is left as it is and the store goes on in another one.
+  private func makeSure(_ segment: Segment, _ tail: SegmentScan.Outcome) {
+    if tail.end <= SegmentHeader.recordsOffset {
+      report.tornBytes += segment.size - tail.end
+      store.closeFile(segment)
+      do { try store.host.disk.remove(segment.path) } catch {
+        // It counts as given up, so nothing of it is ever read.
+        segment.isSealed = true
+        segment.durableSize = 0
         return
       }
+      store.segments.removeLast()
+      return
+    }
+    do throws(DiskError) {
       let file: FileHandle
       do throws(StoreError) { file = try store.file(of: segment) } catch {
         throw DiskError(.inputOutput, operation: "open", path: segment.path)
       }
-      try store.host.disk.truncate(file, to: end)
+      if tail.end < segment.size {
+        report.tornBytes += segment.size - tail.end
+        try store.host.disk.truncate(file, to: tail.end)
+        segment.size = tail.end
+      }
       try store.host.disk.sync(file)
-      segment.size = end
-    } catch { throw .disk(error) }
+    } catch { writeAgain(segment, tail, error) }
+  }
+
+  /// What was read last may not be on the medium, and the disk does not say. It is treated like a batch that could not be written.
+  private func writeAgain(_ segment: Segment, _ tail: SegmentScan.Outcome, _ error: DiskError) {
+    let batch = Batch(segment: segment, start: tail.start, chain: tail.firstChain)
+    batch.end = tail.end
+    var offset = tail.start
+    for region in tail.damage + [SegmentScan.Region(start: tail.end, end: tail.end)] {
+      let size = region.start - offset
+      if size > 0 {
+        let base = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
+        base.copyMemory(from: memory.baseAddress! + offset, byteCount: size)
+        batch.chunks.append(Chunk(base: base, capacity: size, offset: offset, used: size))
+      }
+      offset = region.end
+    }
+    segment.isSealed = true
+    segment.durableSize = tail.start
+    store.nextBatch = tail.firstBatch
+    store.stalled = [batch]
+    store.pendingBytes = tail.end - tail.start
+    unsure = error
   }
 
   // MARK: Checkpoint

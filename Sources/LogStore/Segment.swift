@@ -23,7 +23,7 @@ final class Segment {
   var releasePosition: UInt64 = 0
   /// A write to it failed: nothing may be written to it any more.
   var isSealed = false
-  /// It was begun after a write that failed and was never written itself.
+  /// Nothing of it became durable before a write failed: what belongs into it is written again, into another one.
   var isAbandoned = false
   /// Damaged places were found in it when it was read.
   var isDamaged = false

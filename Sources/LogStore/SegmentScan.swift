@@ -32,7 +32,15 @@ struct SegmentScan {
   struct Outcome {
     /// Where the log ends in this segment.
     let end: Int
+    /// Where reading began, and the number and the chain of the first batch there.
+    let start: Int
+    let firstBatch: UInt64
+    let firstChain: UInt32
+    /// Damaged places before the end, ascending.
+    let damage: [Region]
   }
+  /// Damaged places that were reported.
+  private var reported: [Region] = []
 
   /// `from`: where the first batch begins that is to be read.
   init(_ recovery: Recovery, _ segment: Segment, header: SegmentHeader?, from: Int, end: Int, isLast: Bool) {
@@ -53,6 +61,7 @@ struct SegmentScan {
   mutating func run() -> Outcome {
     if let header, batchStart == SegmentHeader.recordsOffset { start(batch: header.batch, chain: header.chain) }
     chain = recovery.store.chain
+    let (start, firstBatch, firstChain) = (batchStart, recovery.store.nextBatch, chain)
     var offset = batchStart
     while offset < end {
       guard let record = record(offset) else {
@@ -71,7 +80,7 @@ struct SegmentScan {
       }
       offset = after
     }
-    return Outcome(end: finish())
+    return Outcome(end: finish(), start: start, firstBatch: firstBatch, firstChain: firstChain, damage: reported)
   }
 
   private func start(batch: UInt64, chain: UInt32) {
@@ -107,7 +116,7 @@ struct SegmentScan {
     applyAround(batch.start, batch.end, batch.damage)
   }
 
-  private func applyAround(_ start: Int, _ end: Int, _ damage: [Region]) {
+  private mutating func applyAround(_ start: Int, _ end: Int, _ damage: [Region]) {
     var offset = start
     for region in damage {
       apply(offset, region.start)
@@ -117,7 +126,8 @@ struct SegmentScan {
     apply(offset, end)
   }
 
-  private func report(_ region: Region) {
+  private mutating func report(_ region: Region) {
+    reported.append(region)
     recovery.damage += 1
     recovery.report.damagedRegions += 1
     recovery.report.damagedBytes += region.end - region.start

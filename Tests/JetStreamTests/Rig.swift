@@ -140,6 +140,7 @@ final class TestDisk: Disk {
 /// A message that the client got.
 struct Received {
   let subject: String
+  var reply = ""
   let headers: String
   let payload: String
 
@@ -221,20 +222,7 @@ final class Rig {
   {
     asked += 1
     let inboxSubject = replyTo ?? "_INBOX.test.\(asked)"
-    var block = ""
-    if !headers.isEmpty {
-      block = "NATS/1.0\r\n" + headers.map { "\($0.0): \($0.1)\r\n" }.joined() + "\r\n"
-    }
-    ByteString(subject).withView { subject in
-      ByteString(reply ? inboxSubject : "").withView { reply in
-        ByteString(block).withView { headers in
-          ByteString(payload).withView { payload in
-            _ = account.route(
-              Message(subject: subject, reply: reply, headers: headers, payload: payload), from: outside)
-          }
-        }
-      }
-    }
+    account.route(subject, payload, headers: headers, reply: reply ? inboxSubject : "", from: outside)
     return inboxSubject
   }
 
@@ -267,6 +255,23 @@ final class Rig {
 }
 
 /// Somebody who publishes and listens to nothing.
-private final class Outside: Endpoint {
+final class Outside: Endpoint {
   init(account: Account) { super.init(kind: .client, id: 1, account: account) }
+}
+
+extension Account {
+  /// Takes a message as a client sends it.
+  func route(_ subject: String, _ payload: String, headers: [(String, String)], reply: String, from source: Endpoint) {
+    var block = ""
+    if !headers.isEmpty { block = "NATS/1.0\r\n" + headers.map { "\($0.0): \($0.1)\r\n" }.joined() + "\r\n" }
+    ByteString(subject).withView { subject in
+      ByteString(reply).withView { reply in
+        ByteString(block).withView { headers in
+          ByteString(payload).withView { payload in
+            _ = route(Message(subject: subject, reply: reply, headers: headers, payload: payload), from: source)
+          }
+        }
+      }
+    }
+  }
 }

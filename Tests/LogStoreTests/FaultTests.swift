@@ -125,6 +125,87 @@ import Testing
     #expect(try stream.scanned() == [1, 2])
   }
 
+  @Test("a disk that fails again and again is tried less and less often, and leaves no files behind") func failsForLong() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    try bench.store.stream(1).put(1)
+    bench.settle()
+    let created = bench.disk.creations
+    bench.disk.failCommits = .inputOutput
+    let position = try bench.store.stream(1).put(2)
+    bench.settle()
+    for _ in 0..<60 { bench.rest(second_ns) }
+    #expect(bench.store.durablePosition < position)
+    #expect(bench.disk.creations - created < 10)
+    #expect(bench.disk.names.count < 4)
+    bench.disk.failCommits = nil
+    for _ in 0..<60 { bench.rest(second_ns) }
+    #expect(bench.store.durablePosition >= position)
+    #expect(try bench.store.stream(1).scanned() == [1, 2])
+    bench.store.close {}
+    bench.rest()
+    let again = Bench(bench.disk, seed: 4)
+    _ = try again.store.open()
+    #expect(try again.store.stream(1).scanned() == [1, 2])
+  }
+
+  @Test("what a killed process had written without a sync is on the medium once it was found") func killedBeforeSync() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    try bench.store.stream(1).put(1)
+    bench.settle()
+    try bench.store.stream(1).put(2)
+    bench.turn(commit: false)
+    #expect(bench.disk.hasPendingCommit)
+    let killed = copy(bench.disk)
+    killed.operations = bench.disk.operations
+    let again = Bench(killed, seed: 4)
+    _ = try again.store.open()
+    #expect(try again.store.stream(1).scanned() == [1, 2])
+    #expect(again.store.durablePosition == again.store.appendedPosition)
+    var cut = PowerCut()
+    for operation in killed.operations { cut.apply(operation) }
+    var random = Seeded(1)
+    let last = Bench(cut.image({ _ in 0 }, random: &random), seed: 5)
+    _ = try last.store.open()
+    #expect(try last.store.stream(1).scanned() == [1, 2])
+  }
+
+  @Test(
+    "a store whose end cannot be made sure of starts, acknowledges nothing, and writes that end again elsewhere", arguments: [false, true])
+  func unsureEnd(isTorn: Bool) throws {
+    let bench = Bench(options: Bench.small(checkpoints: false))
+    _ = try bench.store.open()
+    for sequence in UInt64(1)...9 {
+      try bench.store.stream(1).put(sequence)
+      if sequence == 5 { bench.store.setMetadata("m", [5]) }
+      bench.settle()
+    }
+    bench.store.stream(1).remove(4)
+    bench.rest()
+    let before = try Contents(of: bench.store)
+    let killed = copy(bench.disk)
+    if isTorn { killed.nodes[killed.nodes.count - 1].data += [UInt8](repeating: 7, count: 99) }
+    killed.failSync = .inputOutput
+    let again = Bench(killed, options: Bench.small(checkpoints: false), seed: 4)
+    _ = try again.store.open()
+    #expect(again.store.durablePosition < again.store.appendedPosition)
+    #expect(try Contents(of: again.store) == before)
+    again.rest()
+    #expect(again.store.durablePosition == again.store.appendedPosition)
+    #expect(try Contents(of: again.store) == before)
+    try again.store.stream(1).put(10)
+    again.rest()
+    let after = try Contents(of: again.store)
+    // The first file's end is not read any more.
+    for at in 1500..<killed.nodes[0].data.count where at % 8 == 0 && killed.nodes.count > 1 { killed.nodes[0].data[at] ^= 1 }
+    killed.failSync = nil
+    let last = Bench(copy(killed), options: Bench.small(checkpoints: false), seed: 5)
+    let report = try last.store.open()
+    #expect(report.damagedRegions == 0)
+    #expect(try Contents(of: last.store) == after)
+  }
+
   @Test("a directory that cannot be written says so") func readOnly() throws {
     let bench = Bench()
     bench.disk.isReadOnly = true

@@ -43,6 +43,12 @@ final class MemoryDisk: Disk {
   var failingCommits: [Int: DiskError.Kind] = [:]
   private var commits = 0
   var failCreate: DiskError.Kind?
+  /// Every commit fails.
+  var failCommits: DiskError.Kind?
+  /// Truncations and syncs fail, but for those of commits.
+  var failSync: DiskError.Kind?
+  /// Files created so far.
+  var creations = 0
   var isReadOnly = false
   var space = Int.max
   /// Bytes read so far.
@@ -74,6 +80,7 @@ final class MemoryDisk: Disk {
     if create {
       if names[path] != nil { throw DiskError(.exists, operation: "open", path: path) }
       if let failCreate { throw DiskError(failCreate, operation: "open", path: path) }
+      creations += 1
       names[path] = nodes.count
       operations.append(.create(path: path, node: nodes.count))
       nodes.append(Node())
@@ -110,6 +117,7 @@ final class MemoryDisk: Disk {
   }
 
   func truncate(_ file: FileHandle, to size: Int) throws(DiskError) {
+    if let failSync { throw DiskError(failSync, operation: "truncate", path: "segment") }
     MemoryDisk.truncate(&node(file).data, size)
     operations.append(.truncate(node: handles[file.number]!, size: size))
   }
@@ -122,7 +130,10 @@ final class MemoryDisk: Disk {
     }
   }
 
-  func sync(_ file: FileHandle) throws(DiskError) { operations.append(.sync(node: handles[file.number]!)) }
+  func sync(_ file: FileHandle) throws(DiskError) {
+    if let failSync { throw DiskError(failSync, operation: "sync", path: "segment") }
+    operations.append(.sync(node: handles[file.number]!))
+  }
   func syncDirectory(_ path: String) throws(DiskError) { operations.append(.syncDirectory) }
 
   func remove(_ path: String) throws(DiskError) {
@@ -136,7 +147,7 @@ final class MemoryDisk: Disk {
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
     precondition(pending == nil, "two commits at once")
     let number = handles[file.number]!
-    let failure = failingCommits[commits]
+    let failure = failingCommits[commits] ?? failCommits
     commits += 1
     var at = offset
     for (index, chunk) in chunks.enumerated() {

@@ -252,7 +252,7 @@ final class Scenario {
       if write { faults.failingWrites = [number] } else { faults.failingSyncs = [number] }
       faults.failedSyncEvicts = number == 2
       world.gateway.disk.faults = faults
-    case .diskFull(let bytes): world.gateway.disk.capacity = world.diskUsed + bytes
+    case .diskFull(let bytes): world.gateway.disk.capacity = world.gateway.disk.usedBytes + bytes
     case .rudeHub(let clusters): for cluster in clusters { world.backbone.servers[cluster].isRude = true }
     }
   }

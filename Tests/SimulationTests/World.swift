@@ -129,13 +129,6 @@ final class World {
     }
   }
 
-  /// Bytes on the gateway's disk, in whole pages.
-  var diskUsed: Int {
-    gateway.disk.paths.reduce(0) {
-      $0 + ((gateway.disk.content($1)?.count ?? 0) + DiskState.pageSize - 1) / DiskState.pageSize * DiskState.pageSize
-    }
-  }
-
   // MARK: What is checked
 
   /// A message of the hub's stream: published before, the first of its reading, and not behind a later one of its subject.

@@ -21,7 +21,7 @@ import CLinux
 
 /// What goes wrong on a disk. Counts begin at 1 with the first operation of the kind since the faults were set.
 public struct DiskFaults {
-  /// These writes (commits count as one) fail with EIO and write nothing.
+  /// These writes (commits count as one) fail with EIO. Of a commit any part is written.
   public var failingWrites: Set<Int> = []
   /// These syncs (commits, `sync` and `syncDirectory`) fail with EIO.
   public var failingSyncs: Set<Int> = []
@@ -117,6 +117,9 @@ public final class SimulatedDisk: Disk {
 
   /// The pages that are not on the medium after the first `count` recorded operations.
   public func unsyncedPages(afterOperations count: Int) -> [UnsyncedPage] { state(afterOperations: count).unsyncedPages }
+
+  /// Bytes that the files take, in whole pages.
+  public var usedBytes: Int { state.used }
 
   /// The pages that are not on the medium now.
   public var unsyncedPages: [UnsyncedPage] { state.unsyncedPages }
@@ -351,7 +354,7 @@ public final class SimulatedDisk: Disk {
     let error = writeError(opened, end: offset + bytes.count)
     process.after(took_ns / 4) {
       guard life == self.life else { return }
-      if error == nil, part > 0 { self.apply(.write(inode: opened.inode, offset: offset, [UInt8](bytes[0..<part]))) }
+      if part > 0, error?.kind != .noSpace { self.apply(.write(inode: opened.inode, offset: offset, [UInt8](bytes[0..<part]))) }
     }
     process.after(took_ns / 2) {
       guard life == self.life else { return }

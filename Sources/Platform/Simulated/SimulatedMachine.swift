@@ -35,6 +35,8 @@ public final class SimulatedMachine {
   public var hasRealTimeClock = true
   /// Names can be resolved. When false, name servers do not answer.
   public var canResolve = true
+  /// How much time passes with each look at the monotonic clock: work that stops when it has taken long enough does so.
+  public var clockReading_ns: Int64 = 0
   /// The level of the agent's log in the trace.
   public var logLevel = LogLevel.debug
   /// Simulation time at which the machine booted; its monotonic clock counts from there.
@@ -152,7 +154,10 @@ final class SimulatedClock: Clock {
   // Safe: a host is not used after its simulation.
   private unowned(unsafe) let machine: SimulatedMachine
   init(machine: SimulatedMachine) { self.machine = machine }
-  var monotonic_ns: Int64 { machine.monotonic_ns }
+  var monotonic_ns: Int64 {
+    if machine.clockReading_ns > 0 { machine.simulation.pass(machine.clockReading_ns) }
+    return machine.monotonic_ns
+  }
   var wall_ns: Int64 { machine.wall_ns }
   /// A machine without a real-time clock counts from 1970 until it is synchronised.
   var isWallTrusted: Bool { machine.hasRealTimeClock || machine.wall_ns >= second_ns * 86_400 * 365 }

@@ -101,6 +101,12 @@ public final class Simulation {
 
   func cancel(_ timer: Timer) { events.cancel(timer) }
 
+  /// Time passes while something is being done.
+  func pass(_ duration_ns: Int64) {
+    now_ns += duration_ns
+    stepsWithoutTime = 0
+  }
+
   /// The time of the next event, or nil when nothing will ever happen.
   private func nextEvent() -> Int64? {
     var next = events.nextDeadline_ns
