@@ -38,7 +38,7 @@ let floors: [(name: String, imports: [String])] = [
   ("Interest", ["Bytes"]),
   ("Identity", ["Interest", "JSON", "Bytes", "COpenSSL", "CLinux"]),
   ("Configuration", ["Identity", "Bytes", "CLinux"]),
-  ("Platform", ["Bytes", "CLinux"]),
+  ("Platform", ["Bytes", "CLinux", "COpenSSL"]),
   ("Web", ["Platform", "Bytes", "CLinux"]),
   ("LogStore", ["Platform", "Interest", "Bytes"]),
   ("Broker", ["Web", "Platform", "Identity", "Interest", "Wire", "JSON", "Bytes"]),
@@ -60,19 +60,20 @@ let floors: [(name: String, imports: [String])] = [
 
 func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byName(name: $0) } }
 
-/// Tests that run through many seeds share how these are chosen.
-let seeded = ["LogStore", "JetStream"]
+/// What tests need besides what they test: certificates, and how tests that run through many seeds choose these.
+let supports = ["Platform": ["CCertificates"], "LogStore": ["SeedRuns"], "JetStream": ["SeedRuns"]]
 
 /// One test target for each floor; the composition root is tested whole, by the simulation.
 let tests: [Target] =
   [.target(name: "SeedRuns", dependencies: ["CLinux"], path: "Tests/SeedRuns", swiftSettings: settings("SeedRuns"))]
   + floors.filter { $0.name != "Agent" }.map {
     .testTarget(
-      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports + (seeded.contains($0.name) ? ["SeedRuns"] : [])),
+      name: $0.name + "Tests", dependencies: dependencies([$0.name] + $0.imports + supports[$0.name, default: []]),
       swiftSettings: settings($0.name),
       // The reference for our bcrypt.
       linkerSettings: $0.name == "Platform" ? [.linkedLibrary("crypt")] : [])
   } + [
+    .target(name: "CCertificates", path: "Tests/CCertificates", linkerSettings: [.linkedLibrary("crypto")]),
     .testTarget(name: "COpenSSLTests", dependencies: ["COpenSSL"], swiftSettings: settings("COpenSSLTests")),
     .testTarget(
       name: "SimulationTests", dependencies: dependencies(floors.map { $0.name } + ["CLinux", "SeedRuns"]),

@@ -7,7 +7,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 declare -A packages=(
   [build]="libc6-dev libssl-dev file xz-utils make perl dpkg-dev"
-  [python]="python3 python3-venv"
+  [python]="python3 python3-venv openssl"
   [emulate]="qemu-user-static"
   [deb]="debhelper dpkg-dev fakeroot lintian file"
   [root]="debootstrap systemd"

@@ -30,6 +30,8 @@ public final class Agent {
   public let startedWall_ns: Int64
   public let startedMonotonic_ns: Int64
   private let shared = LeafShared()
+  /// The TLS of every remote and cluster, and where it is configured.
+  var leafTLS: [(tls: LeafTLS, location: Location)] = []
   /// The link that forwards use.
   private var forwardLink: LeafLink?
   private var consumers: ConsumerEngine?
@@ -56,6 +58,7 @@ public final class Agent {
     log.info("  Version:  \(Self.release.string) (speaks nats-server \(ServerIdentity.protocolVersion.string))")
     log.info("  Name:     \(broker.identity.name.string)")
     log.info("  ID:       \(broker.identity.id.string)")
+    broker.tls = try options.clientTLS()
     if options.jetStream.isEnabled { try startJetStream() }
     if let monitoring = options.monitoring { try startMonitoring(monitoring) }
     try startClients()
@@ -157,6 +160,7 @@ public final class Agent {
       throw .listen(address.description, error)
     }
     if let bound = broker.address { host.log.info("Listening for client connections on \(bound)") }
+    if broker.tls != nil { host.log.info("TLS \(options.allowsNonTLS ? "available" : "required") for client connections") }
   }
 
   private func startMonitoring(_ place: HostPort) throws(AgentError) {
@@ -165,13 +169,14 @@ public final class Agent {
       throw .address("\(hostName):\(place.port)")
     }
     let monitor = Monitor(source: self)
+    monitor.tls = try options.monitoringTLS()
     do throws(NetworkError) {
       try monitor.listen(address)
     } catch {
       throw .monitoring(address.description, error)
     }
     self.monitor = monitor
-    if let bound = monitor.address { host.log.info("Starting http monitor on \(bound)") }
+    if let bound = monitor.address { host.log.info("Starting \(options.isMonitoringSecure ? "https" : "http") monitor on \(bound)") }
   }
 
   // MARK: Links
@@ -212,6 +217,7 @@ public final class Agent {
   }
 
   private func startLinks() throws(AgentError) {
+    let usual = UsualTLS()
     for remote in options.leafnodes.remotes {
       var leaf = leafOptions
       leaf.compress(as: remote.compression)
@@ -221,7 +227,9 @@ public final class Agent {
       leaf.isolated = remote.isIsolated
       leaf.requestIsolation = remote.requestsIsolation
       leaf.infoTimeout_ns = max(remote.firstInfoTimeout_ns, leaf.infoTimeout_ns)
-      var endpoints = remote.urls.map(Options.endpoint)
+      leaf.tls = Options.leafTLS(remote.tls, remote.urls, usual: usual)
+      try start(leaf.tls, remote.tls?.location ?? remote.location)
+      var endpoints = Options.endpoints(remote.urls)
       if !remote.noRandomize, endpoints.count > 1 {
         for index in stride(from: endpoints.count - 1, to: 0, by: -1) { endpoints.swapAt(index, host.entropy.below(index + 1)) }
       }
@@ -236,8 +244,13 @@ public final class Agent {
       var leaf = leafOptions
       leaf.compress(as: uplinkOptions.compression)
       let identity = broker.identity.name.withView { ByteHash.hash($0, seed: 0) }
+      let clusters = Options.clusters(uplinkOptions)
+      for (index, cluster) in clusters.enumerated() {
+        let declared = uplinkOptions.clusters[index]
+        try start(cluster.tls, (declared.tls ?? uplinkOptions.tls)?.location ?? declared.location)
+      }
       let uplink = UplinkSupervisor(
-        broker: broker, account: broker.globalAccount, clusters: Options.clusters(uplinkOptions), options: leaf, shared: shared,
+        broker: broker, account: broker.globalAccount, clusters: clusters, options: leaf, shared: shared,
         parameters: Options.selectorParameters(uplinkOptions), identity: identity)
       uplink.observer = self
       self.uplink = uplink
@@ -294,6 +307,7 @@ public final class Agent {
     keeps("server_name", options.serverName, new.serverName)
     keeps("client_advertise", options.clientAdvertise, new.clientAdvertise)
     keeps("http", options.http, new.http)
+    keeps("https", options.isMonitoringSecure, new.isMonitoringSecure)
     keeps("logtime", options.logTime, new.logTime)
     keeps("pid_file", options.pidFile, new.pidFile)
     keeps("ports_file_dir", options.portsFileDirectory, new.portsFileDirectory)
@@ -302,10 +316,15 @@ public final class Agent {
     keeps("uplink", options.uplink, new.uplink)
     keeps("forward", options.forwards, new.forwards)
     guard refused.isEmpty else { return refused }
+    do throws(AgentError) {
+      try reloadTLS(new)
+    } catch {
+      return [error.text]
+    }
     broker.limits = new.brokerLimits
     host.log.level = new.trace ? .trace : new.debug ? .debug : .info
     for failure in declare(new.streams) { refused.append("stream \(failure)") }
-    host.log.info("Reloaded: limits, logging and streams")
+    host.log.info("Reloaded: limits, logging, streams and certificates")
     return refused
   }
 

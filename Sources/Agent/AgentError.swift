@@ -15,6 +15,8 @@ public enum AgentError: Error, Equatable {
   case forward(String)
   case uplink(String)
   case file(String, DiskError)
+  /// The `tls` block at a place in the configuration.
+  case tls(Location, TLSError)
 
   public var text: String { words.string }
 
@@ -39,6 +41,7 @@ public enum AgentError: Error, Equatable {
     case .stream(let text): "stream \(text)"
     case .forward(let text): "forward \(text)"
     case .uplink(let text): "uplink \(text)"
+    case .tls(let location, let error): location.isNone ? "tls: \(error.text)" : "\(location.text): tls: \(error.text)"
     case .file(let path, let error): "cannot write \(path): \(error.kind)"
     }
   }

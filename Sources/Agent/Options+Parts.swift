@@ -71,17 +71,14 @@ extension Options {
     return parameters
   }
 
-  static func endpoint(_ url: ServerURL) -> LeafEndpoint {
-    LeafEndpoint(
-      hostName: url.host.string, port: UInt16(clamping: url.port), user: url.user ?? ByteString(), password: url.password ?? ByteString())
-  }
-
   /// The clusters of the uplink, as it dials them.
   public static func clusters(_ uplink: UplinkOptions) -> [Uplink.UplinkCluster] {
-    uplink.clusters.map { cluster in
+    let usual = UsualTLS(uplink.tls)
+    return uplink.clusters.map { cluster in
       let description = ClusterDescription(
         name: cluster.name, urlCount: cluster.urls.count, tier: cluster.tier, weight: cluster.weight, pinned: cluster.isPinned)
-      return Uplink.UplinkCluster(description: description, endpoints: cluster.urls.map(endpoint))
+      return Uplink.UplinkCluster(
+        description: description, endpoints: endpoints(cluster.urls), tls: leafTLS(cluster.tls, cluster.urls, usual: usual))
     }
   }
 }

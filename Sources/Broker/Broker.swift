@@ -16,6 +16,8 @@ public final class Broker {
   public var domain = ByteString()
   /// What clients are told instead of the address (`client_advertise`).
   public var advertised: (host: String, port: Int)?
+  /// How clients are served TLS; nil: not at all. A change is for those who come after it.
+  public var tls: ClientTLS?
   /// The address that is told to clients, once the listener is there.
   public private(set) var address: SocketAddress?
 
@@ -69,8 +71,8 @@ public final class Broker {
     stream.writeDeadline_ns = limits.writeDeadline_ns
     let client = ClientConnection(broker: self, stream: stream, id: nextID(), account: globalAccount)
     clients[client.id] = client
+    guard connectionCount <= limits.connectionsMax else { return client.turnAway() }
     client.start()
-    if connectionCount > limits.connectionsMax { client.refuse(.connectionsExceeded) }
   }
 
   func forget(_ client: ClientConnection) {

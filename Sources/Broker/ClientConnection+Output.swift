@@ -19,6 +19,10 @@ extension ClientConnection {
     json.field("port", broker.advertised?.port ?? Int(address.port))
     json.field("headers", broker.limits.headers)
     json.field("max_payload", broker.limits.payloadMax)
+    if let tls = broker.tls {
+      json.field(tls.isOptional ? "tls_available" : "tls_required", true)
+      json.fieldUnlessFalse("tls_verify", tls.verifies)
+    }
     json.fieldUnlessFalse("jetstream", broker.jetStream)
     json.field("client_id", id)
     json.field("client_ip", stream.remote.hostText)

@@ -10,7 +10,11 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   static let firstPing_ns = 2 * second_ns
 
   unowned(unsafe) let broker: Broker  // safe: the broker holds its clients and outlives them
-  public let stream: ByteStream
+  public private(set) var stream: ByteStream
+  /// The same when it is inside TLS.
+  public private(set) var secureStream: TLSStream?
+  /// TLS came before INFO, or will.
+  public internal(set) var saysInfoWhenSecured = false
   var options = ConnectOptions()
   var subscriptions = SubscriptionTable()
   private var parser: ClientParser
@@ -50,7 +54,24 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
 
   func start() {
     stream.delegate = self
+    if let tls = broker.tls { return begin(tls) }
     sendInfo()
+    armPing()
+  }
+
+  /// Says that there are too many, without TLS: a handshake would cost more than what it refuses.
+  func turnAway() {
+    stream.delegate = self
+    sendInfo()
+    refuse(.connectionsExceeded)
+  }
+
+  func carry(by secure: TLSStream) {
+    stream = secure
+    secureStream = secure
+  }
+
+  func armPing() {
     let first = min(broker.limits.pingInterval_ns, Self.firstPing_ns)
     schedulePing(after: first + first / 5 * Int64(broker.host.entropy.below(100)) / 100)
   }
@@ -342,6 +363,10 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
         closeReason = "Slow Consumer (Write Deadline)"
         broker.slowConsumers += 1
       case .failed: closeReason = "Read Error"
+      case .tls(let error):
+        let isSecured = secureStream?.isSecured == true
+        closeReason = isSecured ? "Read Error" : "TLS Handshake Failure"
+        broker.host.log.error("\(stream.remote) - cid:\(id) - TLS \(isSecured ? "" : "handshake ")error: \(error.text)")
       case .peerClosed, .closedHere: closeReason = "Client Closed"
       }
       finish()

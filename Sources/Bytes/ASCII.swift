@@ -31,4 +31,10 @@ public enum ASCII {
   }
   @inline(__always) public static func lowercased(_ byte: UInt8) -> UInt8 { byte >= 0x41 && byte <= 0x5A ? byte | 0x20 : byte }
   @inline(__always) public static func uppercased(_ byte: UInt8) -> UInt8 { byte >= 0x61 && byte <= 0x7A ? byte & 0xDF : byte }
+  /// 0 to 15 for a hexadecimal digit of either case, else nil.
+  public static func hexadecimalValue(_ byte: UInt8) -> UInt8? {
+    if isDigit(byte) { return byte - zero }
+    let lower = lowercased(byte)
+    return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : nil
+  }
 }

@@ -40,7 +40,7 @@ extension ConfigurationParser {
     case 0x78:
       advance()
       let digits = position
-      guard let high = peek.flatMap(hexadecimal), let low = peek(1).flatMap(hexadecimal) else {
+      guard let high = peek.flatMap(ASCII.hexadecimalValue), let low = peek(1).flatMap(ASCII.hexadecimalValue) else {
         while position < min(digits + 2, bytes.count) { advance() }
         throw ConfigurationProblem(at: start, "Expected two hexadecimal digits after '\\x', but got '\(text(from: digits))'")
       }
@@ -52,14 +52,6 @@ extension ConfigurationParser {
         at: start,
         "Invalid escape character '\(character(byte))'. Only the following escape characters are allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\."
       )
-    }
-  }
-
-  private func hexadecimal(_ byte: UInt8) -> UInt8? {
-    switch ASCII.lowercased(byte) {
-    case 0x30...0x39: byte - 0x30
-    case 0x61...0x66: ASCII.lowercased(byte) - 0x61 + 10
-    default: nil
     }
   }
 

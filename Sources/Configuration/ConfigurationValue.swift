@@ -61,4 +61,9 @@ public struct ConfigurationMap: Equatable, Sendable {
   public subscript(key: StaticString) -> ConfigurationValue? {
     entries.last { $0.key.equals(key) }?.value
   }
+
+  /// The map without one entry, named in any case.
+  func without(_ key: StaticString) -> ConfigurationMap {
+    ConfigurationMap(entries: entries.filter { entry in !entry.key.withView { $0.equalsIgnoringCase(key) } })
+  }
 }

@@ -91,12 +91,31 @@ struct Flag {
         arguments.change("client_advertise") { $0.clientAdvertise = address }
         return true
       },
+      boolean(["tls"], .server, option: "tls", doc: "serve clients with TLS, and require it") { options, flag in
+        if flag { options.changeTLS { _ in } } else { options.tls = nil }
+      },
+      text(["tlscert"], "file", .server, option: "tls", doc: "the certificate to show, and those behind it") { options, path in
+        options.changeTLS { $0.certificateFile = path }
+      },
+      text(["tlskey"], "file", .server, option: "tls", doc: "the certificate's key") { options, path in
+        options.changeTLS { $0.keyFile = path }
+      },
+      boolean(["tlsverify"], .server, option: "tls", doc: "require certificates of clients") { options, flag in
+        options.changeTLS { $0.verifies = flag }
+      },
+      text(["tlscacert"], "file", .server, option: "tls", doc: "the authorities of clients' certificates") { options, path in
+        options.changeTLS { $0.authorityFile = path }
+      },
       boolean(["js", "jetstream"], .jetStream, option: "jetstream", doc: "enable JetStream") { $0.jetStream.isEnabled = $1 },
       text(["sd", "store_dir"], "dir", .jetStream, option: "store_dir", doc: "where JetStream keeps streams") {
         $0.jetStream.storeDirectory = $1
       },
       port(["m", "http_port"], .observing, option: "http", doc: "port for monitoring") { options, port in
         options.http = port == 0 ? nil : HostPort(host: options.http?.host ?? "", port: port)
+      },
+      port(["ms", "https_port"], .observing, option: "https", doc: "port for monitoring by HTTPS") { options, port in
+        options.http = port == 0 ? nil : HostPort(host: options.http?.host ?? "", port: port)
+        options.isMonitoringSecure = true
       },
       text(["P", "pid"], "file", .observing, option: "pid_file", doc: "write the process id to a file") { $0.pidFile = $1 },
       text(["ports_file_dir"], "dir", .observing, option: "ports_file_dir", doc: "write the ports listened on to a file there") {
@@ -117,8 +136,8 @@ struct Flag {
   /// Flags of nats-server that this version refuses by name.
   static var unsupported: [StaticString] {
     [
-      "ms", "https_port", "sl", "signal", "l", "log", "logtime_utc", "s", "syslog", "r", "remote_syslog", "VV", "DVV", "log_size_limit",
-      "max_traced_msg_len", "user", "pass", "auth", "tls", "tlscert", "tlskey", "tlsverify", "tlscacert", "help_tls", "routes", "cluster",
+      "sl", "signal", "l", "log", "logtime_utc", "s", "syslog", "r", "remote_syslog", "VV", "DVV", "log_size_limit",
+      "max_traced_msg_len", "user", "pass", "auth", "help_tls", "routes", "cluster",
       "cluster_name", "cluster_listen", "cluster_advertise", "no_advertise", "connect_retries", "profile",
     ]
   }

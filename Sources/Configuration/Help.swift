@@ -3,7 +3,8 @@ import Bytes
 
 public enum Help {
   private static let groups: [(Flag.Group, StaticString)] = [
-    (.configuration, "Configuration"), (.server, "Server"), (.jetStream, "JetStream"), (.observing, "Observing"), (.other, "Other"),
+    (.configuration, "Configuration"), (.server, "Server"), (.jetStream, "JetStream"), (.observing, "Observing"),
+    (.other, "Other"),
   ]
 
   /// Where the descriptions begin; the longest entry is two columns shorter.

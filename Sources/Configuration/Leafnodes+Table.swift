@@ -3,7 +3,6 @@ import Bytes
 
 /// What leaf links can do in this version. An option that asks for more is decoded and refused, never ignored.
 enum LeafAbilities {
-  static let hasTLS = false
   static let hasWebSocket = false
   static let hasCredentials = false
   static let hasAccounts = false
@@ -114,6 +113,9 @@ extension LeafRemote {
       Option(
         "request_isolation", kind: .boolean { $0.requestsIsolation = $1 }, standard: "false",
         doc: "Asks the hub (2.12 or later) to keep what its other leafs are interested in."),
+      Option(
+        "tls", kind: .custom(type: "map") { decoder, remote, entry in remote.tls = TLSOptions.decode(&decoder, entry, isListener: false) },
+        doc: "How the link uses TLS, which it does for `tls://`, for this block, and wherever the hub requires it."),
       Option("disabled", kind: .boolean { $0.isDisabled = $1 }, standard: "false", doc: "Leaves this remote out."),
       Option(
         "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
@@ -123,7 +125,7 @@ extension LeafRemote {
   static var refused: RefusedOptions {
     RefusedOptions(
       unsupported: """
-        nkey seed tls ws_compression websocket_compression ws_no_masking websocket_no_masking \
+        nkey seed ws_compression websocket_compression ws_no_masking websocket_no_masking \
         jetstream_cluster_migrate js_cluster_migrate proxy handshake_first
         """)
   }
@@ -147,9 +149,6 @@ extension OptionDecoder {
       do throws(ServerURL.Failure) {
         let url = try text.withView { view throws(ServerURL.Failure) in try ServerURL(parsing: view.trimmed) }
         all.append(url)
-        if url.scheme == .tls, !LeafAbilities.hasTLS {
-          error(at: location, "not supported by this version of petiole: tls:// in \"\(url.description)\"")
-        }
         if url.scheme == .webSocket || url.scheme == .webSocketSecure, !LeafAbilities.hasWebSocket {
           error(at: location, "not supported by this version of petiole: a websocket in \"\(url.description)\"")
         }

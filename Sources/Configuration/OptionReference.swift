@@ -5,6 +5,9 @@ enum OptionReference {
   static var markdown: String {
     var output = ""
     section("Top level", Options.table, &output, refused: Options.refused)
+    section("`tls`", TLSOptions.listenTable, &output, refused: TLSOptions.refused)
+    section(
+      "`tls` of `uplink`, of its clusters, and of `leafnodes.remotes`", TLSOptions.dialTable, &output, refused: TLSOptions.dialRefused)
     section("`jetstream`", JetStreamOptions.table, &output, refused: JetStreamOptions.refused)
     section("`leafnodes`", LeafnodeOptions.table, &output, refused: LeafnodeOptions.refused)
     section("`leafnodes.remotes`, each entry", LeafRemote.table, &output, refused: LeafRemote.refused)

@@ -29,6 +29,12 @@ extension Options {
         kind: .custom(type: "host or host:port") { decoder, options, entry in options.clientAdvertise = decoder.advertised(entry) },
         doc: "The address that clients are told to connect to."),
       Option(
+        "tls", kind: .custom(type: "map") { decoder, options, entry in options.tls = TLSOptions.decode(&decoder, entry, isListener: true) },
+        doc: "Serves clients with TLS, and requires it."),
+      Option(
+        "allow_non_tls", kind: .boolean { $0.allowsNonTLS = $1 }, standard: "false",
+        doc: "With `tls`: also serves clients without it, on the same port."),
+      Option(
         "server_name",
         kind: .custom(type: "string") { decoder, options, entry in
           guard let name = decoder.string(entry.value, field: entry.key) else { return }
@@ -52,13 +58,27 @@ extension Options {
       Option(
         "http",
         kind: .custom(type: "port or host:port") { decoder, options, entry in
-          if let address = decoder.address(entry) { options.http = address.port == 0 ? nil : address }
+          if let address = decoder.address(entry) { decoder.monitoring(&options, address, isSecure: false, entry) }
         }, doc: "Where the monitoring endpoints (`/varz`, `/healthz`, …) are served."),
       Option(
         "http_port", "monitor_port",
-        kind: .integer(-1...65535) { options, port in
-          options.http = port == 0 ? nil : HostPort(host: options.http?.host ?? "", port: Int(port))
+        kind: .custom(type: "integer") { decoder, options, entry in
+          if let address = decoder.address(entry) {
+            decoder.monitoring(&options, HostPort(host: options.http?.host ?? "", port: address.port), isSecure: false, entry)
+          }
         }, doc: "The monitoring port, on the host of the clients; -1 takes a free one."),
+      Option(
+        "https",
+        kind: .custom(type: "port or host:port") { decoder, options, entry in
+          if let address = decoder.address(entry) { decoder.monitoring(&options, address, isSecure: true, entry) }
+        }, doc: "In place of `http`: the same with the certificate of `tls`."),
+      Option(
+        "https_port",
+        kind: .custom(type: "integer") { decoder, options, entry in
+          if let address = decoder.address(entry) {
+            decoder.monitoring(&options, HostPort(host: options.http?.host ?? "", port: address.port), isSecure: true, entry)
+          }
+        }, doc: "The port of `https`, on the host of the clients."),
     ]
   }
 
@@ -176,13 +196,13 @@ extension Options {
     RefusedOptions(
       unsupported: """
         trace_verbose trace_headers logtime_utc log_file logfile logfile_size_limit log_size_limit logfile_max_num \
-        log_max_num syslog remote_syslog max_traced_msg_len https https_port http_base_path prof_port prof_block_rate \
+        log_max_num syslog remote_syslog max_traced_msg_len http_base_path prof_port prof_block_rate \
         max_closed_clients max_sub_tokens max_subscription_tokens write_timeout disable_sublist_cache no_sublist_cache \
         no_fast_producer_stall connect_error_reports reconnect_error_reports server_tags server_metadata \
         authorization accounts system_account system no_system_account no_system no_sys_acc no_auth_user \
         default_sentinel mappings maps default_js_domain proxies proxy_protocol operator operators roots root \
         root_operators root_operator trusted_keys trusted resolver account_resolver accounts_resolver resolver_tls \
-        resolver_preload resolver_pinned_accounts tls allow_non_tls ocsp ocsp_cache websocket ws mqtt
+        resolver_preload resolver_pinned_accounts ocsp ocsp_cache websocket ws mqtt
         """,
       absent: "cluster gateway routes", reason: noCluster)
   }
@@ -287,6 +307,15 @@ extension OptionDecoder {
       wrongType(entry.value, "string", field: entry.key)
       return nil
     }
+  }
+
+  /// The monitoring port has one form, HTTP or HTTPS. Port 0 is none.
+  mutating func monitoring(_ options: inout Options, _ address: HostPort, isSecure: Bool, _ entry: ConfigurationEntry) {
+    if address.port != 0, options.http != nil, options.isMonitoringSecure != isSecure {
+      return error(at: entry.value.location, "can't specify both HTTP and HTTPs ports: monitoring listens on one")
+    }
+    options.http = address.port == 0 ? nil : address
+    options.isMonitoringSecure = isSecure
   }
 
   mutating func map(_ value: ConfigurationValue, field: ByteString) -> ConfigurationMap? {

@@ -29,7 +29,26 @@ extension Options {
         "lame_duck_grace_period (\(GoDuration.format(lameDuckGracePeriod_ns))) must be shorter than lame_duck_duration (\(GoDuration.format(lameDuckDuration_ns)))"
       )
     }
-    problems += streamProblems() + uplinkProblems() + forwardProblems()
+    problems += tlsProblems(place) + streamProblems() + uplinkProblems() + forwardProblems()
+    return problems
+  }
+
+  private func tlsProblems(_ place: (StaticString) -> Location) -> [ConfigurationProblem] {
+    var problems: [ConfigurationProblem] = []
+    if let tls {
+      if tls.certificateFile == nil || tls.keyFile == nil, tls.location.isNone {
+        problems.append(ConfigurationProblem(at: .none, "TLS for clients needs a certificate and its key: --tlscert and --tlskey"))
+      }
+    } else {
+      if allowsNonTLS {
+        problems.append(ConfigurationProblem(.warning, at: place("allow_non_tls"), "allow_non_tls does nothing without a tls block"))
+      }
+      if isMonitoringSecure, http != nil {
+        problems.append(
+          ConfigurationProblem(
+            at: place("https").orElse(place("https_port")), "https needs a tls block: the certificate in it is what monitoring shows"))
+      }
+    }
     return problems
   }
 

@@ -13,6 +13,10 @@ public struct Options: Equatable, Sendable {
   /// -1 asks for a free port.
   public var port = 4222
   public var clientAdvertise: HostPort?
+  /// How clients are served TLS; nil: not at all.
+  public var tls: TLSOptions?
+  /// Whether clients may do without it.
+  public var allowsNonTLS = false
   /// nil: the server's id is its name.
   public var serverName: ByteString?
 
@@ -24,6 +28,8 @@ public struct Options: Equatable, Sendable {
   public var portsFileDirectory: ByteString?
   /// Where the monitoring endpoint listens; nil: nowhere. An empty host is that of the clients.
   public var http: HostPort?
+  /// Whether it speaks HTTPS, with the certificate of `tls`.
+  public var isMonitoringSecure = false
 
   // Limits
   /// Negative rejects every client, as in nats-server.
@@ -138,6 +144,7 @@ public struct LeafRemote: Equatable, Sendable {
   public var isIsolated = false
   public var requestsIsolation = false
   public var firstInfoTimeout_ns: Int64 = 1_000_000_000
+  public var tls: TLSOptions?
   /// A credentials file.
   public var credentials: ByteString?
   var isDisabled = false
@@ -161,6 +168,8 @@ public struct UplinkOptions: Equatable, Sendable {
   public var probeInterval_ns: Int64?
   public var compression = LeafCompression(.s2Auto)
   public var account: ByteString = "$G"
+  /// For clusters that have none of their own.
+  public var tls: TLSOptions?
 
   public init() {}
 }
@@ -176,6 +185,7 @@ public struct UplinkCluster: Equatable, Sendable {
   public var weight = 1.0
   /// Preferred to all others while it can be reached.
   public var isPinned = false
+  public var tls: TLSOptions?
 
   public init() {}
 }

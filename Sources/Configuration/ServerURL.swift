@@ -135,16 +135,13 @@ public struct ServerURL: Equatable, Sendable {
   }
 
   private static func percentDecoded(_ text: ByteView) -> ByteString? {
-    func digit(_ byte: UInt8) -> UInt8? {
-      let lower = ASCII.lowercased(byte)
-      if ASCII.isDigit(byte) { return byte - ASCII.zero }
-      return lower >= 0x61 && lower <= 0x66 ? lower - 0x61 + 10 : nil
-    }
     var output: [UInt8] = []
     var index = 0
     while index < text.count {
       if text[index] == 0x25 {
-        guard index + 2 < text.count, let high = digit(text[index + 1]), let low = digit(text[index + 2]) else { return nil }
+        guard index + 2 < text.count, let high = ASCII.hexadecimalValue(text[index + 1]),
+          let low = ASCII.hexadecimalValue(text[index + 2])
+        else { return nil }
         output.append(high << 4 | low)
         index += 3
       } else {

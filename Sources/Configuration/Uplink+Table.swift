@@ -31,6 +31,9 @@ extension UplinkOptions {
         "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
         doc: LeafCompression.doc),
       Option(
+        "tls", kind: .custom(type: "map") { decoder, uplink, entry in uplink.tls = TLSOptions.decode(&decoder, entry, isListener: false) },
+        doc: "How links use TLS, which they do for `tls://`, for this block, and wherever the hub requires it."),
+      Option(
         "account",
         kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
     ]
@@ -50,6 +53,10 @@ extension UplinkCluster {
       Option(
         "weight", kind: .number(0.01...100, "0.01 and 100") { $0.weight = $1 }, standard: "1",
         doc: "Multiplies the measured latency: 2 makes the cluster seem twice as far."),
+      Option(
+        "tls",
+        kind: .custom(type: "map") { decoder, cluster, entry in cluster.tls = TLSOptions.decode(&decoder, entry, isListener: false) },
+        standard: "that of `uplink`", doc: "How links to this cluster use TLS."),
       Option(
         "pin", kind: .boolean { $0.isPinned = $1 }, standard: "false",
         doc: "Uses this cluster whenever it can be reached. One cluster at most."),

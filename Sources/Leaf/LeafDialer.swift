@@ -9,6 +9,8 @@ public struct LeafEndpoint: Equatable {
   public var port: UInt16
   public var user = ByteString()
   public var password = ByteString()
+  /// What the server's certificate must be for; empty: the host name.
+  public var certificateName = ByteString()
 
   public init(hostName: String, port: UInt16, user: ByteString = ByteString(), password: ByteString = ByteString()) {
     self.hostName = hostName
@@ -16,6 +18,9 @@ public struct LeafEndpoint: Equatable {
     self.user = user
     self.password = password
   }
+
+  /// Who the server's certificate must name.
+  public var secureName: ByteString { certificateName.isEmpty ? ByteString(hostName) : certificateName }
 
   public var text: String { "\(hostName):\(port)" }
 }

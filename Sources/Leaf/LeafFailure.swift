@@ -10,7 +10,8 @@ public enum LeafFailure: Error, Equatable {
   case noAnswerToConnect
   case notALeafListener
   case badInfo
-  case tlsRequired
+  case tlsNotOffered
+  case tls(TLSError)
   case unknownCompression(String)
   case clusterNameInvalid(String)
   case protocolViolation
@@ -35,7 +36,9 @@ public enum LeafFailure: Error, Equatable {
     case .noAnswerToConnect: "the hub did not answer CONNECT in time"
     case .notALeafListener: "the server is not a leaf listener (check the port: 7422 by default)"
     case .badInfo: "the server's INFO cannot be read"
-    case .tlsRequired: "the hub requires TLS, which this version of petiole does not speak"
+    case .tlsNotOffered:
+      "TLS is configured for this hub, and the hub offers none: switch it on there, or take tls:// and the tls block away here"
+    case .tls(let error): "TLS: \(error.text)"
     case .unknownCompression(let mode): "the hub announces the unknown compression mode \"\(mode)\""
     case .clusterNameInvalid(let name): "the hub's cluster name \"\(name)\" is not valid"
     case .protocolViolation: "the other end sent what is not the leaf protocol"

@@ -4,6 +4,8 @@ import Bytes
 /// From the first INFO to the link that works (leafnode-protocol.md sections 3 to 5).
 public struct LeafHandshake: ~Copyable {
   public enum Action: Equatable {
+    /// Begin TLS; go on with `secured`.
+    case startTLS
     /// Send INFO with this mode as the last plain bytes; from now on both directions are S2.
     case requestCompression(LeafCompressionMode)
     /// Send CONNECT.
@@ -17,6 +19,7 @@ public struct LeafHandshake: ~Copyable {
 
   private enum State {
     case awaitingInfo
+    case awaitingTLS
     case awaitingCompressedInfo
     case awaitingAnswer
     case established
@@ -25,12 +28,23 @@ public struct LeafHandshake: ~Copyable {
 
   private var state = State.awaitingInfo
   private let mode: LeafCompressionMode
+  /// Whether this side demands TLS, and whether it is there already.
+  private let wantsTLS: Bool
+  private var isSecure: Bool
   /// What was agreed; nil before the first INFO.
   public private(set) var choice: LeafCompressionChoice?
   /// The first INFO, whose nonce and identity count.
   public private(set) var info = LeafInfo()
 
-  public init(mode: LeafCompressionMode) { self.mode = mode }
+  public init(mode: LeafCompressionMode, wantsTLS: Bool = false, isSecure: Bool = false) {
+    self.mode = mode
+    self.wantsTLS = wantsTLS
+    self.isSecure = isSecure
+  }
+
+  var awaitsTLS: Bool {
+    if case .awaitingTLS = state { true } else { false }
+  }
 
   public var isEstablished: Bool {
     if case .established = state { true } else { false }
@@ -50,13 +64,25 @@ public struct LeafHandshake: ~Copyable {
       state = .established
       return .established
     case .established: return .update
-    case .failed: return .fail(.protocolViolation)
+    // Whatever was sent behind the first INFO in the clear is from nobody that can be trusted.
+    case .awaitingTLS, .failed: return .fail(.protocolViolation)
     }
+  }
+
+  /// The TLS that was asked for is there.
+  public mutating func secured() -> Action {
+    guard case .awaitingTLS = state else { return fail(.protocolViolation) }
+    isSecure = true
+    return first(info)
   }
 
   private mutating func first(_ info: LeafInfo) -> Action {
     if info.clientID == 0 || (info.leafURLs.isEmpty && !info.infoOnConnect) { return fail(.notALeafListener) }
-    if info.tlsRequired { return fail(.tlsRequired) }
+    if !isSecure, wantsTLS || info.tlsRequired {
+      guard info.tlsRequired || info.tlsAvailable else { return fail(.tlsNotOffered) }
+      state = .awaitingTLS
+      return .startTLS
+    }
     if info.cluster == "_" || info.cluster.bytes.contains(ASCII.space) { return fail(.clusterNameInvalid(info.cluster.string)) }
     guard let choice = LeafCompressionChoice.choose(own: mode, peer: info.compression) else {
       return fail(.unknownCompression(info.compression?.string ?? ""))

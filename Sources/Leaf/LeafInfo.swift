@@ -21,6 +21,7 @@ public struct LeafInfo: Equatable {
   public var headers = false
   public var jetStream = false
   public var tlsRequired = false
+  public var tlsAvailable = false
   public var authRequired = false
   public var maxPayload = 1024 * 1024
   /// The configured compression mode; nil when it cannot compress.
@@ -54,6 +55,7 @@ public struct LeafInfo: Equatable {
     headers = json["headers"]?.bool ?? false
     jetStream = json["jetstream"]?.bool ?? false
     tlsRequired = json["tls_required"]?.bool ?? false
+    tlsAvailable = json["tls_available"]?.bool ?? false
     authRequired = json["auth_required"]?.bool ?? false
     if let limit = json["max_payload"]?.int {
       guard limit > 0 else { return nil }

@@ -9,10 +9,16 @@ import Wire
 extension LeafLink {
   func receiveInfo(_ text: ByteView) {
     guard let info = LeafInfo(text) else { return end(.badInfo) }
+    perform(handshake.received(info), info)
+  }
+
+  func perform(_ action: LeafHandshake.Action, _ info: LeafInfo) {
     let isFirst = compression == nil
-    let action = handshake.received(info)
     compression = handshake.choice
     switch action {
+    case .startTLS:
+      measured()
+      startTLS()
     case .requestCompression(let mode):
       said(info)
       output.append(literal: "INFO {\"compression\":\"")
@@ -37,8 +43,16 @@ extension LeafLink {
 
   private func said(_ info: LeafInfo) {
     peer = LeafPeer(info)
-    rtt_ns = host.clock.monotonic_ns - started_ns
-    owner?.linkSaidInfo(self, rtt_ns: rtt_ns!)
+    owner?.linkSaidInfo(self, rtt_ns: measured())
+  }
+
+  /// From the connection, or from the last step of TLS, to INFO.
+  @discardableResult
+  private func measured() -> Int64 {
+    if let rtt_ns { return rtt_ns }
+    let measured_ns = host.clock.monotonic_ns - (secureStream?.lastFlight_ns ?? started_ns)
+    rtt_ns = measured_ns
+    return measured_ns
   }
 
   func level(_ mode: LeafCompressionMode) -> CompressionLevel {

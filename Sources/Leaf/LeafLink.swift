@@ -32,7 +32,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public let remote: SocketAddress
   public unowned(unsafe) var owner: (any LeafLinkOwner)?  // safe: the owner ends its links before it goes
 
-  let stream: ByteStream
+  private(set) var stream: ByteStream
+  /// The same when it is inside TLS.
+  private(set) var secureStream: TLSStream?
   /// One of the two is used, by who dialled.
   var handshake: LeafHandshake
   var acceptance: LeafAcceptHandshake
@@ -97,7 +99,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     loopSubject = LeafShared.newLoopMark(host.entropy)
     scratch = shared.scratch
     remote = stream.remote
-    handshake = LeafHandshake(mode: options.compression)
+    let isFirst = listener == nil && options.tls.isFirst
+    handshake = LeafHandshake(mode: options.compression, wantsTLS: options.tls.isRequired, isSecure: isFirst)
     acceptance = LeafAcceptHandshake(mode: options.compression)
     // Nobody sends messages before the handshake is done.
     parser = LeafParser(payloadMax: 0)
@@ -111,9 +114,35 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     stream.delegate = self
     if listener != nil {
       greet()
+    } else if isFirst {
+      host.turn.defer { self.startTLS() }  // not yet: whoever made the link has not set its owner
     } else {
-      host.after(options.infoTimeout_ns, deadline) { [unowned(unsafe) self] in self.end(.noInfo) }  // safe: cancelled in `end`
+      awaitInfo()
     }
+  }
+
+  private func awaitInfo() {
+    host.after(options.infoTimeout_ns, deadline) { [unowned(unsafe) self] in self.end(.noInfo) }  // safe: cancelled in `end`
+  }
+
+  /// Everything from here on is inside TLS, whose handshake has a time limit of its own.
+  func startTLS() {
+    guard !isEnded else { return }
+    do throws(TLSError) {
+      let secure = try options.tls.secured(stream, name: options.hubName, host: host)
+      host.timers.cancel(deadline)
+      stream = secure
+      secureStream = secure
+      output.stream = secure
+      secure.delegate = self
+      secure.start()
+    } catch {
+      end(.tls(error))
+    }
+  }
+
+  public func secured(_ stream: ByteStream) {
+    if handshake.awaitsTLS { perform(handshake.secured(), handshake.info) } else { awaitInfo() }
   }
 
   public var isEstablished: Bool { isReady && !isEnded }
@@ -170,8 +199,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   private func receivePlain(_ bytes: ByteView) -> Int {
     var used = 0
     var operation = LeafOperation()
-    stream.readMinimum = 1
-    while used < bytes.count, !isEnded {
+    let carrier = stream
+    carrier.readMinimum = 1
+    while used < bytes.count, !isEnded, stream === carrier {
       switch parser.parse(bytes.dropFirst(used), into: &operation) {
       case .operation(let consumed):
         used += consumed
@@ -188,6 +218,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
         return bytes.count
       }
     }
+    // What follows the line behind which TLS begins is for TLS.
+    if let secureStream, stream !== carrier, used < bytes.count { used += secureStream.received(bytes.dropFirst(used), on: carrier) }
     return used
   }
 
@@ -291,6 +323,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     case .failed(let error): end(closingRefusal ?? .network(error))
     case .outputOverflow, .writeDeadline: end(.outputOverflow)
     case .closedHere: end(.closedHere)
+    case .tls(let error): end(.tls(error))
     }
   }
 

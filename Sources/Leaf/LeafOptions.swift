@@ -15,6 +15,9 @@ public struct LeafOptions {
   public var headers = true
   public var user = ByteString()
   public var password = ByteString()
+  public var tls = LeafTLS()
+  /// Who the hub's certificate must name.
+  var hubName = ByteString()
   /// Subjects that are neither imported from the hub nor exported to it, by configuration.
   public var denyImports: [ByteString] = []
   public var denyExports: [ByteString] = []
@@ -40,4 +43,13 @@ public struct LeafOptions {
   public var requestIsolation = false
 
   public init() {}
+
+  /// For a link to `endpoint`.
+  public func dialling(_ endpoint: LeafEndpoint) -> LeafOptions {
+    var options = self
+    options.user = endpoint.user
+    options.password = endpoint.password
+    options.hubName = endpoint.secureName
+    return options
+  }
 }

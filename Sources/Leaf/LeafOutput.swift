@@ -7,7 +7,8 @@ import Platform
 /// The sending half of a leaf link. Before compression is agreed everything goes to the stream as it is; afterwards it is collected
 /// and leaves as S2 at the end of the turn.
 final class LeafOutput {
-  private let stream: ByteStream
+  /// Where it goes; replaced once when TLS begins.
+  var stream: ByteStream
   /// What waits to be compressed; nil on a plain link.
   private var plain: OutputBuffer?
   private var encoder: S2StreamEncoder?

@@ -72,11 +72,9 @@ public final class LeafRemote: LeafLinkOwner {
         self.retry(self.reconnect_ns + Int64(self.host.entropy.below(Int(self.reconnect_ns) + 1)))
       case .success(let stream):
         self.failures = 0
-        var options = self.options
-        options.user = endpoint.user
-        options.password = endpoint.password
         let link = LeafLink(
-          host: self.host, id: self.broker.nextID(), account: self.account, stream: stream, options: options, shared: self.shared)
+          host: self.host, id: self.broker.nextID(), account: self.account, stream: stream, options: self.options.dialling(endpoint),
+          shared: self.shared)
         link.owner = self
         self.link = link
       }

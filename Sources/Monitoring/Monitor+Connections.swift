@@ -42,7 +42,8 @@ extension Monitor {
       if cid > 0 { clients = clients.filter { $0.id == UInt64(cid) } }
       guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort.string)") }
       return .success(
-        write(clients, offset: offset, limit: limit, subscriptions: Self.isSet(request["subs"]))
+        write(
+          clients, offset: offset, limit: limit, subscriptions: Self.isSet(request["subs"]), authentication: Self.isSet(request["auth"]))
       )
     } catch {
       return .failure(error)
@@ -71,7 +72,7 @@ extension Monitor {
     return true
   }
 
-  private func write(_ clients: [ClientConnection], offset: Int, limit: Int, subscriptions: Bool) -> [UInt8] {
+  private func write(_ clients: [ClientConnection], offset: Int, limit: Int, subscriptions: Bool, authentication: Bool) -> [UInt8] {
     // Both numbers are the caller's: they must not be added.
     let page = clients.dropFirst(offset).prefix(limit)
     var json = begin()
@@ -99,6 +100,7 @@ extension Monitor {
       json.field("in_bytes", client.received.bytes)
       json.field("out_bytes", client.sent.bytes)
       json.field("subscriptions", client.subscriptionCount)
+      if let secure = client.secureStream, secure.isSecured { writeTLS(&json, secure, client.saysInfoWhenSecured, authentication) }
       json.fieldUnlessEmpty("name", client.name)
       json.fieldUnlessEmpty("lang", client.lang)
       json.fieldUnlessEmpty("version", client.version)
@@ -112,6 +114,23 @@ extension Monitor {
     json.endArray()
     json.endObject()
     return json.finish()
+  }
+
+  private func writeTLS(_ json: inout JSONWriter, _ secure: TLSStream, _ isFirst: Bool, _ authentication: Bool) {
+    json.field("tls_version", secure.versionName)
+    json.field("tls_cipher_suite", secure.cipherName)
+    json.fieldUnlessFalse("tls_first", isFirst)
+    let certificates = authentication ? secure.peerCertificates : []
+    guard !certificates.isEmpty else { return }
+    json.beginArray("tls_peer_certs")
+    for certificate in certificates {
+      json.beginObject()
+      json.field("subject", certificate.subject)
+      json.field("spki_sha256", certificate.keyHash.hexadecimal)
+      json.field("cert_sha256", certificate.hash.hexadecimal)
+      json.endObject()
+    }
+    json.endArray()
   }
 
   func subsz() -> [UInt8] {

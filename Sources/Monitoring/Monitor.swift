@@ -24,10 +24,17 @@ public final class Monitor {
 
   public var address: SocketAddress? { listener?.local }
 
+  /// The certificate of HTTPS; nil for HTTP. A change is for those who connect after it.
+  public var tls: TLSContext?
+  private static let handshake_ns = 5 * second_ns
+
   public func listen(_ address: SocketAddress) throws(NetworkError) {
     listener = try host.network.listen(address) { [unowned(unsafe) self] stream in  // safe: the listener is closed before the monitor goes
       guard self.connections.count < Self.connectionsMax else { return stream.close() }
-      self.connections.append(HTTPConnection(monitor: self, stream: stream))
+      guard let tls = self.tls else { return self.connections.append(HTTPConnection(monitor: self, stream: stream)) }
+      let secure = TLSStream(over: stream, context: tls, serverName: nil, host: self.host, timeout_ns: Self.handshake_ns)
+      self.connections.append(HTTPConnection(monitor: self, stream: secure))
+      secure.start()
     }
   }
 

@@ -47,6 +47,9 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
   /// Appends the layer's last words to `inner.output`. Called once, behind all output; not when the inner stream is gone.
   open func farewell() {}
 
+  /// What the owner is told when the inner stream ends for `reason` without this side's doing.
+  open func meaning(of reason: CloseReason) -> CloseReason { reason }
+
   /// Makes room for `size` bytes for the owner; `fill` writes there and returns how many it used. They are shown when `unwrap` returns.
   /// `expecting`: so many may come in all before it does.
   public final func carried(_ size: Int, expecting: Int = 0, _ fill: (UnsafeMutablePointer<UInt8>) -> Int) {
@@ -59,6 +62,14 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
     guard !endsAfterInput, !isClosing else { return }
     endsAfterInput = true
     ending = reason
+  }
+
+  /// Closes at once, without what still waits; the owner is told `reason`. For what goes wrong outside of unwrapping.
+  public final func end(_ reason: CloseReason) {
+    if isClosed { return }
+    ending = reason
+    output.removeAll()
+    close()
   }
 
   // MARK: Reading
@@ -76,8 +87,8 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
       let used = delegate.received(input.view, on: self)
       precondition(used >= 0 && used <= input.count, "a delegate used more bytes than it was shown")
       input.use(used)
-      if input.count == 0 { input.release() }
     }
+    if input.count == 0 { input.release() }
     if endsAfterInput, wantsReading, !isClosed, !isClosing {
       isClosing = true
       wantsFlush()
@@ -149,7 +160,7 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
   public final func closed(_ stream: ByteStream, reason: CloseReason) {
     gone()
     input.release()
-    delegate?.closed(self, reason: ending ?? reason)
+    delegate?.closed(self, reason: ending ?? meaning(of: reason))
     delegate = nil
   }
 

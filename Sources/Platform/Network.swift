@@ -38,6 +38,8 @@ public enum CloseReason: Equatable {
   case writeDeadline
   /// `close()` was called on this side.
   case closedHere
+  /// TLS could not be had, or was broken.
+  case tls(TLSError)
 }
 
 /// Whoever owns a stream.
@@ -51,11 +53,14 @@ public protocol ByteStreamDelegate: AnyObject {
   func willFlush(_ stream: ByteStream)
   /// The output fell below its low-water mark after `output.count` was above it.
   func drained(_ stream: ByteStream)
+  /// The TLS handshake of the stream is done (`TLSStream` only).
+  func secured(_ stream: ByteStream)
 }
 
 extension ByteStreamDelegate {
   public func willFlush(_ stream: ByteStream) {}
   public func drained(_ stream: ByteStream) {}
+  public func secured(_ stream: ByteStream) {}
 }
 
 /// A connected, ordered, reliable stream of bytes: TCP, or what another stream carries (LayeredStream). Implementations subclass it.

@@ -39,6 +39,8 @@ public enum ProbeFailure: Sendable, Equatable {
   case noInfo
   /// What came is not the INFO of a usable leaf listener.
   case badInfo
+  /// The TLS that comes before INFO could not be had.
+  case tls
   /// The prober did not report before the round's deadline.
   case overdue
 
@@ -53,6 +55,7 @@ public enum ProbeFailure: Sendable, Equatable {
     case .closed: "closed by the server"
     case .noInfo: "connected, but no INFO came"
     case .badInfo: "not a leaf listener"
+    case .tls: "TLS handshake failed"
     case .overdue: "no answer before the deadline"
     }
   }

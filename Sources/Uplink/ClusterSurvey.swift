@@ -52,7 +52,8 @@ public final class ClusterSurvey {
     }
     let endpoints = clusters[index].endpoints
     probes[index] = LeafProbe(
-      host: host, endpoint: endpoints[turn % endpoints.count], turn: turn / endpoints.count, timeout_ns: Self.timeout_ns
+      host: host, endpoint: endpoints[turn % endpoints.count], tls: clusters[index].tls, turn: turn / endpoints.count,
+      timeout_ns: Self.timeout_ns
     ) { result in
       switch result {
       case .success(let sample): self.results[index].samples_us.append(sample.rtt_us)

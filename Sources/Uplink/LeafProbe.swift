@@ -1,5 +1,6 @@
 // One probe of one server: connect, wait for INFO, close. The time from connected to INFO is a whole round trip to the real
-// server, whatever accepts connections on its behalf (DESIGN.md section 5).
+// server, whatever accepts connections on its behalf (DESIGN.md section 5). With TLS before INFO it is the time from this side's last step
+// of the handshake, which is a whole round trip as well, in every version of TLS.
 import Bytes
 import Leaf
 import Platform
@@ -17,6 +18,10 @@ final class LeafProbe: ByteStreamDelegate {
   private let timeout_ns: Int64
   private var dial: LeafDial?
   private var stream: ByteStream?
+  /// The same when TLS comes before INFO.
+  private var secureStream: TLSStream?
+  private let tls: LeafTLS
+  private let certificateName: ByteString
   private let timer = Timer()
   private var done: ((Result<Sample, ProbeFailureReason>) -> Void)?
   private var connecting_ns: Int64 = 0
@@ -26,9 +31,12 @@ final class LeafProbe: ByteStreamDelegate {
 
   /// `done` is called once, unless cancelled.
   init(
-    host: Host, endpoint: LeafEndpoint, turn: Int, timeout_ns: Int64, done: @escaping (Result<Sample, ProbeFailureReason>) -> Void
+    host: Host, endpoint: LeafEndpoint, tls: LeafTLS, turn: Int, timeout_ns: Int64,
+    done: @escaping (Result<Sample, ProbeFailureReason>) -> Void
   ) {
     self.host = host
+    self.tls = tls
+    certificateName = endpoint.secureName
     self.timeout_ns = timeout_ns
     self.done = done
     dial = LeafDial(host: host, endpoint: endpoint, turn: turn, timeout_ns: timeout_ns) { result in
@@ -44,8 +52,20 @@ final class LeafProbe: ByteStreamDelegate {
 
   private func connected(_ stream: ByteStream) {
     self.stream = stream
-    stream.delegate = self
     connected_ns = host.clock.monotonic_ns
+    guard tls.isFirst else {
+      stream.delegate = self
+      return
+    }
+    do throws(TLSError) {
+      let secure = try tls.secured(stream, name: certificateName, host: host)
+      self.stream = secure
+      secureStream = secure
+      secure.delegate = self
+      secure.start()
+    } catch {
+      finish(.failure(ProbeFailureReason(failure: .tls)))
+    }
   }
 
   func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
@@ -61,9 +81,9 @@ final class LeafProbe: ByteStreamDelegate {
       let now = host.clock.monotonic_ns
       let connect_us = stream.kernelRTT_us.map { Int64($0) } ?? (connected_ns - connecting_ns) / 1000
       // A busy loop hears late that the connection is there; the kernel knows how long it took.
-      let established_ns = min(connected_ns, connecting_ns + connect_us * 1000)
+      let established_ns = secureStream?.lastFlight_ns ?? min(connected_ns, connecting_ns + connect_us * 1000)
       let rtt_us = max((now - established_ns) / 1000, 1)
-      finish(.success(Sample(rtt_us: rtt_us, connect_us: connect_us, bytes: stream.bytesRead + Self.overhead)))
+      finish(.success(Sample(rtt_us: rtt_us, connect_us: connect_us, bytes: stream.bytesRead + stream.bytesWritten + Self.overhead)))
     }
     return bytes.count
   }
@@ -74,7 +94,9 @@ final class LeafProbe: ByteStreamDelegate {
   func closed(_ stream: ByteStream, reason: CloseReason) {
     stream.delegate = nil
     self.stream = nil
-    finish(.failure(ProbeFailureReason(failure: .closed)))
+    var failure = ProbeFailure.closed
+    if case .tls = reason { failure = .tls }
+    finish(.failure(ProbeFailureReason(failure: failure)))
   }
 
   private func finish(_ result: Result<Sample, ProbeFailureReason>) {
@@ -125,7 +147,7 @@ extension LinkFailure {
     case .noInfo, .noAnswerToConnect: self = .timedOut
     case .notALeafListener, .badInfo, .unknownCompression, .clusterNameInvalid, .protocolViolation, .compressionCorrupt:
       self = .protocolError
-    case .tlsRequired: self = .tls
+    case .tlsNotOffered, .tls: self = .tls
     case .pingsUnanswered: self = .silent
     case .loop, .sameCluster: self = .loop
     case .refusedByPeer(let text):

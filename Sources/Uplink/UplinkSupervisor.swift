@@ -8,10 +8,12 @@ import Platform
 public struct UplinkCluster {
   public var description: ClusterDescription
   public var endpoints: [LeafEndpoint]
+  public let tls: LeafTLS
 
-  public init(description: ClusterDescription, endpoints: [LeafEndpoint]) {
+  public init(description: ClusterDescription, endpoints: [LeafEndpoint], tls: LeafTLS = LeafTLS()) {
     self.description = description
     self.endpoints = endpoints
+    self.tls = tls
   }
 }
 
@@ -130,7 +132,9 @@ public final class UplinkSupervisor: LeafLinkOwner {
     let (endpoint, turn) = nextTurn(cluster)
     lastProbe += 1
     let number = lastProbe
-    probes[number] = LeafProbe(host: host, endpoint: endpoint, turn: turn, timeout_ns: left_ms * millisecond_ns) { result in
+    probes[number] = LeafProbe(
+      host: host, endpoint: endpoint, tls: clusters[cluster.index].tls, turn: turn, timeout_ns: left_ms * millisecond_ns
+    ) { result in
       self.probes[number] = nil
       switch result {
       case .success(let sample):
@@ -159,17 +163,17 @@ public final class UplinkSupervisor: LeafLinkOwner {
     guard !stopped, var attempt else { return }
     attempt.dials += 1
     self.attempt = attempt
-    let (endpoint, turn) = nextTurn(attempt.cluster)
-    dial = LeafDial(host: host, endpoint: endpoint, turn: turn, timeout_ns: dialTimeout_ns(attempt.cluster)) { result in
+    let cluster = attempt.cluster
+    let (endpoint, turn) = nextTurn(cluster)
+    dial = LeafDial(host: host, endpoint: endpoint, turn: turn, timeout_ns: dialTimeout_ns(cluster)) { result in
       self.dial = nil
       switch result {
       case .failure(let error):
         self.host.log.debug("Uplink: \(endpoint.text): \(error)")
         self.failed(LinkFailure(error))
       case .success(let stream):
-        var options = self.options
-        options.user = endpoint.user
-        options.password = endpoint.password
+        var options = self.options.dialling(endpoint)
+        options.tls = self.clusters[cluster.index].tls
         let link = LeafLink(
           host: self.host, id: self.broker.nextID(), account: self.account, stream: stream, options: options, shared: self.shared)
         link.owner = self

@@ -14,16 +14,22 @@ final class MonitoringClient: ByteStreamDelegate {
   private var failure: String?
 
   /// The JSON at `path`, or what went wrong.
-  static func get(_ address: SocketAddress, _ path: String) -> Result<JSONValue, MonitoringFailure> {
+  static func get(_ address: SocketAddress, _ path: String, tls: TLSContext?) -> Result<JSONValue, MonitoringFailure> {
     let (loop, host) = LinuxLoop.makeHost(log: Log(level: .fatal) { _, _ in })
     let client = MonitoringClient()
+    func ask(_ stream: ByteStream) {
+      stream.delegate = client
+      stream.output.append([UInt8]("GET \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\r\n".utf8))
+      stream.wantsFlush()
+    }
     let attempt = host.network.connect(address, timeout_ns: timeout_ns) { result in
       switch result {
       case .failure(let error): client.finish("\(error)")
       case .success(let stream):
-        stream.delegate = client
-        stream.output.append([UInt8]("GET \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\n\r\n".utf8))
-        stream.wantsFlush()
+        guard let tls else { return ask(stream) }
+        let secure = TLSStream(over: stream, context: tls, serverName: nil, host: host, timeout_ns: timeout_ns)
+        ask(secure)
+        secure.start()
       }
     }
     guard loop.run(timeout_ns: timeout_ns, until: { client.isDone }) else {
@@ -63,7 +69,7 @@ final class MonitoringClient: ByteStreamDelegate {
 
   func closed(_ stream: ByteStream, reason: CloseReason) {
     stream.delegate = nil
-    finish()
+    if case .tls(let error) = reason { finish("TLS: \(error.text.string)") } else { finish() }
   }
 }
 

@@ -38,6 +38,12 @@ import Platform
     let loaded = Agent.load(arguments)
     for problem in loaded.problems { Terminal.error("petiole: \(problem.message)\n") }
     guard loaded.problems.isEmpty else { return 1 }
+    do throws(AgentError) {
+      try loaded.options.checkTLS()
+    } catch {
+      Terminal.error("petiole: \(error.text)\n")
+      return 1
+    }
     let name = arguments.configurationPath ?? "(no file: defaults and command line)"
     Terminal.print("petiole: configuration file \(name) is valid\n")
     return 0

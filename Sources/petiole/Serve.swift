@@ -132,7 +132,7 @@ final class ServeProcess {
     if let address = agent.broker.address { json.string("nats://\(address)") }
     json.endArray()
     json.beginArray("monitoring")
-    if let address = agent.monitor?.address { json.string("http://\(address)") }
+    if let address = agent.monitor?.address { json.string("\(agent.options.isMonitoringSecure ? "https" : "http")://\(address)") }
     json.endArray()
     for name: StaticString in ["cluster", "profile", "websocket"] {
       json.beginArray(name)

@@ -18,9 +18,17 @@ enum Status {
       Terminal.error("petiole: no monitoring port to ask: give the agent's with -m PORT, or its configuration with -c FILE\n")
       return 1
     }
-    if arguments.wantsJSON { return printJSON(address) }
+    let tls: TLSContext?
+    do throws(TLSError) {
+      tls = try context(options)
+    } catch {
+      Terminal.error("petiole: \(error.text.string)\n")
+      return 1
+    }
+    if arguments.wantsJSON { return printJSON(address, tls) }
     switch (
-      MonitoringClient.get(address, "/varz"), MonitoringClient.get(address, "/uplinkz"), MonitoringClient.get(address, "/jsz?streams=1")
+      MonitoringClient.get(address, "/varz", tls: tls), MonitoringClient.get(address, "/uplinkz", tls: tls),
+      MonitoringClient.get(address, "/jsz?streams=1", tls: tls)
     ) {
     case (.success(let varz), .success(let uplinkz), .success(let jsz)):
       Terminal.print(report(varz, uplinkz, jsz))
@@ -33,8 +41,16 @@ enum Status {
     }
   }
 
-  private static func printJSON(_ address: SocketAddress) -> Int32 {
-    switch MonitoringClient.get(address, "/uplinkz") {
+  /// What the agent's HTTPS is asked with; nil for HTTP. The certificate must be the one of the configuration, whatever names it has.
+  private static func context(_ options: Options) throws(TLSError) -> TLSContext? {
+    guard options.isMonitoringSecure, let tls = options.tls else { return nil }
+    var settings = TLSSettings()
+    settings.authorityFile = tls.certificateFile
+    return try TLSContext(.client, settings)
+  }
+
+  private static func printJSON(_ address: SocketAddress, _ tls: TLSContext?) -> Int32 {
+    switch MonitoringClient.get(address, "/uplinkz", tls: tls) {
     case .failure(let failure):
       Terminal.error("petiole: cannot ask the agent at \(address): \(failure.text)\n")
       return 1

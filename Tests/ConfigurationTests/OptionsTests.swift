@@ -177,8 +177,8 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
   @Test("what this version lacks, and what petiole will never have, is refused by name")
   func refused() {
     #expect(
-      load("authorization { user: a }\ntls {}\nMQTT {port: 1883}\ncluster {port: 1}").messages == [
-        "t.conf:1:1: not supported by this version of petiole: authorization", "t.conf:2:1: not supported by this version of petiole: tls",
+      load("authorization { user: a }\nocsp: true\nMQTT {port: 1883}\ncluster {port: 1}").messages == [
+        "t.conf:1:1: not supported by this version of petiole: authorization", "t.conf:2:1: not supported by this version of petiole: ocsp",
         "t.conf:3:1: not supported by this version of petiole: MQTT",
         "t.conf:4:1: cluster: petiole has no routes or gateways, by design: it joins a backbone of nats-servers as a leaf (leafnodes, uplink)",
       ])
@@ -370,7 +370,6 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       ),
       ("{url: \"a b\"}", "28: error parsing leafnode url [\"a b\"]: the host is missing or malformed"),
       ("{url: a, account: A}", "40: not supported by this version of petiole: another account than \"$G\""),
-      ("{url: \"tls://a\"}", "28: not supported by this version of petiole: tls:// in \"tls://a:7422\""),
       ("{url: \"wss://a\"}", "28: not supported by this version of petiole: a websocket in \"wss://a:7422\""),
       ("{url: a, credentials: x}", "44: not supported by this version of petiole: credentials"),
       ("{url: a, jetstream_cluster_migrate: true}", "31: not supported by this version of petiole: jetstream_cluster_migrate"),
@@ -420,13 +419,7 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
   @Test("the design's example is read exactly, and only what this version lacks is refused")
   func example() throws {
     let (read, messages) = load(Self.design)
-    #expect(
-      messages == [
-        "t.conf:4:16: not supported by this version of petiole: credentials",
-        "t.conf:6:29: not supported by this version of petiole: tls:// in \"tls://a.eu.example:7422\"",
-        "t.conf:6:56: not supported by this version of petiole: tls:// in \"tls://b.eu.example:7422\"",
-        "t.conf:7:29: not supported by this version of petiole: tls:// in \"tls://us.example:7422\"",
-      ])
+    #expect(messages == ["t.conf:4:16: not supported by this version of petiole: credentials"])
     #expect(read.jetStream.isEnabled && read.jetStream.storeDirectory == "/var/lib/petiole" && read.jetStream.domain == "gw-0042")
     #expect(read.streams.count == 1)
     #expect(read.streams[0].name == "TELEMETRY" && read.streams[0].fields["max_bytes"]?.content == .integer(1 << 30))
@@ -441,9 +434,9 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
     #expect(!read.forwards[0].isLive && read.forwards[0].window == ForwardDeclaration.windowDefault)
   }
 
-  @Test("the design's example without TLS and credentials is right")
+  @Test("the design's example without credentials is right")
   func plainExample() {
-    let plain = Self.design.replacing("tls://", with: "nats://").replacing("credentials: \"/etc/petiole/gateway.creds\"", with: "")
+    let plain = Self.design.replacing("credentials: \"/etc/petiole/gateway.creds\"", with: "")
     #expect(options(plain).uplink?.clusters.count == 2)
   }
 

@@ -43,5 +43,7 @@ import Testing
     check(UplinkOptions.table)
     check(UplinkCluster.table)
     check(ForwardDeclaration.table)
+    check(TLSOptions.listenTable)
+    check(TLSOptions.dialTable)
   }
 }

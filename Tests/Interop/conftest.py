@@ -5,6 +5,7 @@ import asyncio
 import nats
 import pytest
 
+from certificates import Certificates
 from servers import IS_NATS_SERVER, NATS_SERVER, PETIOLE, RUNNER, Server
 
 
@@ -28,6 +29,12 @@ def pytest_runtest_makereport(item, call):
             log = server.log()
             report.sections.append((f"log of {server.name}", log[-8000:]))
     return report
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """Certificates by name: certificates.files("server", "ca") are lines for a tls block."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

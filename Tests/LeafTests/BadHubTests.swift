@@ -162,7 +162,7 @@ import Wire
     arguments: [
       "HTTP/1.1 400 Bad Request\r\n\r\n", "INFO {}\r\n", "INFO x\r\n", "INFO\r\n", "CONNECT {}\r\n", "\r\n", "SSH-2.0-OpenSSH_9.2\r\n",
       "220 smtp\r\n",
-      "INFO {\"client_id\":1,\"leafnode_urls\":[\"x:1\"],\"tls_required\":true}\r\n",
+      "INFO {\"client_id\":1,\"leafnode_urls\":[\"x:1\"],\"tls_required\":true}\r\nINFO {\"client_id\":1}\r\n",
       "INFO {\"client_id\":1,\"leafnode_urls\":[\"x:1\"],\"compression\":\"zstd\"}\r\n",
       "LMSG a 1\r\nx\r\n", "INFO {\"server_id\":\"N\",\"client_id\":9,\"max_payload\":1048576}\r\n",
     ])
@@ -172,6 +172,21 @@ import Wire
     rig.run(second_ns)
     #expect(rig.failure != nil)
     gone(rig, text)
+  }
+
+  @Test("a hub that requires TLS and does not begin with it is given up in time")
+  func silentTLS() {
+    let rig = LeafRig { $0.send("INFO {\"client_id\":1,\"leafnode_urls\":[\"x:1\"],\"tls_required\":true}\r\n") }
+    rig.dial()
+    rig.run(LeafTLS.timeoutDefault_ns - second_ns)
+    #expect(rig.failure == nil)
+    rig.run(2 * second_ns)
+    guard case .tls(let error)? = rig.failure else {
+      Issue.record("\(String(describing: rig.failure))")
+      return
+    }
+    #expect(error.kind == .timeout)
+    gone(rig)
   }
 
   @Test(

@@ -105,7 +105,7 @@ import Testing
           $0.infoOnConnect = false
         }, .notALeafListener
       ),
-      (info { $0.tlsRequired = true }, .tlsRequired), (info { $0.cluster = "_" }, .clusterNameInvalid("_")),
+      (info { $0.cluster = "_" }, .clusterNameInvalid("_")),
       (info { $0.cluster = "my cluster" }, .clusterNameInvalid("my cluster")), (info(compression: "zstd"), .unknownCompression("zstd")),
     ]
     for (info, failure) in cases {
