@@ -64,13 +64,15 @@ def remote(hub, more="compression: off"):
 def talk(server, turns):
     """What the server says to each turn, and whether it has closed in the end."""
     answers = []
+    is_connected = False
     with RawClient(server.leaf_port, read_info=False) as spoke:
         spoke.line()
         for turn in turns:
-            spoke.send(turn)
-            # The end of each answer is known by what must come: a PONG, the loop mark behind CONNECT, or silence.
-            seconds = 5 if turn == "PING\r\n" else 2 if turn.startswith("CONNECT") else 0.15
-            deadline = time.monotonic() + seconds
+            # The end of each answer is known by what must come: the loop mark behind CONNECT, a PONG, or the end of the connection. Only
+            # INFO may have no answer.
+            spoke.send(turn + "PING\r\n" if is_connected and turn != "PING\r\n" else turn)
+            is_connected = is_connected or turn.startswith("CONNECT")
+            deadline = time.monotonic() + (0.3 if turn.startswith("INFO") else 10)
             lines = []
             while True:
                 if b"\r\n" not in spoke.buffer and not spoke.fill(deadline):
@@ -80,8 +82,6 @@ def talk(server, turns):
                 if lines and (lines[-1] == "PONG" or any(line.startswith("LS+ $LDS.") for line in lines)):
                     break
             answers.append([told(line) for line in lines if not of_the_system(line)])
-        if not spoke.closed:
-            spoke.fill(time.monotonic() + 0.15)
         return answers, spoke.closed
 
 

@@ -224,6 +224,8 @@ import Testing
     site.simulation.run(for: second_ns)
     #expect(early.side.text.hasPrefix("HTTP/1.1 400") && site.accepted.isEmpty)
     let waiting = site.connect()
+    // The other side has it a way later than this one.
+    site.simulation.run(for: second_ns)
     site.listener.close()
     site.simulation.run(for: second_ns)
     #expect(waiting.side.reasons == [.peerClosed])
