@@ -149,7 +149,8 @@ async def fill_old(nc, version):
         await ask(nc, "$JS.API.STREAM.MSG.DELETE.PLAIN", {"seq": sequence, "no_erase": sequence % 2 == 0})
     await ask(nc, "$JS.API.STREAM.PURGE.PLAIN", {"filter": "p.4"})
     for number in range(40):
-        headers = {"Nats-TTL": "2h"} if number % 5 == 0 and version >= (2, 11) else None
+        # Long enough for recordings to outlive their makers.
+        headers = {"Nats-TTL": "876000h"} if number % 5 == 0 and version >= (2, 11) else None
         await js.publish(f"q.{number % 3}", b"x" * number, headers=headers)
     await ask(nc, "$JS.API.STREAM.PURGE.PACKED", {"seq": 5})
     for sequence in (17, 18, 40):

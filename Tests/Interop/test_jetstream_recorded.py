@@ -101,6 +101,9 @@ def shape(value, key=""):
         return {name: shape(item, name) for name, item in value.items()}
     if isinstance(value, list):
         items = [shape(item, key) for item in value]
+        if key == "sources" and all(isinstance(item, dict) for item in items):
+            # Which source was heard of first is chance.
+            return sorted(items, key=lambda source: source.get("name", ""))
         return sorted(items) if key == "consumers" and all(isinstance(item, str) for item in items) else items
     # The names that a server makes up for consumers.
     if key in ("name", "consumers") and re.fullmatch(r"(?=.*[a-z0-9])[A-Za-z0-9]{8}", str(value)):
