@@ -18,8 +18,6 @@ PAGE = REPOSITORY / "docs/compatibility.md"
 PARTNERS = [line for line in (REPOSITORY / "packaging/servers.txt").read_text().splitlines() if line and not line.startswith("#")]
 ROLES = ["hub", "spoke"]
 MODES = ["off", "s2_fast", "s2_better", "s2_best", "s2_auto"]
-# What the agent has where it does not have the mode itself: each end compresses as it is configured.
-OWN_MODES = {"s2_better": "s2_fast", "s2_best": "s2_fast"}
 # row -> {(partner, role): cell}
 seen = {}
 
@@ -62,7 +60,7 @@ def linked(partner, role, servers, client):
         theirs = servers(str(binary(partner)), "theirs", leaf=role == "hub", jetstream=jetstream and "domain: theirs")
         hub, spoke = (theirs, ours) if role == "hub" else (ours, theirs)
         # 2.9 does not know the word, and takes whole seconds only.
-        setting = {ours: f"compression: {OWN_MODES.get(mode, mode)}", theirs: f"compression: {mode}" if compresses(partner) else ""}
+        setting = {ours: f"compression: {mode}", theirs: f"compression: {mode}" if compresses(partner) else ""}
         hub.leaf = setting[hub]
         reconnect = '"100ms"' if spoke is ours or compresses(partner) else 1
         spoke.config = f'leafnodes {{ reconnect: {reconnect}, remotes: [ {{ url: "{hub.leaf_url}", {setting[spoke]} }} ] }}'
@@ -211,8 +209,7 @@ def page():
         "other end. \"yes\" means that everything the row names was seen to work in both directions.",
         "",
         "Core messaging is messages with headers, empty, compressible and not, requests with answers, and a queue group that gets each message once.",
-        f"{version(PARTNERS[0])} is Debian's package; it has no compression. Each end of a link compresses as it is configured: in the rows",
-        "`s2_better` and `s2_best` that is `nats-server`'s mode, and petiole sends with `s2_fast`.",
+        f"{version(PARTNERS[0])} is Debian's package; it has no compression. Both ends are configured with the row's mode, and each compresses by it.",
     ]
     for role, title in (("hub", "`nats-server` is the hub, petiole dials it"), ("spoke", "`nats-server` dials petiole")):
         text += ["", f"## {title}", "", "| | " + " | ".join(version(partner) for partner in PARTNERS) + " |", "|---" * (len(PARTNERS) + 1) + "|"]
