@@ -9,6 +9,7 @@ import LogStore
 import Monitoring
 import Platform
 import Uplink
+import Web
 
 /// A whole agent: local server, streams, uplink, forwards, monitoring.
 public final class Agent {
@@ -61,6 +62,7 @@ public final class Agent {
     broker.tls = try options.clientTLS()
     if options.jetStream.isEnabled { try startJetStream() }
     if let monitoring = options.monitoring { try startMonitoring(monitoring) }
+    if options.webSocket.isListening { try startWebSockets() }
     try startClients()
     if options.leafnodes.port != 0 { try startLeafListener() }
     try startForwards()
@@ -150,10 +152,7 @@ public final class Agent {
   }
 
   private func startClients() throws(AgentError) {
-    let hostName = options.host.string
-    guard options.port <= Int(UInt16.max), let address = SocketAddress(literal: hostName, port: UInt16(max(options.port, 0))) else {
-      throw .address("\(hostName):\(options.port)")
-    }
+    let address = try Self.address(options.host, options.port)
     do throws(NetworkError) {
       try broker.listen(address)
     } catch {
@@ -163,11 +162,31 @@ public final class Agent {
     if broker.tls != nil { host.log.info("TLS \(options.allowsNonTLS ? "available" : "required") for client connections") }
   }
 
-  private func startMonitoring(_ place: HostPort) throws(AgentError) {
-    let hostName = place.host.isEmpty ? "0.0.0.0" : place.host.string
-    guard let address = SocketAddress(literal: hostName, port: UInt16(clamping: max(place.port, 0))) else {
-      throw .address("\(hostName):\(place.port)")
+  /// An address to listen on.
+  private static func address(_ host: ByteString, _ port: Int) throws(AgentError) -> SocketAddress {
+    let name = host.isEmpty ? "0.0.0.0" : host.string
+    guard port <= Int(UInt16.max), let address = SocketAddress(literal: name, port: UInt16(max(port, 0))) else {
+      throw .address("\(name):\(port)")
     }
+    return address
+  }
+
+  private func startWebSockets() throws(AgentError) {
+    let webSocket = options.webSocket
+    let address = try Self.address(webSocket.host, webSocket.port)
+    broker.webSocketPingInterval_ns = webSocket.pingInterval_ns
+    broker.webSocketAdvertised = webSocket.advertise.map { ByteString($0.text) } ?? ByteString()
+    do throws(NetworkError) {
+      try broker.listen(address, webSocket: webSocket.rules)
+    } catch {
+      throw .webSocket(address.description, error)
+    }
+    if let bound = broker.webSockets?.address { host.log.info("Listening for websocket clients on ws://\(bound)") }
+    host.log.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
+  }
+
+  private func startMonitoring(_ place: HostPort) throws(AgentError) {
+    let address = try Self.address(place.host, place.port)
     let monitor = Monitor(source: self)
     monitor.tls = try options.monitoringTLS()
     do throws(NetworkError) {
@@ -308,6 +327,7 @@ public final class Agent {
     keeps("client_advertise", options.clientAdvertise, new.clientAdvertise)
     keeps("http", options.http, new.http)
     keeps("https", options.isMonitoringSecure, new.isMonitoringSecure)
+    keeps("websocket", true, options.webSocket == new.webSocket)
     keeps("logtime", options.logTime, new.logTime)
     keeps("pid_file", options.pidFile, new.pidFile)
     keeps("ports_file_dir", options.portsFileDirectory, new.portsFileDirectory)

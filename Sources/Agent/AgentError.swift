@@ -9,6 +9,7 @@ public enum AgentError: Error, Equatable {
   case address(String)
   case listen(String, NetworkError)
   case monitoring(String, NetworkError)
+  case webSocket(String, NetworkError)
   case store(String, StoreError)
   case storeDirectory(DiskError)
   case stream(String)
@@ -30,6 +31,7 @@ public enum AgentError: Error, Equatable {
     case .monitoring(let address, .addressInUse):
       "Error listening for monitoring on \(address): address already in use. Choose another port with -m"
     case .monitoring(let address, let error): "Error listening for monitoring on \(address): \(error)"
+    case .webSocket(let address, let error): "Error listening for WebSocket clients on \(address): \(error)"
     case .store(let directory, .locked):
       "the store in \(directory) is in use by another process. Stop it, or give this one its own store_dir"
     case .store(let directory, .readOnly):

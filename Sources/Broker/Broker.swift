@@ -1,6 +1,7 @@
 // The server for clients: its accounts, its listener, its connections and their counters.
 import Bytes
 import Platform
+import Web
 
 /// Accepts clients and holds the accounts whose messages they share.
 public final class Broker {
@@ -37,6 +38,14 @@ public final class Broker {
   public private(set) var isLameDuck = false
 
   private var listener: (any Listener)?
+  /// Where clients connect over WebSocket, if they can.
+  public private(set) var webSockets: WebSocketListener?
+  /// How often idle WebSocket clients are pinged, if not like others.
+  public var webSocketPingInterval_ns: Int64?
+  /// What `/varz` tells others to use instead of the WebSocket listener's address; empty for nothing.
+  public var webSocketAdvertised = ByteString()
+  /// Takes WebSockets of leaf nodes; nil where none are accepted.
+  public var leafAccepted: ((WebSocketStream, WebSocketUpgrade) -> Void)?
   private var lastID: UInt64 = 0
 
   public init(host: Host, identity: ServerIdentity, limits: BrokerLimits = BrokerLimits()) {
@@ -65,11 +74,32 @@ public final class Broker {
     address = listener.local
   }
 
-  private func accept(_ stream: ByteStream) {
+  /// Starts to accept clients, and leaf nodes where `leafAccepted` takes them, over WebSocket.
+  public func listen(_ wanted: SocketAddress, webSocket rules: WebSocketRules) throws(NetworkError) {
+    let listener = WebSocketListener(host: host, rules: rules) { [unowned(unsafe) self] socket, upgrade in  // safe: as above
+      switch upgrade.purpose {
+      case .client: self.accept(socket, upgrade)
+      case .leaf:
+        if let leafAccepted = self.leafAccepted { return leafAccepted(socket, upgrade) }
+        self.host.log.error("\(socket.remote) - Not configured to accept leaf node connections")
+        socket.close()
+      }
+    }
+    try listener.listen(wanted)
+    webSockets = listener
+  }
+
+  private func closeListeners() {
+    listener?.close()
+    listener = nil
+    webSockets?.close()
+  }
+
+  private func accept(_ stream: ByteStream, _ upgrade: WebSocketUpgrade? = nil) {
     connectionsTotal += 1
     stream.output.limit = limits.pendingMax
     stream.writeDeadline_ns = limits.writeDeadline_ns
-    let client = ClientConnection(broker: self, stream: stream, id: nextID(), account: globalAccount)
+    let client = ClientConnection(broker: self, stream: stream, id: nextID(), account: globalAccount, upgrade: upgrade)
     clients[client.id] = client
     guard connectionCount <= limits.connectionsMax else { return client.turnAway() }
     client.start()
@@ -86,8 +116,7 @@ public final class Broker {
   public func startLameDuck(done: @escaping () -> Void) {
     guard !isLameDuck else { return }
     isLameDuck = true
-    listener?.close()
-    listener = nil
+    closeListeners()
     for client in clients.values { client.sendInfo() }
     let spread = max(limits.lameDuckDuration_ns - limits.lameDuckGrace_ns, 0)
     let each = min(spread / Int64(max(clients.count, 1)), second_ns)
@@ -109,8 +138,7 @@ public final class Broker {
 
   /// Stops accepting and closes every client after what is waiting for it was written.
   public func shutdown() {
-    listener?.close()
-    listener = nil
+    closeListeners()
     for client in Array(clients.values) { client.close(.serverShutdown) }
   }
 }

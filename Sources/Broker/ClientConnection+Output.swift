@@ -3,6 +3,7 @@ import Bytes
 import Interest
 import JSON
 import Platform
+import Web
 
 extension ClientConnection {
   /// INFO, with nats-server's space before the line end. The second one, after the first PONG, also says whose account it is.
@@ -14,9 +15,10 @@ extension ClientConnection {
     json.field("version", ServerIdentity.protocolVersion)
     json.field("proto", 1)
     json.field("go", ServerIdentity.compiler)
-    let address = broker.address ?? stream.local
-    json.field("host", broker.advertised?.host ?? address.hostText)
-    json.field("port", broker.advertised?.port ?? Int(address.port))
+    let address = (upgrade == nil ? broker.address : broker.webSockets?.address) ?? stream.local
+    let advertised = upgrade == nil ? broker.advertised : nil
+    json.field("host", advertised?.host ?? address.hostText)
+    json.field("port", advertised?.port ?? Int(address.port))
     json.field("headers", broker.limits.headers)
     json.field("max_payload", broker.limits.payloadMax)
     if let tls = broker.tls {

@@ -2,6 +2,7 @@
 import Bytes
 import Interest
 import Platform
+import Web
 import Wire
 
 /// One client (client-protocol.md).
@@ -15,6 +16,8 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   public private(set) var secureStream: TLSStream?
   /// TLS came before INFO, or will.
   public internal(set) var saysInfoWhenSecured = false
+  /// How the connection became a WebSocket; nil for one that is none.
+  public let upgrade: WebSocketUpgrade?
   var options = ConnectOptions()
   var subscriptions = SubscriptionTable()
   private var parser: ClientParser
@@ -43,9 +46,10 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   public var version: ByteString { options.version }
   public var subscriptionCount: Int { subscriptions.count }
 
-  init(broker: Broker, stream: ByteStream, id: UInt64, account: Account) {
+  init(broker: Broker, stream: ByteStream, id: UInt64, account: Account, upgrade: WebSocketUpgrade? = nil) {
     self.broker = broker
     self.stream = stream
+    self.upgrade = upgrade
     parser = ClientParser(controlLineMax: broker.limits.controlLineMax, payloadMax: broker.limits.payloadMax)
     started_ns = broker.host.clock.wall_ns
     lastActivity_ns = started_ns
@@ -54,7 +58,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
 
   func start() {
     stream.delegate = self
-    if let tls = broker.tls { return begin(tls) }
+    if upgrade == nil, let tls = broker.tls { return begin(tls) }
     sendInfo()
     armPing()
   }
@@ -72,7 +76,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   }
 
   func armPing() {
-    let first = min(broker.limits.pingInterval_ns, Self.firstPing_ns)
+    let first = min(pingInterval_ns, Self.firstPing_ns)
     schedulePing(after: first + first / 5 * Int64(broker.host.entropy.below(100)) / 100)
   }
 
@@ -309,7 +313,11 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     pingSent_ns = broker.host.clock.monotonic_ns
     stream.output.append(literal: "PING\r\n")
     stream.wantsFlush()
-    schedulePing(after: broker.limits.pingInterval_ns)
+    schedulePing(after: pingInterval_ns)
+  }
+
+  private var pingInterval_ns: Int64 {
+    upgrade == nil ? broker.limits.pingInterval_ns : broker.webSocketPingInterval_ns ?? broker.limits.pingInterval_ns
   }
 
   private func pong() {
@@ -341,6 +349,10 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     isClosing = true
     closeReason = cause.reason
     finish()
+    if let socket = stream as? WebSocketStream {
+      socket.closeStatus = cause.webSocketStatus
+      socket.closeText = cause.reason
+    }
     stream.closeAfterFlush()
   }
 
@@ -358,11 +370,16 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
       case .outputOverflow:
         closeReason = "Slow Consumer (Pending Bytes)"
         broker.slowConsumers += 1
-        broker.host.log.info("cid:\(id) - Slow Consumer Detected: MaxPending of \(stream.output.limit) Exceeded")
+        broker.host.log.info(
+          "\(upgrade == nil ? "cid" : "wid"):\(id) - Slow Consumer Detected: MaxPending of \(stream.output.limit) Exceeded")
       case .writeDeadline:
         closeReason = "Slow Consumer (Write Deadline)"
         broker.slowConsumers += 1
-      case .failed: closeReason = "Read Error"
+      case .failed:
+        closeReason = "Read Error"
+        if let violation = (stream as? WebSocketStream)?.violation {
+          broker.host.log.error("\(stream.remote) - wid:\(id) - read error: \(violation)")
+        }
       case .tls(let error):
         let isSecured = secureStream?.isSecured == true
         closeReason = isSecured ? "Read Error" : "TLS Handshake Failure"

@@ -1,5 +1,6 @@
 // Why a client connection is closed: what the client is told, and what monitoring shows.
 import Bytes
+import Web
 
 /// Why the server closes a client (client-protocol.md section 3; reasons as in monitoring.md section 3).
 public enum CloseCause {
@@ -35,6 +36,18 @@ public enum CloseCause {
     case .connectionsExceeded: "Maximum Connections Exceeded"
     case .staleConnection: "Stale Connection"
     case .serverShutdown: "Server Shutdown"
+    }
+  }
+
+  /// What a WebSocket's close frame says, as nats-server's does.
+  var webSocketStatus: UInt16 {
+    switch self {
+    case .clientError: WebSocketStream.Status.normal
+    case .unknownOperation, .malformed, .headersNotAllowed, .badConnect, .invalidProtocol: WebSocketStream.Status.protocolError
+    case .accountNotAllowed, .connectionsExceeded, .controlLineExceeded: WebSocketStream.Status.policyViolation
+    case .payloadExceeded: WebSocketStream.Status.messageTooBig
+    case .staleConnection, .serverShutdown: WebSocketStream.Status.goingAway
+    case .noRespondersNeedsHeaders: WebSocketStream.Status.internalError
     }
   }
 }

@@ -1,5 +1,5 @@
-// The option tables of a whole configuration and of its `jetstream` block. The other blocks: Leafnodes+Table, Uplink+Table; the fields
-// of `streams` are JetStream's.
+// The option tables of a whole configuration and of its `jetstream` block. The other blocks: Leafnodes+Table, Uplink+Table,
+// WebSocket+Table; the fields of `streams` are JetStream's.
 import Bytes
 
 extension Options {
@@ -159,6 +159,12 @@ extension Options {
           decoder.storeDirectory(&options.jetStream, entry)
         }, doc: "The same as `store_dir` in `jetstream`."),
       Option(
+        "websocket", "ws",
+        kind: .custom(type: "map") { decoder, options, entry in
+          guard let map = decoder.map(entry.value, field: entry.key) else { return }
+          decoder.decode(map, by: WebSocketOptions.table, refused: WebSocketOptions.refused, into: &options.webSocket)
+        }, doc: "Where clients connect over WebSocket."),
+      Option(
         "leafnodes", "leaf",
         kind: .custom(type: "map") { decoder, options, entry in
           guard let map = decoder.map(entry.value, field: entry.key) else { return }
@@ -202,7 +208,7 @@ extension Options {
         authorization accounts system_account system no_system_account no_system no_sys_acc no_auth_user \
         default_sentinel mappings maps default_js_domain proxies proxy_protocol operator operators roots root \
         root_operators root_operator trusted_keys trusted resolver account_resolver accounts_resolver resolver_tls \
-        resolver_preload resolver_pinned_accounts ocsp ocsp_cache websocket ws mqtt
+        resolver_preload resolver_pinned_accounts ocsp ocsp_cache mqtt
         """,
       absent: "cluster gateway routes", reason: noCluster)
   }

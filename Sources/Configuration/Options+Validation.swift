@@ -29,6 +29,10 @@ extension Options {
         "lame_duck_grace_period (\(GoDuration.format(lameDuckGracePeriod_ns))) must be shorter than lame_duck_duration (\(GoDuration.format(lameDuckDuration_ns)))"
       )
     }
+    if webSocket.isListening, !webSocket.hasNoTLS {
+      error(
+        place("websocket"), "websocket requires TLS configuration, which this version of petiole does not have: set no_tls: true")
+    }
     problems += tlsProblems(place) + streamProblems() + uplinkProblems() + forwardProblems()
     return problems
   }

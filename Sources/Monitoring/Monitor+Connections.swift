@@ -86,7 +86,7 @@ extension Monitor {
       json.beginObject()
       json.field("cid", client.id)
       json.field("kind", literal: "Client")
-      json.field("type", literal: "nats")
+      json.field("type", literal: client.upgrade == nil ? "nats" : "websocket")
       json.field("ip", client.stream.remote.hostText)
       json.field("port", Int(client.stream.remote.port))
       json.field("start", time: client.started_ns)

@@ -8,6 +8,7 @@ import Leaf
 import LogStore
 import Platform
 import Uplink
+import Web
 
 extension Monitor {
   func varz() -> [UInt8] {
@@ -54,8 +55,7 @@ extension Monitor {
     json.endObject()
     json.beginObject("mqtt")
     json.endObject()
-    json.beginObject("websocket")
-    json.endObject()
+    writeWebSocket(&json)
     writeJetStream(&json)
     json.field("tls_timeout", broker.tls.map { Double($0.timeout_ns) / 1e9 } ?? 2)
     json.field("write_deadline", limits.writeDeadline_ns)
@@ -110,6 +110,21 @@ extension Monitor {
     json.endObject()
     json.endObject()
     return json.finish()
+  }
+
+  private func writeWebSocket(_ json: inout JSONWriter) {
+    let broker = source.broker
+    json.beginObject("websocket")
+    if let listener = broker.webSockets, let address = listener.address {
+      json.field("host", address.hostText)
+      json.field("port", Int(address.port))
+      json.fieldUnlessEmpty("advertise", broker.webSocketAdvertised)
+      json.field("handshake_timeout", listener.rules.handshakeTimeout_ns)
+      json.fieldUnlessFalse("no_tls", !listener.rules.isSecure)
+      json.fieldUnlessFalse("same_origin", listener.rules.sameOrigin)
+      if !listener.rules.allowedOrigins.isEmpty { json.field("allowed_origins", listener.rules.allowedOrigins) }
+    }
+    json.endObject()
   }
 
   /// Per cent of one processor since the start.

@@ -17,7 +17,7 @@ struct InputBuffer: ~Copyable {
   var end: UnsafeMutablePointer<UInt8> { base! + count }
 
   /// Makes room for `capacity` bytes in all.
-  mutating func reserve(_ capacity: Int) {
+  @inline(never) mutating func reserve(_ capacity: Int) {
     if capacity <= self.capacity { return }
     guard let grown = realloc(base, capacity) else { fatalError("out of memory for a read buffer") }
     base = grown.assumingMemoryBound(to: UInt8.self)
@@ -31,7 +31,7 @@ struct InputBuffer: ~Copyable {
   }
 
   /// Appends `bytes`, and makes room for `room` bytes in all, as so many are expected.
-  mutating func append(_ bytes: ByteView, room: Int) {
+  @inline(never) mutating func append(_ bytes: ByteView, room: Int) {
     reserve(max(count + bytes.count, room))
     memcpy(end, bytes.base, bytes.count)
     count += bytes.count
@@ -48,7 +48,7 @@ struct InputBuffer: ~Copyable {
   mutating func clear() { count = 0 }
 
   /// Forgets what is there and gives the memory back.
-  mutating func release() {
+  @inline(never) mutating func release() {
     if let base { free(base) }
     base = nil
     count = 0

@@ -2,21 +2,15 @@
 import Bytes
 
 /// A scheme, a host and a port.
-public struct WebOrigin: Equatable, Sendable {
+struct WebOrigin: Equatable {
   /// In lower case.
-  public let scheme: ByteString
+  let scheme: ByteString
   /// In lower case, IPv6 without brackets.
-  public let host: ByteString
-  public let port: Int
-
-  public init(scheme: ByteString, host: ByteString, port: Int) {
-    self.scheme = scheme
-    self.host = host
-    self.port = port
-  }
+  let host: ByteString
+  let port: Int
 
   /// Parses `scheme://host:port`; without a port it is that of the scheme. What follows does not count. nil: not an origin (`null`).
-  public init?(_ text: ByteView) {
+  init?(_ text: ByteView) {
     guard let colon = text.firstIndex(of: ASCII.colon), text.dropFirst(colon).hasPrefix("://"), colon > 0 else { return nil }
     scheme = Self.lowercased(text.prefix(colon))
     let rest = text.dropFirst(colon + 3)
@@ -34,9 +28,6 @@ public struct WebOrigin: Equatable, Sendable {
     self.host = host
     self.port = port
   }
-
-  /// Whether it is one that a web page can have.
-  public var isWeb: Bool { scheme.equals("http") || scheme.equals("https") }
 
   private static func lowercased(_ text: ByteView) -> ByteString { ByteString(text.bytes.map { ASCII.lowercased($0) }) }
 

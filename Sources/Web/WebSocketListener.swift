@@ -8,10 +8,11 @@ public final class WebSocketListener {
   private static let handshakesMax = 1024
 
   let host: Host
-  let rules: WebSocketRules
+  public let rules: WebSocketRules
   private let accepted: (WebSocketStream, WebSocketUpgrade) -> Void
   private var listener: (any Listener)?
-  private var handshakes: [WebSocketAcceptor] = []
+  /// Connections that are not WebSockets yet.
+  fileprivate var handshakes = 0
 
   /// `accepted` gets each WebSocket and must set its delegate at once.
   public init(host: Host, rules: WebSocketRules, accepted: @escaping (WebSocketStream, WebSocketUpgrade) -> Void) {
@@ -28,23 +29,21 @@ public final class WebSocketListener {
 
   /// Begins the handshake on a connection.
   private func take(_ stream: ByteStream) {
-    guard handshakes.count < Self.handshakesMax else { return stream.close() }
-    handshakes.append(WebSocketAcceptor(listener: self, stream: stream))
+    if handshakes < Self.handshakesMax { _ = WebSocketAcceptor(listener: self, stream: stream) } else { stream.close() }
   }
 
-  fileprivate func finished(_ handshake: WebSocketAcceptor) { handshakes.removeAll { $0 === handshake } }
+  fileprivate var isOpen: Bool { listener != nil }
 
   fileprivate func hand(over stream: WebSocketStream, _ upgrade: WebSocketUpgrade) { accepted(stream, upgrade) }
 
-  /// Stops listening; connections that are not WebSockets yet are closed.
+  /// Stops listening; connections that are not WebSockets yet do not become any.
   public func close() {
     listener?.close()
     listener = nil
-    for handshake in handshakes { handshake.abandon() }
   }
 }
 
-/// A connection until it is a WebSocket.
+/// A connection until it is a WebSocket. The stream holds it.
 private final class WebSocketAcceptor: ByteStreamDelegate {
   private let listener: WebSocketListener
   private let stream: ByteStream
@@ -54,13 +53,12 @@ private final class WebSocketAcceptor: ByteStreamDelegate {
   init(listener: WebSocketListener, stream: ByteStream) {
     self.listener = listener
     self.stream = stream
+    listener.handshakes += 1
     stream.delegate = self
-    listener.host.after(listener.rules.handshakeTimeout_ns, timer) { [unowned(unsafe) self] in self.abandon() }  // safe: cancelled in `end`
-  }
-
-  func abandon() {
-    isClosing = true
-    stream.close()
+    listener.host.after(listener.rules.handshakeTimeout_ns, timer) { [unowned(unsafe) self] in  // safe: cancelled in `end`
+      self.isClosing = true
+      self.stream.close()
+    }
   }
 
   func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
@@ -73,7 +71,13 @@ private final class WebSocketAcceptor: ByteStreamDelegate {
       case .refuse(let status, let reason): refuse(status, reason)
       case .upgrade(let upgrade):
         // A client waits for the answer before it goes on (section 4.1).
-        if consumed == bytes.count { become(upgrade, request) } else { refuse("400 Bad Request", "data before the handshake is complete") }
+        if consumed < bytes.count {
+          refuse("400 Bad Request", "data before the handshake is complete")
+        } else if listener.isOpen {
+          become(upgrade, request)
+        } else {
+          refuse("503 Service Unavailable", "the server stops")
+        }
       }
     }
     return bytes.count
@@ -110,6 +114,6 @@ private final class WebSocketAcceptor: ByteStreamDelegate {
 
   private func end() {
     listener.host.timers.cancel(timer)
-    listener.finished(self)
+    listener.handshakes -= 1
   }
 }

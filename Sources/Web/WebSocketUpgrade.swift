@@ -7,10 +7,10 @@ public struct WebSocketRules {
   public var isSecure = false
   /// A browser's page must come from where it connects to.
   public var sameOrigin = false
-  /// Where a browser's page may come from; empty: anywhere.
-  public var allowedOrigins: [WebOrigin] = []
-  /// Fields of every answer that makes a WebSocket.
-  public var headers: [(name: ByteString, value: ByteString)] = []
+  /// Where a browser's page may come from, as in `Origin`; empty: anywhere.
+  public var allowedOrigins: [ByteString] = []
+  /// Lines of every answer that makes a WebSocket, each with its end.
+  public var headerLines = ByteString()
   /// Names of the cookies that carry credentials; empty: none.
   public var cookies = WebSocketCookies()
   /// How long a connection may take to become a WebSocket.
@@ -117,8 +117,9 @@ enum WebSocketHandshake {
     guard rules.sameOrigin || !rules.allowedOrigins.isEmpty, let origin, !origin.isEmpty else { return nil }
     guard let origin = WebOrigin(origin) else { return "origin not allowed: not an origin" }
     if rules.sameOrigin, origin != WebOrigin(host: host, isSecure: rules.isSecure) { return "origin not allowed: not same origin" }
-    if !rules.allowedOrigins.isEmpty, !rules.allowedOrigins.contains(origin) { return "origin not allowed: not in the allowed list" }
-    return nil
+    if rules.allowedOrigins.isEmpty { return nil }
+    let isAllowed = rules.allowedOrigins.contains { allowed in allowed.withView { WebOrigin($0) } == origin }
+    return isAllowed ? nil : "origin not allowed: not in the allowed list"
   }
 
   /// What a server answers to a client's key (section 4.2.2).
@@ -138,12 +139,7 @@ enum WebSocketHandshake {
     if let key = request.head.first("sec-websocket-key") { answer += accept(key) }
     answer.append(literal: "\r\n")
     if upgrade.isUnmasked { answer.append(literal: "Nats-No-Masking: true\r\n") }
-    for (name, value) in rules.headers {
-      answer.append(name)
-      answer.append(literal: ": ")
-      answer.append(value)
-      answer.append(literal: "\r\n")
-    }
+    answer.append(rules.headerLines)
     answer.append(literal: "\r\n")
     return answer
   }

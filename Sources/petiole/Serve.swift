@@ -9,6 +9,7 @@ import Leaf
 import LogStore
 import Monitoring
 import Platform
+import Web
 
 enum Serve {
   static func run(_ arguments: Arguments) -> Int32 {
@@ -134,7 +135,10 @@ final class ServeProcess {
     json.beginArray("monitoring")
     if let address = agent.monitor?.address { json.string("\(agent.options.isMonitoringSecure ? "https" : "http")://\(address)") }
     json.endArray()
-    for name: StaticString in ["cluster", "profile", "websocket"] {
+    json.beginArray("websocket")
+    if let address = agent.broker.webSockets?.address { json.string("ws://\(address)") }
+    json.endArray()
+    for name: StaticString in ["cluster", "profile"] {
       json.beginArray(name)
       json.endArray()
     }

@@ -2,6 +2,7 @@
 import Bytes
 import Interest
 import Platform
+import Web
 
 @testable import Broker
 
@@ -71,6 +72,32 @@ final class BrokerRig {
   }
 
   var account: Account { broker.globalAccount }
+
+  /// Also listens for WebSockets.
+  func listenForWebSockets(_ rules: WebSocketRules = WebSocketRules()) {
+    do { try broker.listen(SocketAddress(literal: "0.0.0.0", port: 8080)!, webSocket: rules) } catch { preconditionFailure("\(error)") }
+  }
+
+  /// A client over WebSocket, as `client`, and its socket.
+  func webSocketClient(_ greeting: String = BrokerRig.quiet, path: ByteString = "/") -> (client: RawClient, socket: WebSocketStream)? {
+    var made: (RawClient, WebSocketStream)?
+    var exchange: HTTPExchange?
+    _ = edge.host.network.connect(SocketAddress(address: server.address, port: 8080), timeout_ns: second_ns) { [self] result in
+      guard case .success(let stream) = result else { return }
+      exchange = HTTPExchange.webSocket(
+        host: edge.host, stream: stream, authority: "server", path: path, wantsNoMasking: false, timeout_ns: second_ns
+      ) { [self] result in
+        if case .success(let socket) = result { made = (RawClient(socket, self), socket) }
+      }
+    }
+    simulation.run(for: 50 * millisecond_ns)
+    withExtendedLifetime(exchange) {}
+    if !greeting.isEmpty {
+      made?.0.forget()
+      made?.0.say(greeting)
+    }
+    return made
+  }
 
   /// A connected client that has read INFO and, unless `greeting` is empty, said CONNECT.
   func client(_ greeting: String = BrokerRig.quiet) -> RawClient {

@@ -42,7 +42,7 @@ def until(condition, seconds=10, what="condition", every=0.02):
 class Server:
     """One server process with a directory of its own. Ports are picked by the server once and kept over restarts."""
 
-    def __init__(self, binary, directory, name, config="", jetstream=False, leaf=False, runner=(), flags=()):
+    def __init__(self, binary, directory, name, config="", jetstream=False, leaf=False, websocket=None, runner=(), flags=()):
         self.command = [*runner, binary]
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,9 @@ class Server:
         self.config = config
         self.jetstream = jetstream
         self.flags = list(flags)
-        self.port = self.monitor_port = -1
+        # None, or what else the block says beside where to listen.
+        self.websocket = websocket
+        self.port = self.monitor_port = self.websocket_port = -1
         # nats-server's ports file does not name its leaf listener. A text is more of the block.
         self.leaf = leaf
         self.leaf_port = free_port() if leaf else None
@@ -70,6 +72,10 @@ class Server:
         return f"nats-leaf://127.0.0.1:{self.leaf_port}"
 
     @property
+    def websocket_url(self):
+        return f"ws://127.0.0.1:{self.websocket_port}"
+
+    @property
     def pid(self):
         return self.process.pid
 
@@ -87,6 +93,8 @@ class Server:
         if self.leaf_port is not None:
             extra = self.leaf if isinstance(self.leaf, str) else ""
             lines.append(f'leafnodes {{\n  host: 127.0.0.1\n  port: {self.leaf_port}\n  {extra}\n}}')
+        if self.websocket is not None:
+            lines.append(f'websocket {{\n  host: 127.0.0.1\n  port: {self.websocket_port}\n  no_tls: true\n  {self.websocket}\n}}')
         return "\n".join(lines) + "\n" + self.config + "\n"
 
     def spawn(self):
@@ -106,6 +114,8 @@ class Server:
         ports = until(self._read_ports, START_SECONDS_MAX, f"{self.name} has written its ports file\n{self.log()}")
         self.port = self._port_of(ports, "nats")
         self.monitor_port = self._port_of(ports, "monitoring")
+        if self.websocket is not None:
+            self.websocket_port = self._port_of(ports, "websocket")
         until(self._accepts, START_SECONDS_MAX, f"{self.name} accepts connections")
         return self
 
