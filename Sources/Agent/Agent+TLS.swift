@@ -51,13 +51,20 @@ extension Options {
     return urls.contains { $0.scheme == .tls || $0.scheme == .webSocketSecure } ? usual.required : usual.onDemand
   }
 
-  /// The addresses of `urls`. A server that is reached by its address has a certificate for one of the names, if there are any.
-  static func endpoints(_ urls: [ServerURL]) -> [LeafEndpoint] {
+  /// The addresses of `urls`, and by which way they are reached. A server that is reached by its address has a certificate for one of the
+  /// names, if there are any.
+  static func endpoints(_ urls: [ServerURL], proxy: ProxyOptions?, wantsNoMasking: Bool) -> [LeafEndpoint] {
     let named = urls.first { SocketAddress(literal: $0.host.string, port: 0) == nil }
     return urls.map { url in
       var endpoint = LeafEndpoint(
         hostName: url.host.string, port: UInt16(clamping: url.port), user: url.user ?? ByteString(), password: url.password ?? ByteString())
       if let named, SocketAddress(literal: url.host.string, port: 0) != nil { endpoint.certificateName = named.host }
+      if url.isWebSocket { endpoint.webSocket = LeafWebSocket(path: url.path, wantsNoMasking: wantsNoMasking) }
+      endpoint.proxy = proxy.map {
+        LeafProxy(
+          hostName: $0.place.host.string, port: UInt16(clamping: $0.place.port), user: $0.user, password: $0.password,
+          timeout_ns: $0.timeout_ns)
+      }
       return endpoint
     }
   }

@@ -248,7 +248,7 @@ public final class Agent {
       leaf.infoTimeout_ns = max(remote.firstInfoTimeout_ns, leaf.infoTimeout_ns)
       leaf.tls = Options.leafTLS(remote.tls, remote.urls, usual: usual)
       try start(leaf.tls, remote.tls?.location ?? remote.location)
-      var endpoints = Options.endpoints(remote.urls)
+      var endpoints = Options.endpoints(remote.urls, proxy: remote.proxy, wantsNoMasking: remote.wantsNoMasking)
       if !remote.noRandomize, endpoints.count > 1 {
         for index in stride(from: endpoints.count - 1, to: 0, by: -1) { endpoints.swapAt(index, host.entropy.below(index + 1)) }
       }

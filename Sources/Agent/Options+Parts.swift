@@ -8,6 +8,18 @@ import Leaf
 import LogStore
 import Platform
 import Uplink
+import Web
+
+extension WebSocketOptions {
+  var rules: WebSocketRules {
+    var rules = WebSocketRules()
+    rules.sameOrigin = sameOrigin
+    rules.allowedOrigins = allowedOrigins
+    rules.headerLines = headerLines
+    rules.handshakeTimeout_ns = handshakeTimeout_ns
+    return rules
+  }
+}
 
 extension Options {
   var brokerLimits: BrokerLimits {
@@ -78,7 +90,8 @@ extension Options {
       let description = ClusterDescription(
         name: cluster.name, urlCount: cluster.urls.count, tier: cluster.tier, weight: cluster.weight, pinned: cluster.isPinned)
       return Uplink.UplinkCluster(
-        description: description, endpoints: endpoints(cluster.urls), tls: leafTLS(cluster.tls, cluster.urls, usual: usual))
+        description: description, endpoints: endpoints(cluster.urls, proxy: uplink.proxy, wantsNoMasking: uplink.wantsNoMasking),
+        tls: leafTLS(cluster.tls, cluster.urls, usual: usual))
     }
   }
 }

@@ -3,7 +3,8 @@ import Bytes
 
 /// What leaf links can do in this version. An option that asks for more is decoded and refused, never ignored.
 enum LeafAbilities {
-  static let hasWebSocket = false
+  /// `wss://`, and proxies that are reached by TLS.
+  static let hasSecureWeb = false
   static let hasCredentials = false
   static let hasAccounts = false
 }
@@ -56,6 +57,7 @@ extension LeafnodeOptions {
             var remote = LeafRemote()
             remote.location = location
             decoder.decode(map, by: LeafRemote.table, refused: LeafRemote.refused, into: &remote)
+            decoder.checkMix(remote.urls, at: location)
             if remote.urls.isEmpty, !decoder.hasErrors(from: location) {
               decoder.error(at: location, "a leafnode remote needs a url")
             }
@@ -88,7 +90,10 @@ extension LeafRemote {
         "url", "urls",
         kind: .custom(type: "string or array of strings") { decoder, remote, entry in
           remote.urls += decoder.urls(entry)
-        }, doc: "Where the hub accepts leaf connections: `nats://host:port` (port 7422 when left out). One of several is used."),
+        },
+        doc:
+          "Where the hub accepts leaf connections: `nats://host:port` (port 7422 when left out), or `ws://host:port/path` for a WebSocket listener (port 7422 too). One of several is used."
+      ),
       Option(
         "account", "local",
         kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
@@ -116,6 +121,14 @@ extension LeafRemote {
       Option(
         "tls", kind: .custom(type: "map") { decoder, remote, entry in remote.tls = TLSOptions.decode(&decoder, entry, isListener: false) },
         doc: "How the link uses TLS, which it does for `tls://`, for this block, and wherever the hub requires it."),
+      Option("proxy", kind: .custom(type: "map") { $1.proxy = $0.proxyBlock($2) }, doc: "An HTTP proxy through which the hub is reached."),
+      Option(
+        "ws_no_masking", "websocket_no_masking", kind: .boolean { $0.wantsNoMasking = $1 }, standard: "false",
+        doc: "Leaves out the masks of WebSocket frames, where the hub agrees: they cost work and protect nothing here."),
+      Option(
+        "ws_compression", "ws_compress", "websocket_compression", "websocket_compress",
+        kind: .custom(type: "true or false") { decoder, _, entry in decoder.ignoredCompression(entry) }, standard: "false",
+        doc: "Read, as configurations of nats-server have it: petiole compresses no WebSockets."),
       Option("disabled", kind: .boolean { $0.isDisabled = $1 }, standard: "false", doc: "Leaves this remote out."),
       Option(
         "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
@@ -125,8 +138,7 @@ extension LeafRemote {
   static var refused: RefusedOptions {
     RefusedOptions(
       unsupported: """
-        nkey seed ws_compression websocket_compression ws_no_masking websocket_no_masking \
-        jetstream_cluster_migrate js_cluster_migrate proxy handshake_first
+        nkey seed jetstream_cluster_migrate js_cluster_migrate handshake_first
         """)
   }
 }
@@ -149,14 +161,22 @@ extension OptionDecoder {
       do throws(ServerURL.Failure) {
         let url = try text.withView { view throws(ServerURL.Failure) in try ServerURL(parsing: view.trimmed) }
         all.append(url)
-        if url.scheme == .webSocket || url.scheme == .webSocketSecure, !LeafAbilities.hasWebSocket {
-          error(at: location, "not supported by this version of petiole: a websocket in \"\(url.description)\"")
+        if url.scheme == .webSocketSecure, !LeafAbilities.hasSecureWeb {
+          error(at: location, "not supported by this version of petiole: wss:// in \"\(url.description)\"")
         }
       } catch {
         self.error(at: location, "error parsing leafnode url [\"\(ServerURL.redacted(text))\"]: \(error.text)")
       }
     }
     return all
+  }
+
+  /// One remote's hubs are all reached over WebSocket or none, as in nats-server.
+  mutating func checkMix(_ urls: [ServerURL], at location: Location) {
+    guard let first = urls.first else { return }
+    if urls.contains(where: { $0.isWebSocket != first.isWebSocket }) {
+      error(at: location, "remote leaf node configuration cannot have a mix of websocket and non-websocket urls")
+    }
   }
 
   mutating func account(_ value: ConfigurationValue, field: ByteString) -> ByteString? {

@@ -9,8 +9,10 @@ enum OptionReference {
     section(
       "`tls` of `uplink`, of its clusters, and of `leafnodes.remotes`", TLSOptions.dialTable, &output, refused: TLSOptions.dialRefused)
     section("`jetstream`", JetStreamOptions.table, &output, refused: JetStreamOptions.refused)
+    section("`websocket`", WebSocketOptions.table, &output, refused: WebSocketOptions.refused)
     section("`leafnodes`", LeafnodeOptions.table, &output, refused: LeafnodeOptions.refused)
     section("`leafnodes.remotes`, each entry", LeafRemote.table, &output, refused: LeafRemote.refused)
+    section("`proxy`, of a remote and of the uplink", ProxyOptions.table, &output)
     section("`uplink`", UplinkOptions.table, &output)
     section("`uplink.clusters`, each entry", UplinkCluster.table, &output)
     section("`forward`, each entry", ForwardDeclaration.table, &output)

@@ -48,6 +48,7 @@ public struct Options: Equatable, Sendable {
   public var lameDuckDuration_ns: Int64 = 120_000_000_000
   public var lameDuckGracePeriod_ns: Int64 = 10_000_000_000
 
+  public var webSocket = WebSocketOptions()
   public var jetStream = JetStreamOptions()
   public var leafnodes = LeafnodeOptions()
   /// Streams created at start, in this order.
@@ -145,6 +146,9 @@ public struct LeafRemote: Equatable, Sendable {
   public var requestsIsolation = false
   public var firstInfoTimeout_ns: Int64 = 1_000_000_000
   public var tls: TLSOptions?
+  public var proxy: ProxyOptions?
+  /// Asks hubs that are reached over WebSocket whether frames may go without masks.
+  public var wantsNoMasking = false
   /// A credentials file.
   public var credentials: ByteString?
   var isDisabled = false
@@ -170,6 +174,9 @@ public struct UplinkOptions: Equatable, Sendable {
   public var account: ByteString = "$G"
   /// For clusters that have none of their own.
   public var tls: TLSOptions?
+  public var proxy: ProxyOptions?
+  /// As in a remote.
+  public var wantsNoMasking = false
 
   public init() {}
 }

@@ -18,6 +18,10 @@ public struct ServerURL: Equatable, Sendable {
   /// A name or an address, IPv6 without brackets.
   public var host: ByteString
   public var port: Int
+  /// Of a WebSocket's URL: empty, or begins with a slash.
+  public var path = ByteString()
+
+  public var isWebSocket: Bool { scheme == .webSocket || scheme == .webSocketSecure }
 
   public enum Failure: Error, Equatable, Sendable {
     case tooLong
@@ -35,7 +39,8 @@ public struct ServerURL: Equatable, Sendable {
       case .userinfo: "the user or password has a bad %-escape"
       case .host: "the host is missing or malformed"
       case .port(let port): "the port \"\(port)\" is not a number from 1 to 65535"
-      case .trailing: "something follows the host and port (in a password, '/' is %2F, '?' is %3F, '#' is %23)"
+      case .trailing:
+        "something follows the host and port that is not the path of a WebSocket (in a password, '/' is %2F, '?' is %3F, '#' is %23)"
       }
     }
   }
@@ -64,7 +69,11 @@ public struct ServerURL: Equatable, Sendable {
     var tail = 0
     while tail < rest.count, rest[tail] != ASCII.slash, rest[tail] != 0x3F, rest[tail] != 0x23 { tail += 1 }
     let after = rest.dropFirst(tail)
-    if !after.isEmpty, !after.equals("/") { throw .trailing(ByteString(after)) }
+    if scheme == .webSocket || scheme == .webSocketSecure, Self.isPath(after) {
+      path = ByteString(after)
+    } else if !after.isEmpty, !after.equals("/") {
+      throw .trailing(ByteString(after))
+    }
     rest = rest.prefix(tail)
     user = nil
     password = nil
@@ -106,7 +115,7 @@ public struct ServerURL: Equatable, Sendable {
     case .webSocket: name = "ws"
     case .webSocketSecure: name = "wss"
     }
-    return "\(name)://\(user == nil ? "" : "[REDACTED]@")\(HostPort(host: host, port: port).text)"
+    return "\(name)://\(user == nil ? "" : "[REDACTED]@")\(HostPort(host: host, port: port).text)\(path)"
   }
 
   /// `text` for a message, with the user and password hidden whether or not it is a URL.
@@ -117,6 +126,14 @@ public struct ServerURL: Equatable, Sendable {
     let head = ByteString([UInt8](text.bytes[..<start]))
     let tail = ByteString([UInt8](text.bytes[at...]))
     return "\(head)[REDACTED]\(tail)"
+  }
+
+  /// A path that can stand in a request as it is.
+  private static func isPath(_ text: ByteView) -> Bool {
+    for index in 0..<text.count where text[index] <= ASCII.space || text[index] >= 0x7F || text[index] == 0x3F || text[index] == 0x23 {
+      return false
+    }
+    return text.isEmpty || text[0] == ASCII.slash
   }
 
   /// The index of `://`.

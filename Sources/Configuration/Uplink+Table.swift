@@ -36,6 +36,12 @@ extension UplinkOptions {
       Option(
         "account",
         kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
+      Option(
+        "proxy", kind: .custom(type: "map") { $1.proxy = $0.proxyBlock($2) },
+        doc: "An HTTP proxy through which all clusters are reached, and measured."),
+      Option(
+        "ws_no_masking", "websocket_no_masking", kind: .boolean { $0.wantsNoMasking = $1 }, standard: "false",
+        doc: "Leaves out the masks of WebSocket frames, where the hub agrees."),
     ]
   }
 }
@@ -46,7 +52,7 @@ extension UplinkCluster {
       Option("name", kind: .string { $0.name = $1 }, doc: "The name by which the cluster is shown and remembered."),
       Option(
         "urls", "url", kind: .custom(type: "string or array of strings") { decoder, cluster, entry in cluster.urls += decoder.urls(entry) },
-        doc: "Where the cluster's servers accept leaf connections: `nats://host:port` (port 7422 when left out)."),
+        doc: "Where the cluster's servers accept leaf connections: `nats://host:port` (port 7422 when left out), or `ws://host:port/path`."),
       Option(
         "tier", kind: .integer(0...100) { $0.tier = Int($1) }, standard: "0",
         doc: "A cluster of a lower tier is preferred whatever its latency."),

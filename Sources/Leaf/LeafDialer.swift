@@ -1,28 +1,15 @@
-// From a hub's configured address to a leaf link: resolve, connect, hand over to LeafLink.
-import Broker
+// From a leaf listener's address to a stream of the leaf protocol's bytes: resolve, connect, a tunnel through a proxy, a WebSocket.
 import Bytes
 import Platform
+import Web
 
-/// Where a hub listens for leafs.
-public struct LeafEndpoint: Equatable {
-  public var hostName: String
-  public var port: UInt16
-  public var user = ByteString()
-  public var password = ByteString()
-  /// What the server's certificate must be for; empty: the host name.
-  public var certificateName = ByteString()
-
-  public init(hostName: String, port: UInt16, user: ByteString = ByteString(), password: ByteString = ByteString()) {
-    self.hostName = hostName
-    self.port = port
-    self.user = user
-    self.password = password
-  }
-
-  /// Who the server's certificate must name.
-  public var secureName: ByteString { certificateName.isEmpty ? ByteString(hostName) : certificateName }
-
-  public var text: String { "\(hostName):\(port)" }
+/// A connection on which the hub will say INFO.
+public struct LeafConnection {
+  public let stream: ByteStream
+  /// INFO comes one round trip to the hub after this.
+  public let asked_ns: Int64
+  /// How long the kernel took to connect, to the proxy where there is one.
+  public let connect_us: Int64
 }
 
 /// One attempt to reach a hub, at one of its addresses. Give it up with `cancel`.
@@ -31,32 +18,93 @@ public final class LeafDial {
   public static let timeoutMin_ns = 3 * second_ns
 
   private let host: Host
+  private let endpoint: LeafEndpoint
+  private let timeout_ns: Int64
   private var attempt: (any ConnectAttempt)?
-  private var done: ((Result<ByteStream, NetworkError>) -> Void)?
-  /// When the connection was asked for: behind resolving.
-  public private(set) var connecting_ns: Int64
+  private var exchange: HTTPExchange?
+  private var done: ((Result<LeafConnection, LeafFailure>) -> Void)?
+  private var connecting_ns: Int64 = 0
+  private var connect_us: Int64 = 0
 
-  /// Resolves and connects; `turn` chooses among several addresses. `done` is called once, unless cancelled.
+  /// `turn` chooses among several addresses of the host; each step may take `timeout_ns`. `done` is called once, unless cancelled.
   public init(
-    host: Host, endpoint: LeafEndpoint, turn: Int, timeout_ns: Int64, done: @escaping (Result<ByteStream, NetworkError>) -> Void
+    host: Host, endpoint: LeafEndpoint, turn: Int, timeout_ns: Int64, done: @escaping (Result<LeafConnection, LeafFailure>) -> Void
   ) {
     self.host = host
+    self.endpoint = endpoint
+    self.timeout_ns = timeout_ns
     self.done = done
-    connecting_ns = host.clock.monotonic_ns
-    host.network.resolve(endpoint.hostName, port: endpoint.port) { result in
+    let proxy = endpoint.proxy
+    host.network.resolve(proxy?.hostName ?? endpoint.hostName, port: proxy?.port ?? endpoint.port) { result in
       guard self.done != nil else { return }
       switch result {
-      case .failure(let error): self.finish(.failure(error))
+      case .failure(let error): self.failed(error)
       case .success(let addresses):
         precondition(!addresses.isEmpty, "a name that resolves has an address")
-        self.connecting_ns = host.clock.monotonic_ns
-        self.attempt = host.network.connect(addresses[turn % addresses.count], timeout_ns: timeout_ns) { self.finish($0) }
+        self.connect(addresses[turn % addresses.count])
       }
     }
   }
 
-  private func finish(_ result: Result<ByteStream, NetworkError>) {
-    attempt = nil
+  private func connect(_ address: SocketAddress) {
+    connecting_ns = host.clock.monotonic_ns
+    attempt = host.network.connect(address, timeout_ns: endpoint.proxy?.timeout_ns ?? timeout_ns) { result in
+      self.attempt = nil
+      switch result {
+      case .failure(let error): self.failed(error)
+      case .success(let stream): self.connected(stream)
+      }
+    }
+  }
+
+  private func connected(_ stream: ByteStream) {
+    let now_ns = host.clock.monotonic_ns
+    connect_us = stream.kernelRTT_us.map { Int64($0) } ?? (now_ns - connecting_ns) / 1000
+    guard let proxy = endpoint.proxy else {
+      // A busy loop hears late that the connection is there; the kernel knows how long it took.
+      return reached(stream, asked_ns: min(now_ns, connecting_ns + connect_us * 1000))
+    }
+    exchange = HTTPExchange.tunnel(
+      host: host, stream: stream, target: endpoint.authority, user: proxy.user, password: proxy.password,
+      timeout_ns: proxy.timeout_ns ?? timeout_ns
+    ) { result in
+      self.exchange = nil
+      switch result {
+      case .failure(.refused(407, _)): self.finish(.failure(.proxyAuthentication(wasGiven: !proxy.user.isEmpty)))
+      case .failure(let failure): self.finish(.failure(.proxy(failure)))
+      case .success(let stream):
+        // The proxy says that it is connected, and INFO follows after its round trip to the hub; ours to the proxy comes on top.
+        self.reached(stream, asked_ns: self.host.clock.monotonic_ns - self.connect_us * 1000)
+      }
+    }
+  }
+
+  /// The stream leads to the hub.
+  private func reached(_ stream: ByteStream, asked_ns: Int64) {
+    guard let webSocket = endpoint.webSocket else { return finish(stream, asked_ns: asked_ns) }
+    let asked_ns = host.clock.monotonic_ns
+    exchange = HTTPExchange.webSocket(
+      host: host, stream: stream, authority: endpoint.authority, path: webSocket.leafPath, wantsNoMasking: webSocket.wantsNoMasking,
+      timeout_ns: timeout_ns
+    ) { result in
+      self.exchange = nil
+      switch result {
+      case .failure(.network(let error)): self.finish(.failure(.network(error)))
+      case .failure(let failure): self.finish(.failure(.webSocket(failure)))
+      case .success(let socket): self.finish(socket, asked_ns: asked_ns)
+      }
+    }
+  }
+
+  private func failed(_ error: NetworkError) {
+    finish(.failure(endpoint.proxy == nil ? .network(error) : .proxy(.network(error))))
+  }
+
+  private func finish(_ stream: ByteStream, asked_ns: Int64) {
+    finish(.success(LeafConnection(stream: stream, asked_ns: asked_ns, connect_us: connect_us)))
+  }
+
+  private func finish(_ result: Result<LeafConnection, LeafFailure>) {
     let done = self.done
     self.done = nil
     done?(result)
@@ -66,5 +114,7 @@ public final class LeafDial {
     done = nil
     attempt?.cancel()
     attempt = nil
+    exchange?.cancel()
+    exchange = nil
   }
 }

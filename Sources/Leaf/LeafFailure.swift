@@ -1,10 +1,16 @@
 // Why a leaf link was not made or was lost.
 import Bytes
 import Platform
+import Web
 
 /// Why a leaf link was not made or was lost.
 public enum LeafFailure: Error, Equatable {
   case network(NetworkError)
+  /// The proxy on the way, and whether it was given a user name.
+  case proxyAuthentication(wasGiven: Bool)
+  case proxy(WebFailure)
+  /// The server did not make the connection a WebSocket.
+  case webSocket(WebFailure)
   case closedByPeer
   case noInfo
   case noAnswerToConnect
@@ -31,6 +37,12 @@ public enum LeafFailure: Error, Equatable {
   private var words: Words {
     switch self {
     case .network(let error): "network: \(error)"
+    case .proxyAuthentication(let wasGiven):
+      wasGiven
+        ? "the proxy does not accept the username and password (407)"
+        : "the proxy wants authentication (407): set username and password in its `proxy` block"
+    case .proxy(let failure): Self.words(failure, ofProxy: true)
+    case .webSocket(let failure): Self.words(failure, ofProxy: false)
     case .closedByPeer: "the other end closed the connection"
     case .noInfo: "the server did not say INFO in time"
     case .noAnswerToConnect: "the hub did not answer CONNECT in time"
@@ -50,6 +62,22 @@ public enum LeafFailure: Error, Equatable {
     case .refusedByPeer(let text): "the other end refused: \(text)"
     case .refused(let refusal): "refused: \(refusal.words ?? "its operations cannot be read")"
     case .closedHere: "closed"
+    }
+  }
+
+  private static func words(_ failure: WebFailure, ofProxy: Bool) -> Words {
+    let who: Words = ofProxy ? "the proxy" : "the server"
+    switch failure {
+    case .network(let error): return "\(who): \(error)"
+    case .closed: return "\(who) closed the connection without an answer"
+    case .timedOut: return "\(who) did not answer in time"
+    case .notHTTP:
+      return ofProxy
+        ? "what answers at the proxy's address is not an HTTP proxy"
+        : "the server does not speak HTTP (check the port: ws:// needs a WebSocket listener)"
+    case .refused(_, let status):
+      return ofProxy ? "the proxy refuses the tunnel: \(status)" : "the server answered \(status) instead of making a WebSocket"
+    case .notWebSocket: return "the server's answer is not that of a WebSocket"
     }
   }
 

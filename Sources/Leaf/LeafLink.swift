@@ -86,9 +86,11 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public internal(set) var dropped = 0
   public let since_ns: Int64
 
-  /// Takes over a connected stream: one that was dialled, or one that `listener` has accepted.
+  /// Takes over a connected stream: one that was dialled, or one that `listener` has accepted. `asked_ns`: a dialled one's first INFO
+  /// comes a round trip after that; nil: after now.
   public init(
-    host: Host, id: UInt64, account: Account, stream: ByteStream, options: LeafOptions, shared: LeafShared, listener: LeafListener? = nil
+    host: Host, id: UInt64, account: Account, stream: ByteStream, asked_ns: Int64? = nil, options: LeafOptions, shared: LeafShared,
+    listener: LeafListener? = nil
   ) {
     self.host = host
     self.options = options
@@ -99,13 +101,13 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     loopSubject = LeafShared.newLoopMark(host.entropy)
     scratch = shared.scratch
     remote = stream.remote
-    let isFirst = listener == nil && options.tls.isFirst
-    handshake = LeafHandshake(mode: options.compression, wantsTLS: options.tls.isRequired, isSecure: isFirst)
+    let isFirst = listener == nil && options.tls.isFirst && !options.isWebSocket
+    handshake = LeafHandshake(mode: options.compression, wantsTLS: options.tls.isRequired, isSecure: isFirst || options.isWebSocket)
     acceptance = LeafAcceptHandshake(mode: options.compression)
     // Nobody sends messages before the handshake is done.
     parser = LeafParser(payloadMax: 0)
     output = LeafOutput(stream: stream, scratch: shared.scratch)
-    started_ns = host.clock.monotonic_ns
+    started_ns = asked_ns ?? host.clock.monotonic_ns
     since_ns = host.clock.wall_ns
     isIsolated = options.isolated
     super.init(kind: .leaf, id: id, account: account)

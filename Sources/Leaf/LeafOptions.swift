@@ -41,6 +41,8 @@ public struct LeafOptions {
   public var isolated = false
   /// Whether a hub is asked to keep interest of other leafs from this side.
   public var requestIsolation = false
+  /// The link is carried by a WebSocket, within which there is no TLS.
+  public var isWebSocket = false
 
   public init() {}
 
@@ -50,6 +52,9 @@ public struct LeafOptions {
     options.user = endpoint.user
     options.password = endpoint.password
     options.hubName = endpoint.secureName
+    options.isWebSocket = endpoint.webSocket != nil
+    // Over WebSocket nats-server puts the frames into S2 (leafnode-protocol.md section 18), which no WebSocket stack understands.
+    if options.isWebSocket { options.compression = .off }
     return options
   }
 }

@@ -66,15 +66,15 @@ public final class LeafRemote: LeafLinkOwner {
         self.failures += 1
         if self.failures == 1 || self.failures % Self.failuresPerReport == 0 {
           self.host.log.error(
-            "Error trying to connect as leafnode to remote server \"\(endpoint.text)\" (attempt \(self.failures)): \(error)")
+            "Error trying to connect as leafnode to remote server \"\(endpoint.text)\" (attempt \(self.failures)): \(error.text)")
         }
         // After a failed dial some jitter, so that a fleet does not return at once (leafnode-protocol.md section 2).
         self.retry(self.reconnect_ns + Int64(self.host.entropy.below(Int(self.reconnect_ns) + 1)))
-      case .success(let stream):
+      case .success(let connection):
         self.failures = 0
         let link = LeafLink(
-          host: self.host, id: self.broker.nextID(), account: self.account, stream: stream, options: self.options.dialling(endpoint),
-          shared: self.shared)
+          host: self.host, id: self.broker.nextID(), account: self.account, stream: connection.stream, asked_ns: connection.asked_ns,
+          options: self.options.dialling(endpoint), shared: self.shared)
         link.owner = self
         self.link = link
       }

@@ -41,6 +41,8 @@ public enum ProbeFailure: Sendable, Equatable {
   case badInfo
   /// The TLS that comes before INFO could not be had.
   case tls
+  /// The proxy on the way does not let through.
+  case proxy
   /// The prober did not report before the round's deadline.
   case overdue
 
@@ -56,6 +58,7 @@ public enum ProbeFailure: Sendable, Equatable {
     case .noInfo: "connected, but no INFO came"
     case .badInfo: "not a leaf listener"
     case .tls: "TLS handshake failed"
+    case .proxy: "refused by the proxy"
     case .overdue: "no answer before the deadline"
     }
   }
@@ -82,13 +85,15 @@ public enum LinkFailure: Sendable, Equatable {
   /// The hub saw a loop or a second link of this agent.
   case loop
   case protocolError
+  /// The proxy on the way does not let through.
+  case proxy
   /// The agent gave the link up itself (a reload, a hand-over that closed it).
   case closedHere
 
   /// The cluster is there but will not have us: trying again soon would end the same way.
   public var isRejection: Bool {
     switch self {
-    case .tls, .authorization, .loop, .protocolError: true
+    case .tls, .authorization, .loop, .protocolError, .proxy: true
     default: false
     }
   }
@@ -107,6 +112,7 @@ public enum LinkFailure: Sendable, Equatable {
     case .authorization: "authorization violation"
     case .loop: "loop detected"
     case .protocolError: "protocol error"
+    case .proxy: "refused by the proxy"
     case .closedHere: "closed here"
     }
   }

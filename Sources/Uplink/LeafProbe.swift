@@ -1,9 +1,10 @@
-// One probe of one server: connect, wait for INFO, close. The time from connected to INFO is a whole round trip to the real
-// server, whatever accepts connections on its behalf (DESIGN.md section 5). With TLS before INFO it is the time from this side's last step
-// of the handshake, which is a whole round trip as well, in every version of TLS.
+// One probe of one server: connect, wait for INFO, close. The time to INFO is a whole round trip to the real server, whatever accepts
+// connections on its behalf (DESIGN.md section 5); from which moment it counts, the dial knows. With TLS before INFO it is this
+// side's last step of the handshake, which INFO follows by a whole round trip in every version of TLS.
 import Bytes
 import Leaf
 import Platform
+import Web
 import Wire
 
 /// One sample of a cluster's distance.
@@ -22,10 +23,11 @@ final class LeafProbe: ByteStreamDelegate {
   private var secureStream: TLSStream?
   private let tls: LeafTLS
   private let certificateName: ByteString
+  /// TLS, if any, is around the WebSocket, and not within it.
+  private let isWebSocket: Bool
   private let timer = Timer()
   private var done: ((Result<Sample, ProbeFailureReason>) -> Void)?
-  private var connecting_ns: Int64 = 0
-  private var connected_ns: Int64 = 0
+  private var connection: LeafConnection?
 
   struct ProbeFailureReason: Error { let failure: ProbeFailure }
 
@@ -37,29 +39,29 @@ final class LeafProbe: ByteStreamDelegate {
     self.host = host
     self.tls = tls
     certificateName = endpoint.secureName
+    isWebSocket = endpoint.webSocket != nil
     self.timeout_ns = timeout_ns
     self.done = done
     dial = LeafDial(host: host, endpoint: endpoint, turn: turn, timeout_ns: timeout_ns) { result in
-      self.connecting_ns = self.dial?.connecting_ns ?? 0
       self.dial = nil
       switch result {
       case .failure(let error): self.finish(.failure(ProbeFailureReason(failure: ProbeFailure(error))))
-      case .success(let stream): self.connected(stream)
+      case .success(let connection): self.connected(connection)
       }
     }
     host.after(timeout_ns, timer) { self.finish(.failure(ProbeFailureReason(failure: self.stream == nil ? .timedOut : .noInfo))) }
   }
 
-  private func connected(_ stream: ByteStream) {
-    self.stream = stream
-    connected_ns = host.clock.monotonic_ns
-    guard tls.isFirst else {
-      stream.delegate = self
+  private func connected(_ connection: LeafConnection) {
+    self.connection = connection
+    stream = connection.stream
+    guard tls.isFirst, !isWebSocket else {
+      connection.stream.delegate = self
       return
     }
     do throws(TLSError) {
-      let secure = try tls.secured(stream, name: certificateName, host: host)
-      self.stream = secure
+      let secure = try tls.secured(connection.stream, name: certificateName, host: host)
+      stream = secure
       secureStream = secure
       secure.delegate = self
       secure.start()
@@ -74,16 +76,13 @@ final class LeafProbe: ByteStreamDelegate {
     case .incomplete: return 0
     case .violation: finish(.failure(ProbeFailureReason(failure: .badInfo)))
     case .operation:
-      guard operation.kind == .info, let info = LeafInfo(operation.text), info.clientID > 0 else {
+      guard operation.kind == .info, let info = LeafInfo(operation.text), info.clientID > 0, let connection else {
         finish(.failure(ProbeFailureReason(failure: .badInfo)))
         break
       }
-      let now = host.clock.monotonic_ns
-      let connect_us = stream.kernelRTT_us.map { Int64($0) } ?? (connected_ns - connecting_ns) / 1000
-      // A busy loop hears late that the connection is there; the kernel knows how long it took.
-      let established_ns = secureStream?.lastFlight_ns ?? min(connected_ns, connecting_ns + connect_us * 1000)
-      let rtt_us = max((now - established_ns) / 1000, 1)
-      finish(.success(Sample(rtt_us: rtt_us, connect_us: connect_us, bytes: stream.bytesRead + stream.bytesWritten + Self.overhead)))
+      let rtt_us = max((host.clock.monotonic_ns - (secureStream?.lastFlight_ns ?? connection.asked_ns)) / 1000, 1)
+      let bytes = stream.bytesRead + stream.bytesWritten + Self.overhead
+      finish(.success(Sample(rtt_us: rtt_us, connect_us: connection.connect_us, bytes: bytes)))
     }
     return bytes.count
   }
@@ -129,6 +128,28 @@ extension ProbeFailure {
   }
 }
 
+extension ProbeFailure {
+  init(_ failure: LeafFailure) {
+    switch failure {
+    case .network(let error): self.init(error)
+    case .proxyAuthentication: self = .proxy
+    case .proxy(let failure): self = ProbeFailure(failure) ?? .proxy
+    case .webSocket(let failure): self = ProbeFailure(failure) ?? .badInfo
+    default: self = .closed
+    }
+  }
+
+  /// nil for what is not the network's doing.
+  private init?(_ failure: WebFailure) {
+    switch failure {
+    case .network(let error): self.init(error)
+    case .closed: self = .closed
+    case .timedOut: self = .timedOut
+    case .notHTTP, .refused, .notWebSocket: return nil
+    }
+  }
+}
+
 extension LinkFailure {
   init(_ error: NetworkError) {
     switch ProbeFailure(error) {
@@ -143,6 +164,10 @@ extension LinkFailure {
   init(_ failure: LeafFailure) {
     switch failure {
     case .network(let error): self.init(error)
+    case .proxyAuthentication: self = .proxy
+    case .proxy(let failure): self = LinkFailure(failure) ?? .proxy
+    case .webSocket(.refused(401, _)), .webSocket(.refused(403, _)): self = .authorization
+    case .webSocket(let failure): self = LinkFailure(failure) ?? .protocolError
     case .closedByPeer, .outputOverflow: self = .closed
     case .noInfo, .noAnswerToConnect: self = .timedOut
     case .notALeafListener, .badInfo, .unknownCompression, .clusterNameInvalid, .protocolViolation, .compressionCorrupt:
@@ -155,6 +180,16 @@ extension LinkFailure {
       self = isAuthorization ? .authorization : .closed
     case .refused: self = .protocolError
     case .closedHere: self = .closedHere
+    }
+  }
+
+  /// nil for what is not the network's doing.
+  private init?(_ failure: WebFailure) {
+    switch failure {
+    case .network(let error): self.init(error)
+    case .closed: self = .closed
+    case .timedOut: self = .timedOut
+    case .notHTTP, .refused, .notWebSocket: return nil
     }
   }
 }

@@ -169,13 +169,19 @@ public final class UplinkSupervisor: LeafLinkOwner {
       self.dial = nil
       switch result {
       case .failure(let error):
-        self.host.log.debug("Uplink: \(endpoint.text): \(error)")
+        // What the network does is in the selector's words; what a proxy or a server says is only here.
+        if case .network = error {
+          self.host.log.debug("Uplink: \(endpoint.text): \(error.text)")
+        } else {
+          self.host.log.info("Uplink: \(endpoint.text): \(error.text)")
+        }
         self.failed(LinkFailure(error))
-      case .success(let stream):
+      case .success(let connection):
         var options = self.options.dialling(endpoint)
         options.tls = self.clusters[cluster.index].tls
         let link = LeafLink(
-          host: self.host, id: self.broker.nextID(), account: self.account, stream: stream, options: options, shared: self.shared)
+          host: self.host, id: self.broker.nextID(), account: self.account, stream: connection.stream, asked_ns: connection.asked_ns,
+          options: options, shared: self.shared)
         link.owner = self
         self.candidate = link
       }

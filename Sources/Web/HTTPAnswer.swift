@@ -16,6 +16,17 @@ public struct HTTPAnswer {
   /// `403 Forbidden`, as it stands in the first line.
   public let statusText: ByteView
   public let head: HTTPHead
+  /// More of a status is not shown.
+  private static let shownMax = 80
+
+  /// The status for people. Whoever answers chose the words, so that control characters go.
+  public var shownStatus: String {
+    var shown: [UInt8] = []
+    for index in 0..<min(statusText.count, Self.shownMax) where statusText[index] >= ASCII.space && statusText[index] != 0x7F {
+      shown.append(statusText[index])
+    }
+    return ByteString(shown).string
+  }
 
   /// The answer at the front of `bytes`.
   public static func parse(_ bytes: ByteView) -> Outcome {

@@ -99,7 +99,7 @@ extension HTTPExchange {
           done(.success(stream))
         } else {
           stream.close()
-          done(.failure(.refused(answer.status, answer.statusText.string)))
+          done(.failure(.refused(answer.status, answer.shownStatus)))
         }
       }
     }
@@ -144,7 +144,7 @@ extension HTTPExchange {
 
   /// Why an answer does not make a WebSocket (RFC 6455 section 4.1). Nothing was offered that the server could choose.
   private static func problem(_ answer: HTTPAnswer, expected: [UInt8]) -> WebFailure? {
-    guard answer.status == 101 else { return .refused(answer.status, answer.statusText.string) }
+    guard answer.status == 101 else { return .refused(answer.status, answer.shownStatus) }
     let head = answer.head
     let accept = head.first("sec-websocket-accept") ?? ByteView()
     let isOurs = expected.withView { $0 == accept }

@@ -370,12 +370,111 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       ),
       ("{url: \"a b\"}", "28: error parsing leafnode url [\"a b\"]: the host is missing or malformed"),
       ("{url: a, account: A}", "40: not supported by this version of petiole: another account than \"$G\""),
-      ("{url: \"wss://a\"}", "28: not supported by this version of petiole: a websocket in \"wss://a:7422\""),
+      ("{url: \"wss://a\"}", "28: not supported by this version of petiole: wss:// in \"wss://a:7422\""),
+      (
+        "{urls: [\"ws://a\", b]}", "22: remote leaf node configuration cannot have a mix of websocket and non-websocket urls"
+      ),
+      ("{url: a, proxy: 1}", "38: Expected proxy to be a map, got int64"),
+      ("{url: a, proxy: {}}", "38: proxy URL must specify a host"),
+      ("{url: a, proxy: {url: \"socks://p:1\"}}", "44: proxy URL scheme must be http: \"socks://p:1\""),
+      ("{url: a, proxy: {url: \"https://p:1\"}}", "44: not supported by this version of petiole: a proxy over TLS"),
+      (
+        "{url: a, proxy: {url: \"http://me:secret@p:1\"}}",
+        "44: invalid proxy URL \"http://[REDACTED]@p:1\": it must be http://host:port, and username and password stand beside it"
+      ),
+      (
+        "{url: a, proxy: {url: \"http://p\", username: me}}",
+        "38: proxy username and password must both be specified or both be empty"
+      ),
+      ("{url: a, proxy: {url: \"http://p\", username: \"a:b\", password: c}}", "38: a proxy username cannot have a colon"),
+      ("{url: a, proxy: {url: \"http://p\", port: 1}}", "56: unknown field \"port\""),
       ("{url: a, credentials: x}", "44: not supported by this version of petiole: credentials"),
       ("{url: a, jetstream_cluster_migrate: true}", "31: not supported by this version of petiole: jetstream_cluster_migrate"),
       ("{url: a, deny_imports: \"a..b\"}", "45: invalid subject \"a..b\""),
     ])
   func wrongRemotes(text: String, message: String) { #expect(load("leafnodes {remotes: [\(text)]}").messages == ["t.conf:1:\(message)"]) }
+}
+
+@Suite struct ProxyOptionsTests {
+  @Test("remotes and the uplink over WebSocket and through a proxy")
+  func all() {
+    let (read, messages) = load(
+      """
+      leafnodes {remotes: [{
+        url: "ws://hub.example/site/a", ws_no_masking: true
+        proxy { url: "http://proxy.example:3128/", username: me, password: "s:ecret", timeout: 5s }
+      }]}
+      uplink {
+        clusters: [{ name: a, urls: ["ws://[::1]:80", "nats://b"] }], proxy { url: "http://10.0.0.1" }
+      }
+      """)
+    #expect(messages.count == 1 && messages[0].hasPrefix("warning: t.conf:1:22: leafnodes.remotes and uplink both link"))
+    let remote = read.leafnodes.remotes[0]
+    #expect(remote.urls[0].isWebSocket && remote.urls[0].path == "/site/a" && remote.urls[0].port == 7422 && remote.wantsNoMasking)
+    #expect(remote.proxy?.place == HostPort(host: "proxy.example", port: 3128) && remote.proxy?.timeout_ns == 5_000_000_000)
+    #expect(remote.proxy?.user == "me" && remote.proxy?.password == "s:ecret")
+    let uplink = read.uplink!
+    #expect(uplink.proxy?.place == HostPort(host: "10.0.0.1", port: 80) && uplink.proxy?.user.isEmpty == true && !uplink.wantsNoMasking)
+    #expect(uplink.clusters[0].urls.map { $0.isWebSocket } == [true, false])
+  }
+}
+
+@Suite struct WebSocketOptionsTests {
+  @Test("the options of the WebSocket listener")
+  func all() {
+    let read = options(
+      """
+      websocket {
+        listen: "127.0.0.1:8080", advertise: gw.example, no_tls: true, handshake_timeout: 2s, same_origin: true, ping_interval: 30s
+        allowed_origins: ["https://a.example", "http://[::1]:8000"], headers { X-Site: gw-42, X_b: "c d" }, compression: false
+      }
+      """
+    ).webSocket
+    #expect(read.isListening && read.host == "127.0.0.1" && read.port == 8080 && read.hasNoTLS && read.sameOrigin)
+    #expect(read.advertise == HostPort(host: "gw.example", port: 0) && read.handshakeTimeout_ns == 2_000_000_000)
+    #expect(read.pingInterval_ns == 30_000_000_000)
+    #expect(read.allowedOrigins == ["https://a.example", "http://[::1]:8000"])
+    #expect(read.headerLines == "X-Site: gw-42\r\nX_b: c d\r\n")
+    #expect(!options("debug: no").webSocket.isListening && options("ws { port: -1, no_tls: true }").webSocket.isListening)
+  }
+
+  @Test(
+    "wrong options of the WebSocket listener",
+    arguments: [
+      (
+        "port: 80", "1:11: websocket requires TLS configuration, which this version of petiole does not have: set no_tls: true"
+      ),
+      ("tls {}", "1:12: not supported by this version of petiole: tls"),
+      ("user_cookie: u", "1:12: not supported by this version of petiole: user_cookie"),
+      ("port: 70000", "1:18: port must be between -1 and 65535, not 70000"),
+      ("origin: \"null\"", "1:20: unable to parse allowed origin \"null\": it must be http://host or https://host, with a port or without"),
+      (
+        "origins: [\"https://\"]",
+        "1:22: unable to parse allowed origin \"https://\": it must be http://host or https://host, with a port or without"
+      ),
+      (
+        "origins: [\"ftp://a\"]",
+        "1:22: unable to parse allowed origin \"ftp://a\": it must be http://host or https://host, with a port or without"
+      ),
+      ("headers: {Upgrade: x}", "1:22: websocket: invalid header \"Upgrade\" not allowed"),
+      ("headers: {sec-websocket-x: x}", "1:22: websocket: invalid header \"sec-websocket-x\" not allowed"),
+      ("headers: {\"a b\": x}", "1:22: websocket: invalid header \"a b\" not allowed"),
+      ("headers: {a: \"x\\r\\ny\"}", "1:22: websocket: invalid header \"a\" not allowed"),
+      ("headers: {a: 1}", "1:25: interface conversion: interface {} is int64, not string (field \"a\")"),
+      ("compression: 1", "1:25: interface conversion: interface {} is int64, not bool (field \"compression\")"),
+      ("nonsense: 1", "1:12: unknown field \"nonsense\""),
+    ])
+  func wrong(_ text: String, _ message: String) {
+    #expect(load("websocket {\(text)}").messages == ["t.conf:" + message])
+  }
+
+  @Test("compression is read and warned about, as it is not done")
+  func compression() {
+    #expect(
+      load("websocket {port: 80, no_tls: true, compression: true}").messages == [
+        "warning: t.conf:1:49: compression: petiole does not offer permessage-deflate; WebSockets go uncompressed"
+      ])
+  }
 }
 
 @Suite struct StreamOptionsTests {

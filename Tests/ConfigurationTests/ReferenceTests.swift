@@ -37,9 +37,11 @@ import Testing
       }
     }
     check(Options.table)
+    check(WebSocketOptions.table)
     check(JetStreamOptions.table)
     check(LeafnodeOptions.table)
     check(LeafRemote.table)
+    check(ProxyOptions.table)
     check(UplinkOptions.table)
     check(UplinkCluster.table)
     check(ForwardDeclaration.table)

@@ -43,6 +43,16 @@ import Testing
     ])
   func bad(text: String, failure: ServerURL.Failure) { #expect(parse(text) == .failure(failure)) }
 
+  @Test("only a WebSocket has a path, and only one that can stand in a request")
+  func paths() throws {
+    let url = try parse("ws://u:p@h:80/a/b").get()
+    #expect(url.path == "/a/b" && url.port == 80 && url.isWebSocket && url.text == "ws://[REDACTED]@h:80/a/b")
+    #expect(try parse("wss://h/").get().path == "/" && parse("ws://h").get().path.isEmpty)
+    for text in ["/a?x", "/a#x", "/a b", "/a\u{7F}", "/a\r\nX: y", "/ä"] {
+      #expect(parse("ws://h" + text) == .failure(.trailing(ByteString(text))))
+    }
+  }
+
   @Test("a URL too long is refused")
   func long() { #expect(parse("nats://" + String(repeating: "h", count: 5000)) == .failure(.tooLong)) }
 

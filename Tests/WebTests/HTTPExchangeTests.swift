@@ -10,7 +10,7 @@ import Testing
     switch [UInt8](text.utf8).withView({ HTTPAnswer.parse($0) }) {
     case .incomplete: "incomplete"
     case .bad: "bad"
-    case .answer(let answer): "\(answer.status) \(answer.statusText.string) \(answer.head.count)"
+    case .answer(let answer): "\(answer.status) \(answer.shownStatus) \(answer.head.count)"
     }
   }
 
@@ -19,6 +19,7 @@ import Testing
     #expect(parse("HTTP/1.1 200 Connection established\r\n\r\nINFO") == "200 200 Connection established 39")
     #expect(parse("HTTP/1.0 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n").hasPrefix("407 407 Proxy"))
     #expect(parse("HTTP/1.1 200\r\n\r\n") == "200 200 16" && parse("HTTP/1.1 200 \n\n") == "200 200 15")
+    #expect(parse("HTTP/1.1 403 \u{1B}[2J\u{7}no\r\n\r\n") == "403 403 [2Jno 24")
     for text in ["", "H", "HTTP/1.", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n"] { #expect(parse(text) == "incomplete") }
     for text in [
       "INFO {", "X", "HTTP/2 200 OK\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n",
