@@ -58,6 +58,9 @@ extension LeafnodeOptions {
             remote.location = location
             decoder.decode(map, by: LeafRemote.table, refused: LeafRemote.refused, into: &remote)
             decoder.checkMix(remote.urls, at: location)
+            if remote.tls != nil, remote.urls.contains(where: { $0.isWebSocket }) {
+              decoder.error(at: location, "not supported by this version of petiole: a tls block for ws://")
+            }
             if remote.urls.isEmpty, !decoder.hasErrors(from: location) {
               decoder.error(at: location, "a leafnode remote needs a url")
             }

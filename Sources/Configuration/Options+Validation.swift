@@ -83,6 +83,10 @@ extension Options {
     for (index, cluster) in uplink.clusters.enumerated() {
       if cluster.name.isEmpty { error(cluster.location, "a cluster of the uplink needs a name") }
       if cluster.urls.isEmpty { error(cluster.location, "cluster \"\(cluster.name)\" needs urls") }
+      // It would ask for TLS that this version cannot have around a WebSocket: rather no link than one in the clear.
+      if (cluster.tls ?? uplink.tls) != nil, cluster.urls.contains(where: { $0.isWebSocket }) {
+        error(cluster.location, "not supported by this version of petiole: a tls block for ws://")
+      }
       let earlier = uplink.clusters[..<index]
       if !cluster.name.isEmpty, earlier.contains(where: { $0.name == cluster.name }) {
         error(cluster.location, "cluster \"\(cluster.name)\" is there twice")

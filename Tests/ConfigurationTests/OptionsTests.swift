@@ -374,6 +374,7 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       (
         "{urls: [\"ws://a\", b]}", "22: remote leaf node configuration cannot have a mix of websocket and non-websocket urls"
       ),
+      ("{url: \"ws://a\", tls: {}}", "22: not supported by this version of petiole: a tls block for ws://"),
       ("{url: a, proxy: 1}", "38: Expected proxy to be a map, got int64"),
       ("{url: a, proxy: {}}", "38: proxy URL must specify a host"),
       ("{url: a, proxy: {url: \"socks://p:1\"}}", "44: proxy URL scheme must be http: \"socks://p:1\""),
