@@ -6,6 +6,7 @@ import Leaf
 import Monitoring
 import Platform
 import Uplink
+import Web
 
 extension TLSOptions {
   /// As Platform wants it. Without `asksPeer` nobody who connects is asked for a certificate.
@@ -21,6 +22,15 @@ extension TLSOptions {
     settings.groups = groups
     settings.pinnedKeys = asksPeer ? pinnedKeys : []
     return settings
+  }
+
+  /// What a listener for clients uses, with the files as they are now.
+  func listening() throws(AgentError) -> TLSContext {
+    do throws(TLSError) {
+      return try TLSContext(.server, settings(asksPeer: verifies || maps || !pinnedKeys.isEmpty))
+    } catch {
+      throw .tls(location, error)
+    }
   }
 }
 
@@ -72,12 +82,7 @@ extension Options {
   /// How clients are served TLS, with the files as they are now; nil when they are not.
   func clientTLS() throws(AgentError) -> ClientTLS? {
     guard let tls else { return nil }
-    let context: TLSContext
-    do throws(TLSError) {
-      context = try TLSContext(.server, tls.settings(asksPeer: tls.verifies || tls.maps || !tls.pinnedKeys.isEmpty))
-    } catch {
-      throw .tls(tls.location, error)
-    }
+    let context = try tls.listening()
     let first: ClientTLS.First
     switch tls.handshakeFirst {
     case .no: first = .no
@@ -85,6 +90,12 @@ extension Options {
     case .within_ns(let wait_ns): first = .within_ns(wait_ns)
     }
     return ClientTLS(context: context, first: first, isOptional: allowsNonTLS, timeout_ns: tls.timeout_ns ?? TLSOptions.timeoutDefault_ns)
+  }
+
+  /// The certificate of the WebSocket listener; nil when it has none.
+  func webSocketTLS() throws(AgentError) -> TLSContext? {
+    guard webSocket.isListening, let tls = webSocket.tls else { return nil }
+    return try tls.listening()
   }
 
   /// The certificate of HTTPS monitoring, which asks nobody for one.
@@ -101,6 +112,7 @@ extension Options {
   public func checkTLS() throws(AgentError) {
     _ = try clientTLS()
     _ = try monitoringTLS()
+    _ = try webSocketTLS()
     for tls in leafnodes.remotes.map({ $0.tls }) + [uplink?.tls] + (uplink?.clusters.map { $0.tls } ?? []) {
       guard let tls else { continue }
       do throws(TLSError) {
@@ -117,11 +129,13 @@ extension Agent {
   func reloadTLS(_ new: Options) throws(AgentError) {
     let clients = try new.clientTLS()
     let monitoring = try new.monitoringTLS()
+    let webSockets = try new.webSocketTLS()
     var loaded: [TLSContext?] = []
     for (tls, location) in leafTLS { loaded.append(try load(tls, location)) }
     for (index, context) in loaded.enumerated() { leafTLS[index].tls.use(context) }
     broker.tls = clients
     monitor?.tls = monitoring
+    broker.webSockets?.tls = webSockets
   }
 
   /// The files of a remote or cluster as they are now.

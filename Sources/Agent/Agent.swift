@@ -176,13 +176,14 @@ public final class Agent {
     let address = try Self.address(webSocket.host, webSocket.port)
     broker.webSocketPingInterval_ns = webSocket.pingInterval_ns
     broker.webSocketAdvertised = webSocket.advertise.map { ByteString($0.text) } ?? ByteString()
+    let tls = try options.webSocketTLS()
     do throws(NetworkError) {
-      try broker.listen(address, webSocket: webSocket.rules)
+      try broker.listen(address, webSocket: webSocket.rules, tls: tls)
     } catch {
       throw .webSocket(address.description, error)
     }
-    if let bound = broker.webSockets?.address { host.log.info("Listening for websocket clients on ws://\(bound)") }
-    host.log.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!")
+    if let bound = broker.webSockets?.address { host.log.info("Listening for websocket clients on \(webSocket.scheme)://\(bound)") }
+    if webSocket.tls == nil { host.log.warning("Websocket not configured with TLS. DO NOT USE IN PRODUCTION!") }
   }
 
   private func startMonitoring(_ place: HostPort) throws(AgentError) {
@@ -327,7 +328,7 @@ public final class Agent {
     keeps("client_advertise", options.clientAdvertise, new.clientAdvertise)
     keeps("http", options.http, new.http)
     keeps("https", options.isMonitoringSecure, new.isMonitoringSecure)
-    keeps("websocket", true, options.webSocket == new.webSocket)
+    keeps("websocket", true, options.webSocket.isSameListener(as: new.webSocket))
     keeps("logtime", options.logTime, new.logTime)
     keeps("pid_file", options.pidFile, new.pidFile)
     keeps("ports_file_dir", options.portsFileDirectory, new.portsFileDirectory)

@@ -11,8 +11,12 @@ import Uplink
 import Web
 
 extension WebSocketOptions {
+  /// Of the listener's URL.
+  public var scheme: StaticString { tls == nil ? "ws" : "wss" }
+
   var rules: WebSocketRules {
     var rules = WebSocketRules()
+    rules.isSecure = tls != nil
     rules.sameOrigin = sameOrigin
     rules.allowedOrigins = allowedOrigins
     rules.headerLines = headerLines

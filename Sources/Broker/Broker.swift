@@ -75,7 +75,8 @@ public final class Broker {
   }
 
   /// Starts to accept clients, and leaf nodes where `leafAccepted` takes them, over WebSocket.
-  public func listen(_ wanted: SocketAddress, webSocket rules: WebSocketRules) throws(NetworkError) {
+  /// `tls`: within that.
+  public func listen(_ wanted: SocketAddress, webSocket rules: WebSocketRules, tls: TLSContext? = nil) throws(NetworkError) {
     let listener = WebSocketListener(host: host, rules: rules) { [unowned(unsafe) self] socket, upgrade in  // safe: as above
       switch upgrade.purpose {
       case .client: self.accept(socket, upgrade)
@@ -85,6 +86,7 @@ public final class Broker {
         socket.close()
       }
     }
+    listener.tls = tls
     try listener.listen(wanted)
     webSockets = listener
   }

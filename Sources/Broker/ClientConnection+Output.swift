@@ -21,10 +21,14 @@ extension ClientConnection {
     json.field("port", advertised?.port ?? Int(address.port))
     json.field("headers", broker.limits.headers)
     json.field("max_payload", broker.limits.payloadMax)
-    if let tls = broker.tls {
-      json.field(tls.isOptional ? "tls_available" : "tls_required", true)
-      json.fieldUnlessFalse("tls_verify", tls.verifies)
+    if upgrade == nil {
+      if let tls = broker.tls { json.field(tls.isOptional ? "tls_available" : "tls_required", true) }
+    } else {
+      // As nats-server says it, behind the handshake of TLS and the one of the WebSocket.
+      json.fieldUnlessFalse("tls_required", secureStream != nil)
+      json.fieldUnlessFalse("tls_available", secureStream != nil)
     }
+    json.fieldUnlessFalse("tls_verify", broker.tls?.verifies ?? false)
     json.fieldUnlessFalse("jetstream", broker.jetStream)
     json.field("client_id", id)
     json.field("client_ip", stream.remote.hostText)

@@ -12,7 +12,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
 
   unowned(unsafe) let broker: Broker  // safe: the broker holds its clients and outlives them
   public private(set) var stream: ByteStream
-  /// The same when it is inside TLS.
+  /// TLS, when the stream is that or within it.
   public private(set) var secureStream: TLSStream?
   /// TLS came before INFO, or will.
   public internal(set) var saysInfoWhenSecured = false
@@ -50,6 +50,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     self.broker = broker
     self.stream = stream
     self.upgrade = upgrade
+    secureStream = upgrade == nil ? nil : (stream as? WebSocketStream)?.secureStream
     parser = ClientParser(controlLineMax: broker.limits.controlLineMax, payloadMax: broker.limits.payloadMax)
     started_ns = broker.host.clock.wall_ns
     lastActivity_ns = started_ns

@@ -3,8 +3,6 @@ import Bytes
 
 /// What leaf links can do in this version. An option that asks for more is decoded and refused, never ignored.
 enum LeafAbilities {
-  /// `wss://`, and proxies that are reached by TLS.
-  static let hasSecureWeb = false
   static let hasCredentials = false
   static let hasAccounts = false
 }
@@ -58,9 +56,6 @@ extension LeafnodeOptions {
             remote.location = location
             decoder.decode(map, by: LeafRemote.table, refused: LeafRemote.refused, into: &remote)
             decoder.checkMix(remote.urls, at: location)
-            if remote.tls != nil, remote.urls.contains(where: { $0.isWebSocket }) {
-              decoder.error(at: location, "not supported by this version of petiole: a tls block for ws://")
-            }
             if remote.urls.isEmpty, !decoder.hasErrors(from: location) {
               decoder.error(at: location, "a leafnode remote needs a url")
             }
@@ -95,7 +90,7 @@ extension LeafRemote {
           remote.urls += decoder.urls(entry)
         },
         doc:
-          "Where the hub accepts leaf connections: `nats://host:port` (port 7422 when left out), or `ws://host:port/path` for a WebSocket listener (port 7422 too). One of several is used."
+          "Where the hub accepts leaf connections: `nats://host:port` (port 7422 when left out), `tls://` for TLS, or `ws://host:port/path` and `wss://` for a WebSocket listener (port 7422 too). One of several is used."
       ),
       Option(
         "account", "local",
@@ -157,16 +152,12 @@ extension OptionDecoder {
     return address
   }
 
-  /// The URLs of a leaf link. Those that need what links cannot do yet are kept and refused.
+  /// The URLs of a leaf link.
   mutating func urls(_ entry: ConfigurationEntry) -> [ServerURL] {
     var all: [ServerURL] = []
     for (text, location) in strings(entry.value, field: entry.key) ?? [] {
       do throws(ServerURL.Failure) {
-        let url = try text.withView { view throws(ServerURL.Failure) in try ServerURL(parsing: view.trimmed) }
-        all.append(url)
-        if url.scheme == .webSocketSecure, !LeafAbilities.hasSecureWeb {
-          error(at: location, "not supported by this version of petiole: wss:// in \"\(url.description)\"")
-        }
+        all.append(try text.withView { view throws(ServerURL.Failure) in try ServerURL(parsing: view.trimmed) })
       } catch {
         self.error(at: location, "error parsing leafnode url [\"\(ServerURL.redacted(text))\"]: \(error.text)")
       }

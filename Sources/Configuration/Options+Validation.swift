@@ -29,9 +29,8 @@ extension Options {
         "lame_duck_grace_period (\(GoDuration.format(lameDuckGracePeriod_ns))) must be shorter than lame_duck_duration (\(GoDuration.format(lameDuckDuration_ns)))"
       )
     }
-    if webSocket.isListening, !webSocket.hasNoTLS {
-      error(
-        place("websocket"), "websocket requires TLS configuration, which this version of petiole does not have: set no_tls: true")
+    if webSocket.isListening, !webSocket.hasNoTLS, webSocket.tls == nil {
+      error(place("websocket"), "websocket requires TLS configuration: a tls block, or no_tls: true where it is not wanted")
     }
     problems += tlsProblems(place) + streamProblems() + uplinkProblems() + forwardProblems()
     return problems
@@ -83,10 +82,6 @@ extension Options {
     for (index, cluster) in uplink.clusters.enumerated() {
       if cluster.name.isEmpty { error(cluster.location, "a cluster of the uplink needs a name") }
       if cluster.urls.isEmpty { error(cluster.location, "cluster \"\(cluster.name)\" needs urls") }
-      // It would ask for TLS that this version cannot have around a WebSocket: rather no link than one in the clear.
-      if (cluster.tls ?? uplink.tls) != nil, cluster.urls.contains(where: { $0.isWebSocket }) {
-        error(cluster.location, "not supported by this version of petiole: a tls block for ws://")
-      }
       let earlier = uplink.clusters[..<index]
       if !cluster.name.isEmpty, earlier.contains(where: { $0.name == cluster.name }) {
         error(cluster.location, "cluster \"\(cluster.name)\" is there twice")

@@ -22,7 +22,15 @@ extension WebSocketOptions {
         doc: "The address that `/varz` shows for others to connect to."),
       Option(
         "no_tls", kind: .boolean { $0.hasNoTLS = $1 }, standard: "false",
-        doc: "Serves WebSockets without TLS. Must be true in this version, which has no TLS."),
+        doc: "Serves WebSockets without TLS, which must be said where there is no `tls`."),
+      Option(
+        "tls",
+        kind: .custom(type: "map") { decoder, options, entry in
+          options.tls = TLSOptions.decode(&decoder, entry, isListener: true)
+          if let tls = options.tls, tls.handshakeFirst != .no || tls.timeout_ns != nil {
+            decoder.warning(at: tls.location, "websocket.tls: TLS always comes first, and handshake_timeout is for all of it")
+          }
+        }, doc: "Serves WebSockets within TLS (`wss://`)."),
       Option(
         "handshake_timeout", kind: .duration(1_000_000...hour_ns) { $0.handshakeTimeout_ns = $1 }, standard: "5s",
         doc: "How long a connection may take to become a WebSocket."),
@@ -50,7 +58,7 @@ extension WebSocketOptions {
   }
 
   static var refused: RefusedOptions {
-    RefusedOptions(unsupported: "tls authorization authentication no_auth_user jwt_cookie user_cookie pass_cookie token_cookie")
+    RefusedOptions(unsupported: "authorization authentication no_auth_user jwt_cookie user_cookie pass_cookie token_cookie")
   }
 }
 

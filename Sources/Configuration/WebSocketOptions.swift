@@ -11,6 +11,8 @@ public struct WebSocketOptions: Equatable, Sendable {
   /// What clients are told instead of the address.
   public var advertise: HostPort?
   public var hasNoTLS = false
+  /// nil: in the clear.
+  public var tls: TLSOptions?
   public var handshakeTimeout_ns = WebSocketOptions.handshakeTimeoutDefault_ns
   public var sameOrigin = false
   /// Where a browser's page may come from, as in `Origin`.
@@ -23,4 +25,12 @@ public struct WebSocketOptions: Equatable, Sendable {
   public init() {}
 
   public var isListening: Bool { port != 0 }
+
+  /// Whether a listener with `other` differs in more than the files and rules of its TLS, which may change while it runs.
+  public func isSameListener(as other: WebSocketOptions) -> Bool {
+    guard (tls == nil) == (other.tls == nil) else { return false }
+    var other = other
+    other.tls = tls
+    return self == other
+  }
 }

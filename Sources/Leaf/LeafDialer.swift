@@ -1,4 +1,5 @@
-// From a leaf listener's address to a stream of the leaf protocol's bytes: resolve, connect, a tunnel through a proxy, a WebSocket.
+// From a leaf listener's address to a stream of the leaf protocol's bytes: resolve, connect, a tunnel through a proxy, a WebSocket
+// and the TLS around it. TLS of a plain link is the link's own, since it may follow INFO.
 import Bytes
 import Platform
 import Web
@@ -19,8 +20,10 @@ public final class LeafDial {
 
   private let host: Host
   private let endpoint: LeafEndpoint
+  private let tls: LeafTLS
   private let timeout_ns: Int64
   private var attempt: (any ConnectAttempt)?
+  private var opening: LeafTLSOpening?
   private var exchange: HTTPExchange?
   private var done: ((Result<LeafConnection, LeafFailure>) -> Void)?
   private var connecting_ns: Int64 = 0
@@ -28,10 +31,12 @@ public final class LeafDial {
 
   /// `turn` chooses among several addresses of the host; each step may take `timeout_ns`. `done` is called once, unless cancelled.
   public init(
-    host: Host, endpoint: LeafEndpoint, turn: Int, timeout_ns: Int64, done: @escaping (Result<LeafConnection, LeafFailure>) -> Void
+    host: Host, endpoint: LeafEndpoint, tls: LeafTLS, turn: Int, timeout_ns: Int64,
+    done: @escaping (Result<LeafConnection, LeafFailure>) -> Void
   ) {
     self.host = host
     self.endpoint = endpoint
+    self.tls = tls
     self.timeout_ns = timeout_ns
     self.done = done
     let proxy = endpoint.proxy
@@ -82,6 +87,23 @@ public final class LeafDial {
   /// The stream leads to the hub.
   private func reached(_ stream: ByteStream, asked_ns: Int64) {
     guard let webSocket = endpoint.webSocket else { return finish(stream, asked_ns: asked_ns) }
+    guard tls.isRequired else { return request(webSocket, stream) }
+    do throws(TLSError) {
+      opening = LeafTLSOpening(try tls.secured(stream, name: endpoint.secureName, host: host)) { result in
+        self.opening = nil
+        switch result {
+        case .failure(let failure): self.finish(.failure(failure))
+        case .success(let secure): self.request(webSocket, secure)
+        }
+      }
+    } catch {
+      stream.close()
+      finish(.failure(.tls(error)))
+    }
+  }
+
+  /// HTTP begins on the stream.
+  private func request(_ webSocket: LeafWebSocket, _ stream: ByteStream) {
     let asked_ns = host.clock.monotonic_ns
     exchange = HTTPExchange.webSocket(
       host: host, stream: stream, authority: endpoint.authority, path: webSocket.leafPath, wantsNoMasking: webSocket.wantsNoMasking,
@@ -114,6 +136,8 @@ public final class LeafDial {
     done = nil
     attempt?.cancel()
     attempt = nil
+    opening?.cancel()
+    opening = nil
     exchange?.cancel()
     exchange = nil
   }

@@ -74,7 +74,7 @@ public enum LeafFailure: Error, Equatable {
     case .notHTTP:
       return ofProxy
         ? "what answers at the proxy's address is not an HTTP proxy"
-        : "the server does not speak HTTP (check the port: ws:// needs a WebSocket listener)"
+        : "the server does not speak HTTP (check the port and ws:// or wss://: this needs a WebSocket listener)"
     case .refused(_, let status):
       return ofProxy ? "the proxy refuses the tunnel: \(status)" : "the server answered \(status) instead of making a WebSocket"
     case .notWebSocket: return "the server's answer is not that of a WebSocket"

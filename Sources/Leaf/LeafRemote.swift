@@ -59,7 +59,7 @@ public final class LeafRemote: LeafLinkOwner {
     let endpoint = endpoints[turn % endpoints.count]
     let addressTurn = turn / endpoints.count
     turn += 1
-    dial = LeafDial(host: host, endpoint: endpoint, turn: addressTurn, timeout_ns: dialTimeout_ns) { result in
+    dial = LeafDial(host: host, endpoint: endpoint, tls: options.tls, turn: addressTurn, timeout_ns: dialTimeout_ns) { result in
       self.dial = nil
       switch result {
       case .failure(let error):

@@ -42,7 +42,7 @@ final class LeafProbe: ByteStreamDelegate {
     isWebSocket = endpoint.webSocket != nil
     self.timeout_ns = timeout_ns
     self.done = done
-    dial = LeafDial(host: host, endpoint: endpoint, turn: turn, timeout_ns: timeout_ns) { result in
+    dial = LeafDial(host: host, endpoint: endpoint, tls: tls, turn: turn, timeout_ns: timeout_ns) { result in
       self.dial = nil
       switch result {
       case .failure(let error): self.finish(.failure(ProbeFailureReason(failure: ProbeFailure(error))))
@@ -135,6 +135,7 @@ extension ProbeFailure {
     case .proxyAuthentication: self = .proxy
     case .proxy(let failure): self = ProbeFailure(failure) ?? .proxy
     case .webSocket(let failure): self = ProbeFailure(failure) ?? .badInfo
+    case .tls: self = .tls
     default: self = .closed
     }
   }

@@ -165,7 +165,8 @@ public final class UplinkSupervisor: LeafLinkOwner {
     self.attempt = attempt
     let cluster = attempt.cluster
     let (endpoint, turn) = nextTurn(cluster)
-    dial = LeafDial(host: host, endpoint: endpoint, turn: turn, timeout_ns: dialTimeout_ns(cluster)) { result in
+    let tls = clusters[cluster.index].tls
+    dial = LeafDial(host: host, endpoint: endpoint, tls: tls, turn: turn, timeout_ns: dialTimeout_ns(cluster)) { result in
       self.dial = nil
       switch result {
       case .failure(let error):
@@ -178,7 +179,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
         self.failed(LinkFailure(error))
       case .success(let connection):
         var options = self.options.dialling(endpoint)
-        options.tls = self.clusters[cluster.index].tls
+        options.tls = tls
         let link = LeafLink(
           host: self.host, id: self.broker.nextID(), account: self.account, stream: connection.stream, asked_ns: connection.asked_ns,
           options: options, shared: self.shared)

@@ -1,4 +1,4 @@
-// Accepting WebSockets: a listener whose connections begin in HTTP. What makes a WebSocket of one is decided in WebSocketUpgrade.
+// Accepting WebSockets: a listener whose connections begin in HTTP, or in TLS and then HTTP. What makes a WebSocket of one is decided in WebSocketUpgrade.
 import Bytes
 import Platform
 
@@ -11,6 +11,8 @@ public final class WebSocketListener {
   public let rules: WebSocketRules
   private let accepted: (WebSocketStream, WebSocketUpgrade) -> Void
   private var listener: (any Listener)?
+  /// The certificate of connections that are made from now on; nil: they begin in the clear.
+  public var tls: TLSContext?
   /// Connections that are not WebSockets yet.
   fileprivate var handshakes = 0
 
@@ -29,7 +31,14 @@ public final class WebSocketListener {
 
   /// Begins the handshake on a connection.
   private func take(_ stream: ByteStream) {
-    if handshakes < Self.handshakesMax { _ = WebSocketAcceptor(listener: self, stream: stream) } else { stream.close() }
+    guard handshakes < Self.handshakesMax else { return stream.close() }
+    guard let tls else {
+      _ = WebSocketAcceptor(listener: self, stream: stream)
+      return
+    }
+    let secure = TLSStream(over: stream, context: tls, serverName: nil, host: host, timeout_ns: rules.handshakeTimeout_ns)
+    _ = WebSocketAcceptor(listener: self, stream: secure)
+    secure.start()
   }
 
   fileprivate var isOpen: Bool { listener != nil }
@@ -109,6 +118,7 @@ private final class WebSocketAcceptor: ByteStreamDelegate {
 
   func closed(_ stream: ByteStream, reason: CloseReason) {
     stream.delegate = nil
+    if case .tls(let error) = reason { listener.host.log.error("\(stream.remote) - websocket: TLS handshake error: \(error.text)") }
     end()
   }
 

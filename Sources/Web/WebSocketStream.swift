@@ -62,6 +62,9 @@ public final class WebSocketStream: LayeredStream {
     super.init(over: inner)
   }
 
+  /// The TLS around the WebSocket, if there is any.
+  public var secureStream: TLSStream? { inner as? TLSStream }
+
   // MARK: Reading
 
   public override func unwrap(_ bytes: ByteView) -> Int {

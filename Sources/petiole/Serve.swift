@@ -136,7 +136,7 @@ final class ServeProcess {
     if let address = agent.monitor?.address { json.string("\(agent.options.isMonitoringSecure ? "https" : "http")://\(address)") }
     json.endArray()
     json.beginArray("websocket")
-    if let address = agent.broker.webSockets?.address { json.string("ws://\(address)") }
+    if let address = agent.broker.webSockets?.address { json.string("\(agent.options.webSocket.scheme)://\(address)") }
     json.endArray()
     for name: StaticString in ["cluster", "profile"] {
       json.beginArray(name)

@@ -370,11 +370,9 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
       ),
       ("{url: \"a b\"}", "28: error parsing leafnode url [\"a b\"]: the host is missing or malformed"),
       ("{url: a, account: A}", "40: not supported by this version of petiole: another account than \"$G\""),
-      ("{url: \"wss://a\"}", "28: not supported by this version of petiole: wss:// in \"wss://a:7422\""),
       (
         "{urls: [\"ws://a\", b]}", "22: remote leaf node configuration cannot have a mix of websocket and non-websocket urls"
       ),
-      ("{url: \"ws://a\", tls: {}}", "22: not supported by this version of petiole: a tls block for ws://"),
       ("{url: a, proxy: 1}", "38: Expected proxy to be a map, got int64"),
       ("{url: a, proxy: {}}", "38: proxy URL must specify a host"),
       ("{url: a, proxy: {url: \"socks://p:1\"}}", "44: proxy URL scheme must be http: \"socks://p:1\""),
@@ -443,9 +441,9 @@ func options(_ text: String, _ words: [ByteString] = []) -> Options {
     "wrong options of the WebSocket listener",
     arguments: [
       (
-        "port: 80", "1:11: websocket requires TLS configuration, which this version of petiole does not have: set no_tls: true"
+        "port: 80", "1:11: websocket requires TLS configuration: a tls block, or no_tls: true where it is not wanted"
       ),
-      ("tls {}", "1:12: not supported by this version of petiole: tls"),
+      ("tls {}", "1:16: tls needs cert_file and key_file: the certificate that this server shows"),
       ("user_cookie: u", "1:12: not supported by this version of petiole: user_cookie"),
       ("port: 70000", "1:18: port must be between -1 and 65535, not 70000"),
       ("origin: \"null\"", "1:20: unable to parse allowed origin \"null\": it must be http://host or https://host, with a port or without"),

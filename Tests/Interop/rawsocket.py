@@ -26,8 +26,10 @@ def frame(opcode, payload=b"", key=b"\x01\x02\x03\x04", final=True):
 class RawSocket:
     """A connection that asks for a WebSocket; `status` is the first line of the answer, `fields` the others."""
 
-    def __init__(self, port, fields=GOOD, line="GET / HTTP/1.1", raw=None):
+    def __init__(self, port, fields=GOOD, line="GET / HTTP/1.1", raw=None, tls=None):
         self.socket = socket.create_connection(("127.0.0.1", port), 5)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self.buffer = b""
         self.closed = False
         self.send(raw or request(fields, line))

@@ -73,7 +73,7 @@ class Server:
 
     @property
     def websocket_url(self):
-        return f"ws://127.0.0.1:{self.websocket_port}"
+        return f"{'wss' if 'tls {' in self.websocket else 'ws'}://127.0.0.1:{self.websocket_port}"
 
     @property
     def pid(self):
@@ -94,7 +94,8 @@ class Server:
             extra = self.leaf if isinstance(self.leaf, str) else ""
             lines.append(f'leafnodes {{\n  host: 127.0.0.1\n  port: {self.leaf_port}\n  {extra}\n}}')
         if self.websocket is not None:
-            lines.append(f'websocket {{\n  host: 127.0.0.1\n  port: {self.websocket_port}\n  no_tls: true\n  {self.websocket}\n}}')
+            tls = "" if "tls {" in self.websocket else "no_tls: true"
+            lines.append(f'websocket {{\n  host: 127.0.0.1\n  port: {self.websocket_port}\n  {tls}\n  {self.websocket}\n}}')
         return "\n".join(lines) + "\n" + self.config + "\n"
 
     def spawn(self):

@@ -62,6 +62,38 @@ async def test_a_link_over_websocket_carries_both_ways(petiole, hub, client, mas
     assert leaf["compression"] == "off" and leaf["name"] == "edge"
 
 
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    "scheme, hub_extra, tls, extra",
+    [("wss", "", "{ca}", ""), ("ws", "", "{ca}", "ws_no_masking: true"), ("wss", "verify: true", "{client} min_version: \"1.3\"", "")],
+)
+async def test_a_link_over_websocket_inside_tls(petiole, hub, client, certificates, scheme, hub_extra, tls, extra):
+    names = {"ca": certificates.files(None, "ca"), "client": certificates.files("client", "ca")}
+    upstream = hub(websocket=f"tls {{ {certificates.files('server', 'ca')} {hub_extra} }}")
+    with ConnectProxy() as proxy:
+        url = f"{scheme}://127.0.0.1:{upstream.websocket_port}"
+        edge = petiole(remote(url, f'tls {{ {tls.format(**names)} }}, proxy {{ url: "{proxy.url}" }}, {extra}'))
+        await until_linked(upstream)
+        await exchange(edge, upstream, client)
+
+
+@pytest.mark.parametrize(
+    "certificate, tls, says",
+    [
+        ("stranger", "tls {{ {ca} }}", 'signed by an unknown authority, "CN=other-ca,O=Example": name its certificate in ca_file'),
+        ("elsewhere", "tls {{ {ca} }}", 'the certificate is for "elsewhere.example", not for "127.0.0.1"'),
+        # Without a block the machine's authorities count.
+        ("server", "", "signed by an unknown authority"),
+        (None, "tls {{ {ca} }}", "the server does not speak TLS here"),
+    ],
+)
+async def test_a_websocket_is_not_made_outside_of_tls_or_with_somebody_else(petiole, hub, certificates, certificate, tls, says):
+    upstream = hub(websocket=f"tls {{ {certificates.files(certificate, 'ca')} }}" if certificate else "")
+    edge = petiole(remote(f"wss://127.0.0.1:{upstream.websocket_port}", tls.format(ca=certificates.files(None, "ca"))))
+    await until(lambda: says in edge.log(), 10, f"{says} in {edge.log()}")
+    assert leafs(upstream) == []
+
+
 async def test_a_path_before_the_leaf_nodes_own_is_kept(petiole, hub):
     upstream = hub(websocket="")
     with ConnectProxy() as proxy:
@@ -133,15 +165,16 @@ async def test_a_proxy_that_does_not_let_through_is_named_with_what_it_did(petio
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("scheme", ["nats-leaf", "ws"])
-async def test_the_uplink_measures_and_links_through_a_proxy(petiole, hub, client, scheme):
-    upstream = hub(websocket="")
+@pytest.mark.parametrize("scheme", ["nats-leaf", "ws", "wss"])
+async def test_the_uplink_measures_and_links_through_a_proxy(petiole, hub, client, certificates, scheme):
+    upstream = hub(websocket=f"tls {{ {certificates.files('server', 'ca')} }}" if scheme == "wss" else "")
     port = upstream.leaf_port if scheme == "nats-leaf" else upstream.websocket_port
     ways = {"near": DelayProxy(port, delay_ms=20), "far": DelayProxy(port, delay_ms=60)}
     clusters = ", ".join(f'{{ name: {name}, urls: ["{scheme}://127.0.0.1:{way.port}"] }}' for name, way in ways.items())
     with ConnectProxy() as proxy:
         try:
-            edge = petiole(f'uplink {{ probe_interval: "1s", proxy {{ url: "{proxy.url}" }}, clusters: [ {clusters} ] }}')
+            tls = f"tls {{ {certificates.files(None, 'ca')} }}," if scheme == "wss" else ""
+            edge = petiole(f'uplink {{ probe_interval: "1s", {tls} proxy {{ url: "{proxy.url}" }}, clusters: [ {clusters} ] }}')
             await until_linked(upstream)
 
             def measured():

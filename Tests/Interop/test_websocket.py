@@ -3,12 +3,14 @@
 import asyncio
 import json
 import random
+import ssl
 
 import nats
 import pytest
 
 from rawclient import RawClient
 from rawsocket import BINARY, CLOSE, GOOD, PING, PONG, TEXT, RawSocket, frame, request
+from servers import until as wait
 from waiting import until
 
 
@@ -125,6 +127,73 @@ def test_monitoring_tells_websocket_clients_from_others(gateway):
         "host": "127.0.0.1", "port": server.websocket_port, "advertise": "gw.example:443", "handshake_timeout": 3_000_000_000,
         "no_tls": True, "same_origin": True, "allowed_origins": ["https://a.example"],
     }  # fmt: skip
+
+
+def trusting(certificates, own=None):
+    """A client's TLS; with `own` it shows that certificate."""
+    context = ssl.create_default_context(cafile=certificates.path("ca.pem"))
+    if own:
+        context.load_cert_chain(certificates.path(f"{own}.pem"), certificates.path(f"{own}.key"))
+    return context
+
+
+def secure(certificates, extra="", certificate="server"):
+    return f"tls {{ {certificates.files(certificate, 'ca')} {extra} }}"
+
+
+@pytest.mark.smoke
+async def test_clients_over_websocket_inside_tls(gateway, dial, client, certificates):
+    server = gateway(secure(certificates))
+    here, there = await dial(server, tls=trusting(certificates)), await client(server)
+    subscription = await there.subscribe("a")
+    await there.flush()
+    await here.publish("a", b"x" * 300_000)
+    assert (await subscription.next_msg(5)).data == b"x" * 300_000
+    with pytest.raises((nats.errors.NoServersError, nats.errors.Error, ssl.SSLError, OSError)):
+        await dial(server, tls=ssl.create_default_context(), allow_reconnect=False)
+
+
+def test_websocket_inside_tls_is_told_and_shown_as_by_nats_server(gateway, hub, certificates):
+    def seen(server):
+        with RawSocket(server.websocket_port, tls=trusting(certificates, "client")) as raw:
+            info = json.loads(raw.next()[1][5:])
+            raw.say('CONNECT {"verbose": false}\r\n')
+            (one,) = server.json("/connz?auth=1")["connections"]
+            varz = server.json("/varz")["websocket"]
+        # TLS 1.3 tells a client that it is not wanted behind its own half of the handshake.
+        for tls in (trusting(certificates), None):
+            with RawSocket(server.websocket_port, tls=tls) as raw:
+                assert not raw.status.startswith("HTTP/1.1 101")
+        return (
+            {name: info.get(name) for name in ("tls_required", "tls_available", "tls_verify", "auth_required")},
+            {name: one.get(name) for name in ("kind", "type", "tls_version", "tls_first", "tls_peer_certs")},
+            {name: varz.get(name) for name in ("no_tls", "same_origin")},
+        )
+
+    extra = secure(certificates, "verify: true")
+    assert seen(gateway(extra)) == seen(hub(websocket=extra, leaf=False))
+
+
+@pytest.mark.ours
+def test_a_renewed_certificate_of_the_websocket_listener_needs_no_restart(gateway, certificates, tmp_path):
+    for kind in ("pem", "key"):
+        (tmp_path / f"own.{kind}").write_text(open(certificates.path(f"stranger.{kind}")).read())
+    server = gateway(f'tls {{ cert_file: "{tmp_path}/own.pem", key_file: "{tmp_path}/own.key" }}')
+    with pytest.raises(ssl.SSLCertVerificationError):
+        RawSocket(server.websocket_port, tls=trusting(certificates))
+    wait(lambda: "websocket: TLS handshake error" in server.log(), 10, "the refusal in the log")
+    for kind in ("pem", "key"):
+        (tmp_path / f"own.{kind}").write_text(open(certificates.path(f"server.{kind}")).read())
+    server.signal(1)
+
+    def upgraded():
+        try:
+            with RawSocket(server.websocket_port, tls=trusting(certificates)) as raw:
+                return raw.status.startswith("HTTP/1.1 101")
+        except ssl.SSLError:
+            return False
+
+    wait(upgraded, 10, "the new certificate is shown")
 
 
 HANDSHAKES = {

@@ -131,9 +131,9 @@ final class DialRig {
   }
 
   /// What comes of one dial.
-  func dial(_ endpoint: LeafEndpoint) -> Result<LeafConnection, LeafFailure>? {
+  func dial(_ endpoint: LeafEndpoint, tls: LeafTLS = LeafTLS()) -> Result<LeafConnection, LeafFailure>? {
     var outcome: Result<LeafConnection, LeafFailure>?
-    let dial = LeafDial(host: edge.host, endpoint: endpoint, turn: 0, timeout_ns: second_ns) { result in
+    let dial = LeafDial(host: edge.host, endpoint: endpoint, tls: tls, turn: 0, timeout_ns: second_ns) { result in
       precondition(outcome == nil, "a dial ends once")
       outcome = result
     }
@@ -142,8 +142,8 @@ final class DialRig {
     return outcome
   }
 
-  func failure(_ endpoint: LeafEndpoint) -> LeafFailure? {
-    guard case .failure(let failure)? = dial(endpoint) else { return nil }
+  func failure(_ endpoint: LeafEndpoint, tls: LeafTLS = LeafTLS()) -> LeafFailure? {
+    guard case .failure(let failure)? = dial(endpoint, tls: tls) else { return nil }
     return failure
   }
 

@@ -58,7 +58,8 @@ import Web
     // A leaf listener that is none for WebSockets.
     var plain = rig.endpoint(webSocket: true, proxied: false)
     plain.port = 7422
-    #expect(rig.failure(plain)?.text == "the server does not speak HTTP (check the port: ws:// needs a WebSocket listener)")
+    #expect(
+      rig.failure(plain)?.text == "the server does not speak HTTP (check the port and ws:// or wss://: this needs a WebSocket listener)")
     plain.port = 1
     #expect(rig.failure(plain) == .network(.refused))
   }
@@ -79,6 +80,21 @@ import Web
     endpoint = rig.endpoint(webSocket: true, proxied: false)
     endpoint.port = 82
     #expect(rig.failure(endpoint)?.text == "the server did not answer in time")
+    let hasty = LeafTLS(isRequired: true, timeout_ns: 300 * millisecond_ns)
+    let second_start_ns = rig.simulation.now_ns
+    #expect(rig.failure(endpoint, tls: hasty)?.text.hasPrefix("TLS: ") == true)
+    #expect(rig.simulation.now_ns - second_start_ns < 400 * millisecond_ns)
+  }
+
+  @Test("a WebSocket that must be inside TLS is asked for nowhere else", arguments: [true, false])
+  func inTheClear(_ proxied: Bool) {
+    let rig = DialRig()
+    let failure = rig.failure(rig.endpoint(webSocket: true, proxied: proxied), tls: LeafTLS(isRequired: true, timeout_ns: second_ns))
+    guard case .tls? = failure else {
+      Issue.record("\(String(describing: failure))")
+      return
+    }
+    #expect(rig.ends.isEmpty)
   }
 
   private final class Hole: ByteStreamDelegate {
@@ -90,9 +106,9 @@ import Web
   func cancelled(_ step: Int) {
     let rig = DialRig(edgeToProxy_ms: 2, proxyToHub_ms: 2)
     var outcomes = 0
-    let dial = LeafDial(host: rig.edge.host, endpoint: rig.endpoint(webSocket: true, proxied: true), turn: 0, timeout_ns: second_ns) { _ in
-      outcomes += 1
-    }
+    let tls = LeafTLS(isRequired: step % 2 == 1)
+    let endpoint = rig.endpoint(webSocket: true, proxied: true)
+    let dial = LeafDial(host: rig.edge.host, endpoint: endpoint, tls: tls, turn: 0, timeout_ns: second_ns) { _ in outcomes += 1 }
     rig.simulation.run(for: Int64(step) * millisecond_ns)
     let before = outcomes
     dial.cancel()
