@@ -38,7 +38,7 @@ test-s2-differential: venv ## S2 of Petiole and of nats-server against each othe
 	  Tests/Interop/test_compression.py -k compresses_the_other_reads
 
 simulate: ## random worlds and power cuts: SEEDS=10000 (1000) of them
-	@PETIOLE_SEEDS=$(or $(SEEDS),1000) swift test --filter 'SimulationTests|CrashTests'
+	@packaging/simulate.sh $(or $(SEEDS),1000)
 
 torture: venv ## the link to a real hub broken at any byte, FAULTS=200 times
 	@packaging/build-release.sh amd64
@@ -65,4 +65,4 @@ venv:
 	@packaging/setup-python.sh
 
 clean: ## remove what was built (keeps the downloaded sysroots, Debian roots and .venv)
-	rm -rf .build .build-amd64 .build-arm64 .build-armhf .build-deb .build-bench dist
+	rm -rf .build .build-simulate .build-amd64 .build-arm64 .build-armhf .build-deb .build-bench dist

@@ -129,8 +129,10 @@ extension LogStore {
   func beginSegment() throws(StoreError) {
     var base = baseMin
     var previousEnd: UInt64 = 0
-    closeBatch()
-    commitSoon()
+    if collecting != nil {
+      closeBatch()
+      commitSoon()
+    }
     if let last = segments.last { base = max(base, last.base + UInt64(last.size)) }
     if let last = segments.last(where: { !$0.isAbandoned }) {
       previousEnd = last.base + UInt64(last.isSealed ? last.durableSize : last.size)

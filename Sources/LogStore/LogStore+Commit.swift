@@ -48,20 +48,18 @@ extension LogStore {
     commitSoon()
   }
 
-  /// Logs first sequences that moved since the last batch.
+  /// Logs first sequences that moved since the last batch. One after the other: a batch that is closed to make room for one of them counts
+  /// them all in, and logs what is left itself.
   func logMovedFirst() {
-    guard !movedFirst.isEmpty else { return }
-    let moved = movedFirst
-    movedFirst.removeAll(keepingCapacity: true)
-    for (index, stream) in moved.enumerated() where stream.firstIsDirty {
-      do throws(StoreError) {
-        _ = try appendPlain(
-          kind: RecordKind.first, stream: stream.id, sequence: stream.firstSequence, timestamp_ns: Int64(bitPattern: stream.lastSequence))
-        stream.firstIsDirty = false
-      } catch {
-        movedFirst.append(contentsOf: moved[index...])
-        return
+    while let stream = movedFirst.last {
+      if stream.firstIsDirty {
+        do throws(StoreError) {
+          _ = try appendPlain(
+            kind: RecordKind.first, stream: stream.id, sequence: stream.firstSequence, timestamp_ns: Int64(bitPattern: stream.lastSequence))
+          stream.firstIsDirty = false
+        } catch { return }
       }
+      if movedFirst.last === stream { movedFirst.removeLast() }
     }
   }
 
@@ -114,6 +112,10 @@ extension LogStore {
       if collecting == nil {
         // Everything up to here was a change that needs no record any more.
         if durablePosition < appendedPosition, movedFirst.isEmpty, owedFrom == nil { madeDurable(appendedPosition) }
+        if !movedFirst.isEmpty {
+          // There is no room for a record: perhaps later.
+          commitWithin(options.lazyDelay_ns)
+        }
         return
       }
       isUrgent = false

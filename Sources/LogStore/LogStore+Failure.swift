@@ -117,19 +117,31 @@ extension LogStore {
             if record.isRelocated { segment(at: new).copiedFrom.formUnion(batch.segment.copiedFrom) }
             relocate(stream, record.sequence, bytes: record.messageBytes, from: old, to: new)
           case RecordKind.remove:
-            // Of a message that is not written again the removal need not be written either.
-            guard UInt64(bitPattern: record.timestamp_ns) < failedFrom else { continue }
-            if streams[record.stream] != nil { try appendRemoval(record) }
-          case RecordKind.drop:
-            let here = segments[segments.count - 1].base + UInt64(segments[segments.count - 1].size)
-            drops[record.stream] = here
-            _ = try appendPlain(kind: RecordKind.drop, stream: record.stream, sequence: here, timestamp_ns: 0)
-          default: break  // metadata and first sequences are in the new segment's checkpoint
+            if UInt64(bitPattern: record.timestamp_ns) >= failedFrom {
+              try removeOriginals(record)
+            } else if streams[record.stream] != nil {
+              try appendRemoval(record)
+            }
+          // Metadata, first sequences and drops are in the new segment's checkpoint, which came after them: a drop that followed its
+          // stream's successor there would take that one's state away.
+          default: break
           }
         } catch {
           preconditionFailure("copying to memory needs no disk unless a segment is begun, which is put off while copying")
         }
       }
+    }
+  }
+
+  /// A message that is not written again needs no removal, unless it was a copy: what it was copied from may still be in a file, or come
+  /// back with one whose name is not gone for good.
+  private func removeOriginals(_ record: Record) throws(StoreError) {
+    let target = UInt64(bitPattern: record.timestamp_ns)
+    let drop = drops[record.stream] ?? 0
+    guard streams[record.stream] != nil, target >= drop else { return }
+    for base in segment(at: target).copiedFrom {
+      // Behind the drop of a stream that had the same number, as the original was.
+      try appendRemoval(stream: record.stream, record.sequence, target: max(base, drop))
     }
   }
 

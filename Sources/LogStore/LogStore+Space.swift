@@ -24,9 +24,7 @@ extension LogStore {
   /// Logs that an interior message was removed; `target` is a position in its segment.
   func logRemoval(_ stream: StreamLog, _ sequence: UInt64, target: UInt64) {
     do throws(StoreError) {
-      let position = try appendPlain(
-        kind: RecordKind.remove, stream: stream.id, sequence: sequence, timestamp_ns: Int64(bitPattern: target))
-      noteRemoval(at: position, target: target)
+      try appendRemoval(stream: stream.id, sequence, target: target)
       appendedPosition += 1
     } catch {
       appendedPosition += 1
@@ -38,9 +36,11 @@ extension LogStore {
 
   /// Appends a copy of a removal.
   func appendRemoval(_ record: Record) throws(StoreError) {
-    let target = UInt64(bitPattern: record.timestamp_ns)
-    let position = try appendPlain(
-      kind: RecordKind.remove, stream: record.stream, sequence: record.sequence, timestamp_ns: record.timestamp_ns)
+    try appendRemoval(stream: record.stream, record.sequence, target: UInt64(bitPattern: record.timestamp_ns))
+  }
+
+  func appendRemoval(stream: UInt32, _ sequence: UInt64, target: UInt64) throws(StoreError) {
+    let position = try appendPlain(kind: RecordKind.remove, stream: stream, sequence: sequence, timestamp_ns: Int64(bitPattern: target))
     noteRemoval(at: position, target: target)
   }
 
@@ -72,8 +72,7 @@ extension LogStore {
     let removals = owedRemovals
     owedRemovals = []
     for (id, sequence, target) in removals where streams[id] != nil && target >= drops[id] ?? 0 {
-      let position = try appendPlain(kind: RecordKind.remove, stream: id, sequence: sequence, timestamp_ns: Int64(bitPattern: target))
-      noteRemoval(at: position, target: target)
+      try appendRemoval(stream: id, sequence, target: target)
     }
     owedFrom = nil
   }
@@ -155,7 +154,7 @@ extension LogStore {
   /// Space is needed: starts to copy the deadest segment forward.
   func wantSpace() {
     if isDirty, isSpaceNear { commitSoon() }
-    guard compaction == nil, isOpen, !isFailed, !isClosing else { return }
+    guard compaction == nil, isOpen, !isFailed, !isClosing, host.clock.monotonic_ns >= compactionPause_ns else { return }
     guard let segment = compactionCandidate() else { return }
     compaction = Compaction(segment, streams: streamIDs)
     continueCompaction()
@@ -203,6 +202,7 @@ extension LogStore {
       if compaction.streams.isEmpty { try compactRemovals(compaction, before) }
     } catch {
       self.compaction = nil
+      compactionPause_ns = host.clock.monotonic_ns + options.lazyDelay_ns
       return
     }
     bytesCompacted += appendedBytes - before

@@ -102,6 +102,8 @@ public final class LogStore {
   var unsyncedRemovals: [UInt64] = []
   var releaseQueued = false
   var compaction: Compaction?
+  /// There was no room for a copy: the next attempt comes later than this.
+  var compactionPause_ns: Int64 = 0
   /// Damaged segments are being moved away.
   var isRepairing = false
   let compactionTimer = Timer()

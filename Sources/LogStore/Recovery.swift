@@ -8,7 +8,7 @@ final class Recovery {
   let store: LogStore
   var report = RecoveryReport()
   /// Why it is not certain that what was found is on the medium: it waits to be written again.
-  private(set) var unsure: DiskError?
+  var unsure: DiskError?
 
   struct File {
     let segment: Segment
@@ -27,8 +27,9 @@ final class Recovery {
   var damageSeen: [UInt32: Int] = [:]
   /// The stream that the last record belonged to.
   private var recent: StreamLog?
-  /// What was found in the last segment.
+  /// What was found in the last segment that counts, and those behind it that do not and could not be removed.
   private var tail: SegmentScan.Outcome?
+  var givenUp: [Segment] = []
 
   init(_ store: LogStore) { self.store = store }
 
@@ -44,6 +45,7 @@ final class Recovery {
       try read(from: nil)
     }
     if let tail, let last = store.segments.last { makeSure(last, tail) }
+    store.segments += givenUp
     if let last = store.segments.last, !last.isSealed, last.size % 8 == 0,
       files.contains(where: { $0.segment === last && $0.header != nil })
     {
@@ -62,6 +64,7 @@ final class Recovery {
   /// Reads the segments, those behind a checkpoint or all.
   private func read(from start: (file: Int, offset: Int)?) throws(StoreError) {
     let first = start?.file ?? 0
+    try dropTorn(behind: start == nil ? 0 : first + 1)
     for at in files.indices.reversed() where start == nil || at > first {
       try load(files[at])
       if readCheckpoint(files[at].segment, isLast: at == files.count - 1) { break }
@@ -89,6 +92,7 @@ final class Recovery {
     damage = 0
     damageSeen = [:]
     recent = nil
+    tail = nil
     report.bytesRead = 0
   }
 
@@ -129,8 +133,8 @@ final class Recovery {
     for (at, entry) in found.enumerated() {
       let path = store.path(Segment.name(entry.base))
       if entry.size == 0 || (entry.isBlank && at == lastUsed) {
-        // Created, but its first batch never became durable.
-        do { try disk.remove(path) } catch { throw .disk(error) }
+        // Created, but its first batch never became durable. Where it stays, it is passed over again.
+        try? disk.remove(path)
         report.tornBytes += entry.size
         continue
       }
@@ -165,8 +169,10 @@ final class Recovery {
   /// Where a segment that is not the last one ends, as offset.
   private func end(of at: Int) -> Int {
     let segment = files[at].segment
+    var after = at + 1
+    while after + 1 < files.count, let end = files[after + 1].header?.previousEnd, end <= files[after].segment.base { after += 1 }
     if let end = sealed[segment.base], end >= segment.base, end - segment.base <= UInt64(segment.size) { return Int(end - segment.base) }
-    if let next = files[at + 1].header?.previousEnd {
+    if let next = files[after].header?.previousEnd {
       // It was given up before the next one was begun: what it holds was written again.
       if next <= segment.base { return 0 }
       if next - segment.base <= UInt64(segment.size) { return Int(next - segment.base) }
@@ -175,7 +181,7 @@ final class Recovery {
   }
 
   /// Reads a segment into memory, at least from an offset on.
-  private func load(_ file: File, from start: Int = 0) throws(StoreError) {
+  func load(_ file: File, from start: Int = 0) throws(StoreError) {
     if memory.count < file.bytes {
       memory.deallocate()
       memory = .allocate(byteCount: max(file.bytes, store.options.segmentBytes + (64 << 10)), alignment: 16)
@@ -208,57 +214,6 @@ final class Recovery {
       }
       done += block.count
     }
-  }
-
-  /// Cuts what does not count off the last segment, and sees to it that the rest is on the medium: a process that was killed may have
-  /// written it without a sync. When the disk refuses, the segment is left as it is and the store goes on in another one.
-  private func makeSure(_ segment: Segment, _ tail: SegmentScan.Outcome) {
-    if tail.end <= SegmentHeader.recordsOffset {
-      report.tornBytes += segment.size - tail.end
-      store.closeFile(segment)
-      do { try store.host.disk.remove(segment.path) } catch {
-        // It counts as given up, so nothing of it is ever read.
-        segment.isSealed = true
-        segment.durableSize = 0
-        return
-      }
-      store.segments.removeLast()
-      return
-    }
-    do throws(DiskError) {
-      let file: FileHandle
-      do throws(StoreError) { file = try store.file(of: segment) } catch {
-        throw DiskError(.inputOutput, operation: "open", path: segment.path)
-      }
-      if tail.end < segment.size {
-        report.tornBytes += segment.size - tail.end
-        try store.host.disk.truncate(file, to: tail.end)
-        segment.size = tail.end
-      }
-      try store.host.disk.sync(file)
-    } catch { writeAgain(segment, tail, error) }
-  }
-
-  /// What was read last may not be on the medium, and the disk does not say. It is treated like a batch that could not be written.
-  private func writeAgain(_ segment: Segment, _ tail: SegmentScan.Outcome, _ error: DiskError) {
-    let batch = Batch(segment: segment, start: tail.start, chain: tail.firstChain)
-    batch.end = tail.end
-    var offset = tail.start
-    for region in tail.damage + [SegmentScan.Region(start: tail.end, end: tail.end)] {
-      let size = region.start - offset
-      if size > 0 {
-        let base = UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 16)
-        base.copyMemory(from: memory.baseAddress! + offset, byteCount: size)
-        batch.chunks.append(Chunk(base: base, capacity: size, offset: offset, used: size))
-      }
-      offset = region.end
-    }
-    segment.isSealed = true
-    segment.durableSize = tail.start
-    store.nextBatch = tail.firstBatch
-    store.stalled = [batch]
-    store.pendingBytes = tail.end - tail.start
-    unsure = error
   }
 
   // MARK: Checkpoint

@@ -10,6 +10,7 @@ struct SegmentScan {
   let end: Int
   /// No later segment shows that this one's last batch was durable.
   let isLast: Bool
+  private let isProbe: Bool
   private let base: UnsafeRawPointer
   private let salt: UInt32
 
@@ -24,6 +25,8 @@ struct SegmentScan {
   private var chain: UInt32 = 0
   /// Damage in the batch that is being read.
   private var damage: [Region] = []
+  /// `count` and `chain` where it begins.
+  private var whole: (count: UInt32, chain: UInt32) = (0, 0)
   /// A damaged batch with its commit frame, until something valid follows and proves that it was durable.
   private var held: (start: Int, end: Int, damage: [Region])?
   /// Checksums a search for the next record may compute, so that a hostile file cannot make it slow.
@@ -36,14 +39,25 @@ struct SegmentScan {
     let start: Int
     let firstBatch: UInt64
     let firstChain: UInt32
+    /// Where the last batch begins that counts; nil when there is none behind `start`.
+    let lastBatch: Int?
     /// Damaged places before the end, ascending.
     let damage: [Region]
   }
+  /// Where the last batch with a commit frame begins, and where the one before; that last one's number, and the chain up to it.
+  private var lastBatch: Int?
+  private var batchBefore: Int?
+  private var lastNumber: UInt64 = 0
+  private var chainBefore: UInt32 = 0
   /// Damaged places that were reported.
   private var reported: [Region] = []
 
   /// `from`: where the first batch begins that is to be read.
-  init(_ recovery: Recovery, _ segment: Segment, header: SegmentHeader?, from: Int, end: Int, isLast: Bool) {
+  /// `isProbe`: nothing is applied or reported.
+  init(
+    _ recovery: Recovery, _ segment: Segment, header: SegmentHeader?, from: Int, end: Int, isLast: Bool, isProbe: Bool = false
+  ) {
+    self.isProbe = isProbe
     self.recovery = recovery
     self.segment = segment
     self.header = header
@@ -66,6 +80,7 @@ struct SegmentScan {
     while offset < end {
       guard let record = record(offset) else {
         let next = search(after: offset)
+        if damage.isEmpty { whole = (count, chain) }
         damage.append(Region(start: offset, end: next))
         offset = next
         continue
@@ -80,7 +95,9 @@ struct SegmentScan {
       }
       offset = after
     }
-    return Outcome(end: finish(), start: start, firstBatch: firstBatch, firstChain: firstChain, damage: reported)
+    let end = finish()
+    return Outcome(
+      end: end, start: start, firstBatch: firstBatch, firstChain: firstChain, lastBatch: lastBatch, damage: reported)
   }
 
   private func start(batch: UInt64, chain: UInt32) {
@@ -102,6 +119,9 @@ struct SegmentScan {
       held = (batchStart, offset, damage)
       if !isLast { keep(held!) }
     }
+    batchBefore = lastBatch
+    lastBatch = batchStart
+    (lastNumber, chainBefore) = (recovery.store.nextBatch, recovery.store.chain)
     recovery.store.nextBatch = frame.sequence &+ 1
     chain = UInt32(truncatingIfNeeded: stated)
     recovery.store.chain = chain
@@ -128,6 +148,7 @@ struct SegmentScan {
 
   private mutating func report(_ region: Region) {
     reported.append(region)
+    if isProbe { return }
     recovery.damage += 1
     recovery.report.damagedRegions += 1
     recovery.report.damagedBytes += region.end - region.start
@@ -140,6 +161,7 @@ struct SegmentScan {
 
   /// Applies checked records.
   private func apply(_ start: Int, _ end: Int) {
+    if isProbe { return }
     var offset = start
     while offset < end {
       guard let record = Record.plausible(base + offset, available: end - offset) else { return }
@@ -153,7 +175,11 @@ struct SegmentScan {
     if let batch = held {
       held = nil
       // The very last batch of the log, damaged inside: lost pages read as zeros when power went before it was durable.
-      if batch.damage.contains(where: { hasBlankSector($0) }) { return cutEnd(batch.start) }
+      if batch.damage.contains(where: { hasBlankSector($0) }) {
+        lastBatch = batchBefore
+        (recovery.store.nextBatch, recovery.store.chain) = (lastNumber, chainBefore)
+        return cutEnd(batch.start)
+      }
       applyAround(batch.start, batch.end, batch.damage)
     }
     guard batchStart < end else { return end }
@@ -161,11 +187,14 @@ struct SegmentScan {
       applyAround(batchStart, end, damage)
       return end
     }
-    if damage.count == 1, damage[0].end == end, end - damage[0].start == Record.commitBytes, isNearlyCommit(damage[0].start) {
-      applyAround(batchStart, end, damage)
+    if let first = damage.first, isNearlyCommit(first.start) {
+      // It was durable; what follows is the rest of a batch that was not.
+      let frame = Region(start: first.start, end: first.start + Record.commitBytes)
+      applyAround(batchStart, frame.end, [frame])
       recovery.store.nextBatch &+= 1
-      recovery.store.chain = chain
-      return end
+      recovery.store.chain = whole.chain
+      lastBatch = batchStart
+      return frame.end
     }
     return cutEnd(batchStart)
   }
@@ -173,12 +202,13 @@ struct SegmentScan {
   /// Nothing of a file whose first batch is torn is worth keeping.
   private func cutEnd(_ start: Int) -> Int { start == SegmentHeader.recordsOffset ? 0 : start }
 
-  /// Whether the last frame is the one that these records call for, but for a few flipped bits.
+  /// Whether the damage in the last batch begins with the frame that the records before it call for, but for a few flipped bits.
   private func isNearlyCommit(_ offset: Int) -> Bool {
+    guard end - offset >= Record.commitBytes else { return false }
     let first = batchStart == SegmentHeader.recordsOffset ? 0 : batchStart
     return withUnsafeTemporaryAllocation(byteCount: Record.commitBytes, alignment: 8) { frame in
       LogStore.writeCommit(
-        frame.baseAddress!, batch: recovery.store.nextBatch, count: count, chain: chain, bytes: offset - first, salt: salt,
+        frame.baseAddress!, batch: recovery.store.nextBatch, count: whole.count, chain: whole.chain, bytes: offset - first, salt: salt,
         position: segment.base + UInt64(offset))
       var different = 0
       for at in 0..<Record.commitBytes { different += (frame[at] ^ base.load(fromByteOffset: offset + at, as: UInt8.self)).nonzeroBitCount }

@@ -15,6 +15,12 @@ public final class TurnQueue {
 
   @inline(__always) func flush(_ stream: ByteStream) { flushing.append(stream) }
 
+  /// Forgets everything, when a simulated process ends.
+  func removeAll() {
+    deferred = []
+    flushing = []
+  }
+
   /// Ends the turn: runs deferred work (also what that work defers, up to a limit; the rest waits for the next turn), then flushes.
   public func end() {
     var rounds = 0

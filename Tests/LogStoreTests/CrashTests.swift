@@ -1,9 +1,9 @@
 // Power cuts at every point: for each prefix of disk operations and for many choices of what unsynced pages and names survived, the
 // recovered state must be one that the store had, no older than what it had reported durable.
 import Bytes
-import Foundation
 import Interest
 import Platform
+import SeedRuns
 import Testing
 
 @testable import LogStore
@@ -64,7 +64,11 @@ final class Workload {
   /// When which position was reported durable.
   var durable: [(operations: Int, position: UInt64)] = []
 
-  init(seed: UInt64, storeBytesMax: Int = 1 << 20, checkpoints: Bool = true) throws {
+  /// Whether writes fail and the disk fills up now and then.
+  private let hasFaults: Bool
+
+  init(seed: UInt64, storeBytesMax: Int = 1 << 20, checkpoints: Bool = true, hasFaults: Bool = false) throws {
+    self.hasFaults = hasFaults
     bench = Bench(options: Bench.small(storeBytesMax: storeBytesMax, checkpoints: checkpoints), seed: seed)
     random = Seeded(seed)
     _ = try bench.store.open()
@@ -74,8 +78,26 @@ final class Workload {
     history.append((0, 0, try Contents(of: bench.store, generations: [:])))
   }
 
+  /// Goes on from what a power cut left of another one's store.
+  init(continuing old: Workload, on image: MemoryDisk, seed: UInt64) throws {
+    hasFaults = old.hasFaults
+    bench = Bench(image, options: old.bench.store.options, seed: seed)
+    random = Seeded(seed)
+    generations = old.generations
+    _ = try bench.store.open()
+    let found = try Contents(of: bench.store)
+    for (id, stream) in found.streams {
+      generations[id] = stream.live.isEmpty ? (generations[id, default: 0] + 1) % 10 : stream.generation
+    }
+    bench.store.onDurable = { [unowned self] in
+      durable.append((bench.disk.operations.count, bench.store.durablePosition))
+    }
+    history.append((bench.store.appendedPosition, 0, found))
+  }
+
   func run(actions: Int) throws {
     for _ in 0..<actions {
+      if hasFaults { misfortune() }
       let operations = bench.disk.operations.count
       act()
       history.append((bench.store.appendedPosition, operations, try Contents(of: bench.store, generations: generations)))
@@ -86,7 +108,28 @@ final class Workload {
       default: break
       }
     }
+    heal()
     bench.rest()
+    if hasFaults { for _ in 0..<3 { bench.rest(40 * second_ns) } }
+  }
+
+  /// Now and then commits fail, at their write or their sync, files cannot be made, or the file system is full; or all is well again.
+  private func misfortune() {
+    guard Int.random(in: 0..<15, using: &random) == 0 else { return }
+    let disk = bench.disk
+    let commit = disk.commits + Int.random(in: 0..<4, using: &random)
+    switch Int.random(in: 0..<6, using: &random) {
+    case 0: disk.failingCommits[commit] = Bool.random(using: &random) ? .inputOutput : .noSpace
+    case 1: disk.failingSyncs.insert(commit)
+    case 2: disk.failCreate = Bool.random(using: &random) ? .inputOutput : .noSpace
+    case 3: disk.space = Int.random(in: 0..<30_000, using: &random)
+    default: heal()
+    }
+  }
+
+  private func heal() {
+    bench.disk.failCreate = nil
+    bench.disk.space = .max
   }
 
   private func act() {
@@ -146,7 +189,8 @@ final class Workload {
   /// The actions that a power cut after `operations` operations may have preserved last.
   func allowed(_ operations: Int) -> ClosedRange<Int> {
     let position = durable.last { $0.operations <= operations }?.position ?? 0
-    let lower = history.lastIndex { $0.position <= position }!
+    // What a start found is where a workload that goes on begins, whatever position it has.
+    let lower = history.lastIndex { $0.position <= position } ?? 0
     let upper = history.lastIndex { $0.operations <= operations }!
     // Actions that change nothing share a position with those before.
     let first = history.firstIndex { $0.position == history[lower].position }!
@@ -177,12 +221,17 @@ final class Workload {
   }
 
   /// `PETIOLE_SEEDS` asks for more of them (`make simulate`).
-  static var seeds: Int { Int(ProcessInfo.processInfo.environment["PETIOLE_SEEDS"] ?? "") ?? 100 }
+  @Test(
+    "random workloads on a failing disk, cut off at random places, leave a state that was; a flipped bit costs a message at most",
+    arguments: SeedRuns.seeds(150))
+  func randomCuts(seeds: [UInt64]) {
+    SeedRuns.run("power cuts of the store", seeds, of: 150, { randomCuts($0) }, failed: { Issue.record("\($0)") })
+  }
 
-  @Test("random workloads, cut off at random places, leave a state that was, with and without checkpoints")
-  func randomCuts() throws {
-    for seed in 1000..<UInt64(1000 + Self.seeds) {
-      let workload = try Workload(seed: seed, storeBytesMax: seed % 2 == 0 ? 56 << 10 : 1 << 20, checkpoints: seed % 4 != 3)
+  private func randomCuts(_ seed: UInt64) -> String? {
+    do {
+      let workload = try Workload(
+        seed: seed, storeBytesMax: seed % 2 == 0 ? 56 << 10 : 1 << 20, checkpoints: seed % 4 != 3, hasFaults: seed % 3 != 0)
       try workload.run(actions: 120)
       var random = Seeded(seed)
       let operations = workload.bench.disk.operations
@@ -193,12 +242,56 @@ final class Workload {
         if done > 0 { cut.apply(operations[done - 1]) }
         guard places.contains(done) else { continue }
         for choices in Self.choices(cut.uncertainties, &random) {
+          let place = "after \(done) operations, \(choices)"
           let image = cut.image({ choices[$0] }, random: &random)
-          let place = "seed \(seed), after \(done) operations, \(choices)"
-          if try !check(image, workload, workload.allowed(done), place, again: true) { return }
+          if try !check(image, workload, workload.allowed(done), "seed \(seed), \(place)", again: true) { return "seed \(seed), \(place)" }
+          if let failure = try checkSecond(cut, choices, workload, &random) { return "seed \(seed), \(place), \(failure)" }
+          let flipped = cut.image({ choices[$0] == 2 ? 1 : choices[$0] }, random: &random)
+          if let failure = try checkFlip(flipped, workload, workload.allowed(done), &random) { return "seed \(seed), \(place): \(failure)" }
         }
       }
+      return nil
+    } catch { return "seed \(seed): \(error)" }
+  }
+
+  /// Works on after a power cut, and has another one.
+  private func checkSecond(_ first: PowerCut, _ choices: [Int], _ old: Workload, _ random: inout Seeded) throws -> String? {
+    let image = first.image({ choices[$0] }, random: &random)
+    var cut = PowerCut(continuing: image)
+    let workload = try Workload(continuing: old, on: image, seed: random.next())
+    try workload.run(actions: 20)
+    let operations = workload.bench.disk.operations
+    let places = (0..<3).map { _ in Int.random(in: 0...operations.count, using: &random) }
+    for done in 0...operations.count {
+      if done > 0 { cut.apply(operations[done - 1]) }
+      guard places.contains(done) else { continue }
+      for choices in Self.choices(cut.uncertainties, &random).prefix(3) {
+        let image = cut.image({ choices[$0] }, random: &random)
+        let place = "again after \(done) operations, \(choices)"
+        if try !check(image, workload, workload.allowed(done), place, again: false) { return place }
+      }
     }
+    return nil
+  }
+
+  /// Flips one bit: of one of the states that may be there, one message may be missing.
+  private func checkFlip(
+    _ image: MemoryDisk, _ workload: Workload, _ allowed: ClosedRange<Int>, _ random: inout Seeded
+  ) throws -> String? {
+    let names = image.names.filter { !image.nodes[$0.value].data.isEmpty }.keys.sorted()
+    guard let name = names.randomElement(using: &random) else { return nil }
+    let node = image.nodes[image.names[name]!]
+    let at = Int.random(in: 0..<node.data.count, using: &random)
+    node.data[at] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+    let bench = Bench(image, options: workload.bench.store.options, seed: 9)
+    do { _ = try bench.store.open() } catch { return "a flipped bit at \(at) of \(name): \(error)" }
+    var found: [UInt32: Set<UInt64>] = [:]
+    for id in bench.store.streamIDs { found[id] = Set(try bench.store.stream(id).scanned()) }
+    let missing = workload.history[allowed].map { entry in
+      entry.contents.streams.reduce(0) { $0 + Set($1.value.live).subtracting(found[$1.key] ?? []).count }
+    }
+    let least = missing.min() ?? 0
+    return least <= 1 ? nil : "a flipped bit at \(at) of \(name) cost \(least) messages"
   }
 
   @Test("a start takes over a checkpoint and reads only what the log got since")

@@ -157,8 +157,26 @@ import Testing
     try bench.store.stream(1).put(2)
     bench.turn(commit: false)
     #expect(bench.disk.hasPendingCommit)
-    let killed = copy(bench.disk)
-    killed.operations = bench.disk.operations
+    try foundAfterKill(bench.disk)
+  }
+
+  @Test("what a failed sync left in the cache is on the medium once another process has found it") func killedAfterFailedSync() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    try bench.store.stream(1).put(1)
+    bench.settle()
+    bench.disk.failingSyncs = [bench.disk.commits]
+    bench.disk.failCreate = .inputOutput
+    try bench.store.stream(1).put(2)
+    bench.settle()
+    #expect(bench.store.durablePosition < bench.store.appendedPosition)
+    try foundAfterKill(bench.disk)
+  }
+
+  /// A killed process left these two messages: a process finds them, and they are there after a power cut.
+  private func foundAfterKill(_ disk: MemoryDisk) throws {
+    let killed = copy(disk)
+    killed.operations = disk.operations
     let again = Bench(killed, seed: 4)
     _ = try again.store.open()
     #expect(try again.store.stream(1).scanned() == [1, 2])
@@ -169,6 +187,34 @@ import Testing
     let last = Bench(cut.image({ _ in 0 }, random: &random), seed: 5)
     _ = try last.store.open()
     #expect(try last.store.stream(1).scanned() == [1, 2])
+  }
+
+  @Test("a segment that was begun in vain hides nothing when its file comes back") func vainSegmentComesBack() throws {
+    let bench = Bench(options: Bench.small(checkpoints: false))
+    _ = try bench.store.open()
+    var sequence: UInt64 = 0
+    while bench.disk.names.count < 2 {
+      sequence += 1
+      try bench.store.stream(1).put(sequence)
+      if bench.disk.names.count < 2 { bench.settle() }
+    }
+    // The second file has its header and nothing that counts.
+    let node = try #require(bench.disk.names.max { $0.key < $1.key }?.value)
+    while bench.disk.nodes[node].data.isEmpty { bench.turn() }
+    let image = copy(bench.disk)
+    image.nodes[node].data = Array(image.nodes[node].data.prefix(1064))
+    var cut = PowerCut(continuing: image)
+    let again = Bench(image, options: Bench.small(checkpoints: false), seed: 4)
+    _ = try again.store.open()
+    let stream = again.store.stream(1)
+    try stream.put(stream.lastSequence + 1, size: 10)
+    again.settle()
+    let before = try stream.scanned()
+    for operation in image.operations { cut.apply(operation) }
+    var random = Seeded(1)
+    let last = Bench(cut.image({ _ in 0 }, random: &random), options: Bench.small(checkpoints: false), seed: 5)
+    _ = try last.store.open()
+    #expect(try last.store.stream(1).scanned() == before)
   }
 
   @Test(

@@ -27,6 +27,8 @@ final class MemoryDisk: Disk {
     case write(node: Int, offset: Int, bytes: [UInt8])
     case truncate(node: Int, size: Int)
     case sync(node: Int)
+    /// The kernel could not write the pages: they are clean now, and not on the medium.
+    case syncFailed(node: Int)
     case syncDirectory
     case remove(path: String)
   }
@@ -41,7 +43,9 @@ final class MemoryDisk: Disk {
 
   /// The next commits that fail, counted from 0 at the next one.
   var failingCommits: [Int: DiskError.Kind] = [:]
-  private var commits = 0
+  /// The same, but everything was written, and the sync fails.
+  var failingSyncs: Set<Int> = []
+  private(set) var commits = 0
   var failCreate: DiskError.Kind?
   /// Every commit fails.
   var failCommits: DiskError.Kind?
@@ -147,12 +151,15 @@ final class MemoryDisk: Disk {
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
     precondition(pending == nil, "two commits at once")
     let number = handles[file.number]!
-    let failure = failingCommits[commits] ?? failCommits
+    let syncFails = failingSyncs.contains(commits)
+    let failure = syncFails ? .inputOutput : failingCommits[commits] ?? failCommits
     commits += 1
     var at = offset
     for (index, chunk) in chunks.enumerated() {
-      // A failed write leaves anything behind: here its first half.
-      let bytes = failure == nil ? chunk.bytes : Array(chunk.bytes.prefix(index == 0 ? chunk.count / 2 : 0))
+      // A failed write leaves anything behind: here its first half, where it overwrites something in whole sectors.
+      var count = failure == nil || syncFails ? chunk.count : index == 0 ? chunk.count / 2 : 0
+      if count < chunk.count, at + count < nodes[number].data.count { count = max(0, (at + count) / 512 * 512 - at) }
+      let bytes = Array(chunk.bytes.prefix(count))
       if !bytes.isEmpty {
         MemoryDisk.write(&nodes[number].data, at, bytes)
         operations.append(.write(node: number, offset: at, bytes: bytes))
@@ -161,6 +168,7 @@ final class MemoryDisk: Disk {
     }
     pending = { [self] in
       if let failure {
+        if syncFails { operations.append(.syncFailed(node: number)) }
         done(.failed(DiskError(failure, operation: "sync", path: "segment")))
       } else {
         operations.append(.sync(node: number))
@@ -191,6 +199,15 @@ struct PowerCut {
   private var durableNames: [String: Int] = [:]
   private var unsyncedNames: [(path: String, node: Int?)] = []
 
+  /// What happens to a new disk.
+  init() {}
+
+  /// What happens to a disk on which everything is on the medium.
+  init(continuing disk: MemoryDisk) {
+    contents = disk.nodes.map { Content(now: $0.data, synced: $0.data) }
+    durableNames = disk.names
+  }
+
   mutating func apply(_ operation: MemoryDisk.Operation) {
     switch operation {
     case .create(let path, let node):
@@ -204,8 +221,13 @@ struct PowerCut {
       MemoryDisk.truncate(&contents[node].now, size)
       contents[node].dirtyPages.insert(size / Self.pageBytes)
     case .sync(let node):
-      contents[node].synced = contents[node].now
+      MemoryDisk.truncate(&contents[node].synced, contents[node].now.count)
+      for page in contents[node].dirtyPages {
+        let range = page * Self.pageBytes..<min((page + 1) * Self.pageBytes, contents[node].now.count)
+        if !range.isEmpty { contents[node].synced.replaceSubrange(range, with: contents[node].now[range]) }
+      }
       contents[node].dirtyPages = []
+    case .syncFailed(let node): contents[node].dirtyPages = []
     case .syncDirectory:
       for change in unsyncedNames { durableNames[change.path] = change.node }
       unsyncedNames = []

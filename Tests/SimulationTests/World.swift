@@ -180,6 +180,10 @@ final class World {
       _ = simulation.run(timeout_ns: 20 * second_ns) { failure != nil }
       checkEnd()
     }
+    defer {
+      simulation.end()
+      agent = nil
+    }
     return failure.map { "\($0)\n\(simulation.report())seed \(simulation.seed): \($0)" }
   }
 

@@ -133,6 +133,9 @@ public final class SimulatedMachine {
     process.listeners = []
     for stream in simulation.streams where stream.process === process { stream.processEnded(power: power) }
     disk.processEnded()
+    // What waits holds the objects of the process, and they hold the queues.
+    process.timers.removeAll()
+    process.turn.removeAll()
     self.process = nil
     current = nil
   }

@@ -166,6 +166,12 @@ public final class Simulation {
     return true
   }
 
+  /// Ends every process, so that nothing keeps the world alive.
+  public func end() {
+    for machine in machines where machine.isRunning { machine.kill() }
+    events.removeAll()
+  }
+
   // MARK: The network between the machines
 
   private func key(_ one: SimulatedMachine, _ other: SimulatedMachine) -> Int {

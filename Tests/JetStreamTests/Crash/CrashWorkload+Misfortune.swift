@@ -30,6 +30,17 @@ extension CrashWorkload {
     machine.disk.capacity = Int.max
   }
 
+  /// One bit of one file turns over.
+  func flipBit() {
+    let disk = machine.disk
+    let files = disk.paths.filter { !(disk.content($0) ?? []).isEmpty }
+    guard !files.isEmpty else { return }
+    let path = files[entropy.below(files.count)]
+    let offset = entropy.below(disk.content(path)!.count)
+    note("a bit of \(path) flips at \(offset)")
+    disk.flipBit(path, offset: offset, bit: entropy.below(8))
+  }
+
   /// Every consumer gets and acknowledges everything.
   func drain() {
     for version in streams {

@@ -62,7 +62,14 @@ final class CrashWorkload {
     note(loss.map { "power cut: \($0)" } ?? "kill")
     agent.end()
     delivered = delivered.filter { _ in entropy.oneIn(2) }
+    note("before: \(files)")
     if let loss { machine.powerCut(loss) } else { machine.kill() }
+    note("left: \(files)")
+  }
+
+  private var files: String {
+    machine.disk.paths.map { "\($0.dropFirst(6)) \(machine.disk.content($0)!.count)/\(machine.disk.durableContent($0)?.count ?? -1)" }
+      .joined(separator: ", ")
   }
 
   func start() throws(StoreError) { agent = try SimulatedJetStream(machine.start(), options) }
