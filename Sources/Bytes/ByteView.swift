@@ -86,8 +86,10 @@ public struct ByteView {
   }
 
   /// Whether `literal` stands anywhere in the view.
-  public func contains(_ literal: StaticString) -> Bool {
-    let wanted = ByteView(literal)
+  public func contains(_ literal: StaticString) -> Bool { contains(ByteView(literal)) }
+
+  /// Whether `wanted` stands anywhere in the view.
+  public func contains(_ wanted: ByteView) -> Bool {
     guard wanted.count <= count else { return false }
     for start in 0...(count - wanted.count) where slice(start, start + wanted.count) == wanted { return true }
     return false

@@ -44,6 +44,8 @@ public struct AccessRules: Equatable, Sendable {
   public var token: StoredPassword?
   /// As whom they connect who say nothing; empty: they may not.
   public var anonymousUser = ByteString()
+  /// Whether they who say nothing are the global account's, although there are users: only the system account has any.
+  public var isOpen = false
   /// How long a connection may take to say who it is.
   public var timeout_ns = AccessRules.timeoutDefault_ns
   /// Besides the global one and the system's.

@@ -72,8 +72,7 @@ public struct Token: Sendable {
       version = 1
       kind = try Self.kind(type)
       tags = try all.strings("tags")
-      let inside = try nats.string("issuer_account") ?? ByteString()
-      issuerAccount = try all.string("issuer_account") ?? inside
+      issuerAccount = try all.string("issuer_account") ?? ByteString()
     } else {
       version = Int(clamping: try nats.integer("version") ?? 0)
       kind = try Self.kind(try nats.string("type") ?? ByteString())
