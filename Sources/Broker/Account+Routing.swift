@@ -36,7 +36,7 @@ extension Account {
     return subscription.kind != .leaf || subscription.endpoint.isReachable(from: source)
   }
 
-  @inline(__always) private func give(_ message: Message, _ subscription: Subscription, _ source: Endpoint) -> Bool {
+  @inline(__always) func give(_ message: Message, _ subscription: Subscription, _ source: Endpoint) -> Bool {
     guard subscription.endpoint.deliver(message, to: subscription, from: source) else { return false }
     subscription.delivered &+= 1
     if subscription.max > 0, subscription.delivered >= subscription.max { remove(subscription) }

@@ -1,5 +1,6 @@
 // An account: one subject space. Interest, JetStream, links and limits hang off an account, never off a global.
 import Bytes
+import Identity
 import Interest
 
 /// Told when interest of an account appears or goes: leaf links, which pass it on.
@@ -32,11 +33,45 @@ public final class Account {
   public var received = Traffic()
   public var sent = Traffic()
 
-  public init(name: ByteString, seed: UInt64) {
+  /// What its connections may be and do.
+  public internal(set) var limits = AccountLimits()
+  /// Operator mode: what the account's token says.
+  public internal(set) var claims: AccountClaims?
+  /// Clients that are in it now, and all that ever were.
+  public internal(set) var clientCount = 0
+  public internal(set) var connectionsTotal = 0
+  public var leafnodeCount = 0
+  public internal(set) var slowConsumers = 0
+  /// When its rules were taken over last.
+  public internal(set) var updated_ns: Int64?
+  /// What it exports and imports, as configured.
+  public internal(set) var exports: [ExportRule] = []
+  public internal(set) var imports: [ImportRule] = []
+  /// The imports that are in force.
+  private(set) lazy var sharing = AccountSharing(account: self)
+  /// Answers that its services owe to other accounts.
+  private(set) lazy var responses: ServiceResponses = {
+    guard let context else { preconditionFailure("only accounts of one broker share anything") }
+    return ServiceResponses(account: self, sharing: context)
+  }()
+  private let context: SharingContext?
+
+  public init(name: ByteString, seed: UInt64, context: SharingContext? = nil) {
     self.name = name
+    self.context = context
     choice = seed | 1
     interest = InterestTree()
   }
+
+  /// Whether an import is in force.
+  public func hasInForce(_ rule: ImportRule) -> Bool {
+    sharing.streams.contains { $0.rule == rule } || sharing.services.contains { $0.rule == rule }
+  }
+
+  /// Whether one more client may come in.
+  public var hasRoomForClient: Bool { limits.connectionsMax < 0 || clientCount + leafnodeCount < limits.connectionsMax }
+  /// Whether one more leaf link may come in.
+  public var hasRoomForLeafnode: Bool { limits.leafnodesMax < 0 || leafnodeCount < limits.leafnodesMax }
 
   /// A number in 0..<bound, cheap and uniform enough for sharing load.
   func choose(below bound: Int) -> Int {
@@ -80,11 +115,23 @@ public final class Account {
   // MARK: Services
 
   /// Subscribes the agent itself. `handler` gets each message and where it came from; its views end with the call.
-  @discardableResult
+  @discardableResult @inline(__always)
   public func subscribe(
-    _ subject: ByteString, queue: ByteString? = nil, handler: @escaping (Message, Endpoint) -> Void
+    _ subject: ByteString, queue: ByteString? = nil, origin: Subscription.Origin = .own, handler: @escaping (Message, Endpoint) -> Void
   ) -> Subscription {
-    let subscription = Subscription(subject: subject, queue: queue, endpoint: services, handler: handler)
+    let subscription = Subscription(subject: subject, queue: queue, endpoint: services, origin: origin) { message, source in
+      handler(message, source)
+      return true
+    }
+    add(subscription)
+    return subscription
+  }
+
+  /// Likewise, with a handler that says whether it took the message: whoever asks what nobody takes hears that there is nobody.
+  public func offer(
+    _ subject: ByteString, origin: Subscription.Origin = .own, handler: @escaping (Message, Endpoint) -> Bool
+  ) -> Subscription {
+    let subscription = Subscription(subject: subject, endpoint: services, origin: origin, handler: handler)
     add(subscription)
     return subscription
   }

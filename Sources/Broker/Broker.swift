@@ -1,5 +1,6 @@
 // The server for clients: its accounts, its listener, its connections and their counters.
 import Bytes
+import Identity
 import Platform
 import Web
 
@@ -8,9 +9,18 @@ public final class Broker {
   public let host: Host
   public let identity: ServerIdentity
   public var limits: BrokerLimits
-  /// The account of everybody, as long as there is no authentication.
+  /// The account of everybody who has no other.
   public let globalAccount: Account
-  public private(set) var accounts: [Account] = []
+  /// All accounts, the global one first.
+  public internal(set) var accounts: [Account] = []
+  /// The account of those who look after the server.
+  public internal(set) var systemAccount: Account
+  /// Says who is let in.
+  public private(set) lazy var authenticator = Authenticator(broker: self)
+  /// Told what happens to clients; the agent's system services.
+  public unowned(unsafe) var observer: (any BrokerObserver)?  // safe: who observes outlives the broker's clients
+  let sharing: SharingContext
+  let activationTimer = Timer()
   /// Set when JetStream runs: shown in INFO.
   public var jetStream = false
   /// The JetStream domain; empty for none.
@@ -42,6 +52,8 @@ public final class Broker {
   public private(set) var webSockets: WebSocketListener?
   /// How often idle WebSocket clients are pinged, if not like others.
   public var webSocketPingInterval_ns: Int64?
+  /// Whether the certificate of a WebSocket client says which user it is.
+  public var webSocketMapsUsers = false
   /// What `/varz` tells others to use instead of the WebSocket listener's address; empty for nothing.
   public var webSocketAdvertised = ByteString()
   /// Takes WebSockets of leaf nodes; nil where none are accepted.
@@ -52,9 +64,17 @@ public final class Broker {
     self.host = host
     self.identity = identity
     self.limits = limits
-    globalAccount = Account(name: "$G", seed: host.entropy.next())
-    accounts = [globalAccount]
+    sharing = SharingContext(host: host)
+    globalAccount = Account(name: AccessRules.globalAccount, seed: host.entropy.next(), context: sharing)
+    systemAccount = Account(name: AccessRules.systemAccountDefault, seed: host.entropy.next(), context: sharing)
+    accounts = [globalAccount, systemAccount]
   }
+
+  /// The account of this name, or nil.
+  public func account(_ name: ByteString) -> Account? { accounts.first { $0.name == name } }
+
+  /// A client was refused.
+  func refused(_ client: ClientConnection) { observer?.clientRefused(client) }
 
   /// The next connection id, for clients and leaf links.
   public func nextID() -> UInt64 {
@@ -101,7 +121,7 @@ public final class Broker {
     connectionsTotal += 1
     stream.output.limit = limits.pendingMax
     stream.writeDeadline_ns = limits.writeDeadline_ns
-    let client = ClientConnection(broker: self, stream: stream, id: nextID(), account: globalAccount, upgrade: upgrade)
+    let client = ClientConnection(broker: self, stream: stream, id: nextID(), grant: authenticator.openGrant, upgrade: upgrade)
     clients[client.id] = client
     guard connectionCount <= limits.connectionsMax else { return client.turnAway() }
     client.start()
@@ -141,6 +161,8 @@ public final class Broker {
   /// Stops accepting and closes every client after what is waiting for it was written.
   public func shutdown() {
     closeListeners()
+    host.timers.cancel(activationTimer)
+    for account in accounts { account.responses.stop() }
     for client in Array(clients.values) { client.close(.serverShutdown) }
   }
 }

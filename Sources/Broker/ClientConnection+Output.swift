@@ -20,7 +20,8 @@ extension ClientConnection {
     json.field("host", advertised?.host ?? address.hostText)
     json.field("port", advertised?.port ?? Int(address.port))
     json.field("headers", broker.limits.headers)
-    json.field("max_payload", broker.limits.payloadMax)
+    json.fieldUnlessFalse("auth_required", broker.authenticator.isAskedFor)
+    json.field("max_payload", payloadMax)
     if upgrade == nil {
       if let tls = broker.tls { json.field(tls.isOptional ? "tls_available" : "tls_required", true) }
     } else {
@@ -32,11 +33,13 @@ extension ClientConnection {
     json.fieldUnlessFalse("jetstream", broker.jetStream)
     json.field("client_id", id)
     json.field("client_ip", stream.remote.hostText)
+    if !connected, let access { json.fieldUnlessEmpty("nonce", access.facts.nonce) }
     json.fieldUnlessEmpty("domain", broker.domain)
     json.fieldUnlessFalse("ldm", broker.isLameDuck)
     if afterFirstPong {
       json.field("connect_info", true)
       json.field("remote_account", account.name)
+      json.fieldUnlessFalse("acc_is_sys", account === broker.systemAccount)
     }
     json.field("api_lvl", ServerIdentity.apiLevel)
     json.endObject()
@@ -53,18 +56,23 @@ extension ClientConnection {
     stream.wantsFlush()
   }
 
-  func sendError(_ text: StaticString, quoting subject: ByteView, queue: ByteView = ByteView()) {
-    stream.output.append(literal: "-ERR '")
-    stream.output.append(literal: text)
-    stream.output.append(literal: "\"")
-    stream.output.append(subject)
-    stream.output.append(literal: "\"")
+  /// `removed` is the sid of a subscription that was taken away.
+  func sendError(_ text: StaticString, quoting subject: ByteView, queue: ByteView = ByteView(), removed: ByteView? = nil) {
+    var line: [UInt8] = []
+    line.append(literal: "-ERR '")
+    line.append(literal: text)
+    GoQuoted.append(subject, to: &line)
     if !queue.isEmpty {
-      stream.output.append(literal: " using queue \"")
-      stream.output.append(queue)
-      stream.output.append(literal: "\"")
+      line.append(literal: " using queue ")
+      GoQuoted.append(queue, to: &line)
     }
-    stream.output.append(literal: "'\r\n")
+    if let removed {
+      line.append(literal: " (sid ")
+      GoQuoted.append(removed, to: &line)
+      line.append(literal: ")")
+    }
+    line.append(literal: "'\r\n")
+    stream.output.append(line)
     stream.wantsFlush()
   }
 

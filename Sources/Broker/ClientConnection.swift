@@ -1,5 +1,7 @@
-// A client's connection: reading its operations. What it is sent is in ClientConnection+Output.swift.
+// A client's connection: reading its operations. What it is sent is in ClientConnection+Output.swift, how it is let in in
+// ClientConnection+Access.swift.
 import Bytes
+import Identity
 import Interest
 import Platform
 import Web
@@ -22,10 +24,20 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   var subscriptions = SubscriptionTable()
   private var parser: ClientParser
   /// Whether CONNECT has come, and whether the INFO after the first PONG has been sent.
-  private var connected = false
+  var connected = false
   private var confirmed = false
   /// Closing: nothing more is read or delivered.
   public private(set) var isClosing = false
+  /// Whether it was let in; nothing but CONNECT is done for it before.
+  var isAdmitted = false
+  /// Whether a password is being checked: what the client sent behind it waits.
+  var isWaiting = false
+  /// What it may be and do.
+  public internal(set) var grant: Grant
+  /// nil: everything is allowed, as for most.
+  var permissions: ClientPermissions?
+  /// What is kept of being let in; nil where nobody has to say who he is.
+  var access: ClientAccess?
   public private(set) var closeReason: StaticString = "Client Closed"
   /// What the last publish matched: publishers mostly repeat themselves.
   private var lastMatch: InterestMatch<Subscription>?
@@ -45,20 +57,25 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   public var lang: ByteString { options.lang }
   public var version: ByteString { options.version }
   public var subscriptionCount: Int { subscriptions.count }
+  /// The user, as monitoring shows it.
+  public var user: ByteString { grant.user }
+  var serverName: ByteString { broker.identity.name }
 
-  init(broker: Broker, stream: ByteStream, id: UInt64, account: Account, upgrade: WebSocketUpgrade? = nil) {
+  init(broker: Broker, stream: ByteStream, id: UInt64, grant: Grant, upgrade: WebSocketUpgrade? = nil) {
     self.broker = broker
     self.stream = stream
     self.upgrade = upgrade
     secureStream = upgrade == nil ? nil : (stream as? WebSocketStream)?.secureStream
+    self.grant = grant
     parser = ClientParser(controlLineMax: broker.limits.controlLineMax, payloadMax: broker.limits.payloadMax)
     started_ns = broker.host.clock.wall_ns
     lastActivity_ns = started_ns
-    super.init(kind: .client, id: id, account: account)
+    super.init(kind: .client, id: id, account: grant.account)
   }
 
   func start() {
     stream.delegate = self
+    awaitAccess()
     if upgrade == nil, let tls = broker.tls { return begin(tls) }
     sendInfo()
     armPing()
@@ -91,7 +108,8 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     var operation = ClientOperation()
     lastActivity_ns = broker.host.clock.wall_ns
     stream.readMinimum = 1
-    while used < bytes.count, !isClosing {
+    while used < bytes.count, !isClosing, !isWaiting {
+      if !isAdmitted, !mayBegin(with: bytes[used]) { return bytes.count }
       switch parser.parse(bytes.dropFirst(used), into: &operation) {
       case .operation(let consumed):
         used += consumed
@@ -126,20 +144,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     }
   }
 
-  private func connect(_ text: ByteView) {
-    guard let asked = ConnectOptions(text) else { return close(.badConnect) }
-    guard asked.protocolVersion == 0 || asked.protocolVersion == 1 else { return refuse(.invalidProtocol) }
-    guard !asked.wantsAccount else { return refuse(.accountNotAllowed) }
-    options = asked
-    options.headers = asked.headers && broker.limits.headers
-    guard !options.noResponders || options.headers else { return refuse(.noRespondersNeedsHeaders) }
-    if connected { dropSubscriptions() }
-    connected = true
-    echoes = options.echo
-    acknowledge()
-  }
-
-  @inline(__always) private func acknowledge() {
+  @inline(__always) func acknowledge() {
     if options.verbose {
       stream.output.append(literal: "+OK\r\n")
       stream.wantsFlush()
@@ -154,6 +159,10 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     received.count(size)
     broker.received.count(size)
     account.received.count(size)
+    var isAnswer = false
+    if let permissions, !allowed(operation.subject, permissions, &isAnswer) {
+      return sendError("Permissions Violation for Publish to ", quoting: operation.subject)
+    }
     guard permitted(operation) else { return }
     if options.pedantic, !Subject.isValidToPublish(operation.subject) { sendError("Invalid Publish Subject") }
     // Ahead of what the message causes, which may come back to this very client.
@@ -171,7 +180,8 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
       }
     } else {
       let match = account.interest.match(operation.subject)
-      lastMatch = match
+      // What was allowed as an answer is not allowed the next time.
+      if !isAnswer { lastMatch = match }
       taken = account.route(message, through: match, from: self)
     }
     if !taken, options.noResponders, !operation.reply.isEmpty {
@@ -182,6 +192,14 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
         sendNoResponders(operation.subject, operation.reply)
       }
     }
+  }
+
+  /// Whether the permissions let `subject` be published; `isAnswer` when only because somebody asked.
+  private func allowed(_ subject: ByteView, _ permissions: ClientPermissions, _ isAnswer: inout Bool) -> Bool {
+    if let last = lastMatch, last.isCurrent(for: subject) { return true }
+    if permissions.set.allowsPublish(subject) { return true }
+    isAnswer = permissions.takeAnswer(subject, now_ns: broker.host.clock.monotonic_ns)
+    return isAnswer
   }
 
   /// Reserved subjects that no client may use (client-protocol.md section 2.1).
@@ -216,6 +234,10 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   public override func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
     guard !isClosing else { return false }
     let subject = message.shownSubject
+    if let permissions {
+      if permissions.filtersDeliveries, permissions.set.deniesDelivery(subject, queue: subscription.queue) { return false }
+      if !message.reply.isEmpty { permissions.delivered(reply: message.reply, now_ns: broker.host.clock.monotonic_ns) }
+    }
     let headers = options.headers ? message.headers : ByteView()
     let size = headers.count + message.payload.count
     let room = Self.lineOverhead + subject.count + subscription.sid.count + message.reply.count + size
@@ -262,10 +284,14 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     if operation.queue.equals("_sys_") {
       return sendError("Permissions Violation for Subscription to ", quoting: operation.subject, queue: operation.queue)
     }
-    if subscriptions[operation.sid] == nil {
-      if broker.limits.subscriptionsMax > 0, subscriptions.count >= broker.limits.subscriptionsMax {
-        return sendError("maximum subscriptions exceeded")
+    if let permissions {
+      guard permissions.set.allowsSubscribe(operation.subject, queue: operation.queue) else {
+        return sendError("Permissions Violation for Subscription to ", quoting: operation.subject, queue: operation.queue)
       }
+    }
+    if subscriptions[operation.sid] == nil {
+      if subscriptions.count >= subscriptionsMax { return sendError("maximum subscriptions exceeded") }
+      permissions?.subscribed(operation.subject)
       let subscription = Subscription(
         subject: ByteString(operation.subject), queue: operation.queue.isEmpty ? nil : ByteString(operation.queue),
         sid: ByteString(operation.sid), endpoint: self)
@@ -291,7 +317,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     account.remove(subscription)
   }
 
-  private func dropSubscriptions() {
+  func dropSubscriptions() {
     broker.subscriptionCount -= subscriptions.count
     subscriptions.forEach { account.remove($0) }
     subscriptions.removeAll()
@@ -324,6 +350,11 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   private func pong() {
     if pingsOutstanding > 0 { rtt_ns = broker.host.clock.monotonic_ns - pingSent_ns }
     pingsOutstanding = 0
+  }
+
+  /// Until a PING tells better: CONNECT came so long after INFO.
+  func estimateDistance() {
+    if rtt_ns == nil { rtt_ns = max(broker.host.clock.wall_ns - started_ns, 1) }
   }
 
   // MARK: Closing
@@ -361,8 +392,14 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     broker.closingClients += 1
     broker.host.timers.cancel(pingTimer)
     dropSubscriptions()
+    leave()
     lastMatch = nil
   }
+
+  /// What was found out under other permissions or in another account does not count any more.
+  func forgetMatch() { lastMatch = nil }
+
+  func setPayloadMax(_ payload: Int) { parser.payloadMax = payload }
 
   public func closed(_ stream: ByteStream, reason: CloseReason) {
     if !isClosing {
@@ -376,6 +413,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
       case .writeDeadline:
         closeReason = "Slow Consumer (Write Deadline)"
         broker.slowConsumers += 1
+        account.slowConsumers += 1
       case .failed:
         closeReason = "Read Error"
         if let violation = (stream as? WebSocketStream)?.violation {
@@ -406,8 +444,13 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     stream.setReading(false)
     broker.host.after(Self.stall_ns) {
       self.isStalled = false
-      if !self.isClosing { self.stream.setReading(true) }
+      self.resumeReading()
     }
   }
   private var isStalled = false
+
+  /// Reads on, unless there is another reason to wait.
+  func resumeReading() {
+    if !isClosing, !isStalled, !isWaiting { stream.setReading(true) }
+  }
 }

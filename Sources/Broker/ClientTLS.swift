@@ -18,12 +18,15 @@ public struct ClientTLS {
   /// Whether clients may go on without TLS.
   public var isOptional: Bool
   public var timeout_ns: Int64
+  /// Whether a client's certificate says which user it is.
+  public var mapsUsers: Bool
 
-  public init(context: TLSContext, first: First, isOptional: Bool, timeout_ns: Int64) {
+  public init(context: TLSContext, first: First, isOptional: Bool, timeout_ns: Int64, mapsUsers: Bool = false) {
     self.context = context
     self.first = first
     self.isOptional = isOptional
     self.timeout_ns = timeout_ns
+    self.mapsUsers = mapsUsers
   }
 
   /// Whether clients must show a certificate.
@@ -104,6 +107,18 @@ extension ClientConnection {
     secure.delegate = self
     secure.start()
     return secure
+  }
+
+  /// What the client may be called by its certificate, in nats-server's order; nil where certificates do not say who clients are.
+  var certificateNames: [ByteString]? {
+    let maps = upgrade == nil ? broker.tls?.mapsUsers ?? false : broker.webSocketMapsUsers
+    guard maps, let secureStream else { return nil }
+    guard let certificate = secureStream.peerCertificates.first else { return [] }
+    var names: [ByteString] = []
+    for kind: TLSCertificate.Name.Kind in [.email, .host, .uri] {
+      for name in certificate.names where name.kind == kind { names.append(name.text) }
+    }
+    return names + [certificate.subject]
   }
 
   public func secured(_ stream: ByteStream) {

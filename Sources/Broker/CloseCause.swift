@@ -5,9 +5,12 @@ import Web
 /// Why the server closes a client (client-protocol.md section 3; reasons as in monitoring.md section 3).
 public enum CloseCause {
   case unknownOperation, malformed, clientError, controlLineExceeded, payloadExceeded
-  case invalidProtocol, noRespondersNeedsHeaders, headersNotAllowed, badConnect, accountNotAllowed
-  case connectionsExceeded, staleConnection
-  case serverShutdown
+  case invalidProtocol, noRespondersNeedsHeaders, headersNotAllowed, badConnect, notAuthorized
+  case connectionsExceeded, accountConnectionsExceeded, subscriptionsExceeded, staleConnection
+  case authenticationTimeout, authenticationExpired, accountExpired, authenticationRevoked
+  /// After a reload its user is another account's, or none.
+  case userChanged
+  case serverShutdown, kicked
 
   /// The text of the -ERR that goes ahead of the close; nil where the server closes without a word.
   public var text: StaticString? {
@@ -17,37 +20,51 @@ public enum CloseCause {
     case .payloadExceeded: "Maximum Payload Violation"
     case .invalidProtocol: "invalid client protocol"
     case .noRespondersNeedsHeaders: "no responders requires headers support"
-    case .accountNotAllowed: "Authorization Violation"
+    case .notAuthorized: "Authorization Violation"
+    case .authenticationTimeout: "Authentication Timeout"
+    case .authenticationExpired: "User Authentication Expired"
+    case .accountExpired: "Account Authentication Expired"
+    case .authenticationRevoked: "User Authentication Revoked"
     case .connectionsExceeded: "maximum connections exceeded"
+    case .accountConnectionsExceeded: "maximum account active connections exceeded"
+    case .subscriptionsExceeded: "maximum subscriptions exceeded"
     case .staleConnection: "Stale Connection"
-    case .malformed, .clientError, .headersNotAllowed, .badConnect, .serverShutdown: nil
+    case .malformed, .clientError, .headersNotAllowed, .badConnect, .serverShutdown, .kicked, .userChanged: nil
     }
   }
 
   public var reason: StaticString {
     switch self {
     case .unknownOperation, .malformed, .headersNotAllowed, .badConnect: "Parse Error"
-    case .clientError: "Client Closed"
+    case .clientError, .userChanged: "Client Closed"
     case .controlLineExceeded: "Maximum Control Line Exceeded"
     case .payloadExceeded: "Maximum Message Payload Exceeded"
     case .invalidProtocol: "Bad Client Protocol Version"
     case .noRespondersNeedsHeaders: "No Responders Requires Headers"
-    case .accountNotAllowed: "Authentication Failure"
+    case .notAuthorized: "Authentication Failure"
+    case .authenticationTimeout: "Authentication Timeout"
+    case .authenticationExpired, .accountExpired: "Authentication Expired"
+    case .authenticationRevoked: "Credentials Revoked"
     case .connectionsExceeded: "Maximum Connections Exceeded"
+    case .accountConnectionsExceeded: "Maximum Account Connections Exceeded"
+    case .subscriptionsExceeded: "Maximum Subscriptions Exceeded"
     case .staleConnection: "Stale Connection"
     case .serverShutdown: "Server Shutdown"
+    case .kicked: "Kicked"
     }
   }
 
   /// What a WebSocket's close frame says, as nats-server's does.
   var webSocketStatus: UInt16 {
     switch self {
-    case .clientError: WebSocketStream.Status.normal
+    case .clientError, .userChanged: WebSocketStream.Status.normal
     case .unknownOperation, .malformed, .headersNotAllowed, .badConnect, .invalidProtocol: WebSocketStream.Status.protocolError
-    case .accountNotAllowed, .connectionsExceeded, .controlLineExceeded: WebSocketStream.Status.policyViolation
+    case .notAuthorized, .authenticationTimeout, .authenticationExpired, .accountExpired, .authenticationRevoked, .connectionsExceeded,
+      .accountConnectionsExceeded, .subscriptionsExceeded, .controlLineExceeded:
+      WebSocketStream.Status.policyViolation
     case .payloadExceeded: WebSocketStream.Status.messageTooBig
     case .staleConnection, .serverShutdown: WebSocketStream.Status.goingAway
-    case .noRespondersNeedsHeaders: WebSocketStream.Status.internalError
+    case .noRespondersNeedsHeaders, .kicked: WebSocketStream.Status.internalError
     }
   }
 }

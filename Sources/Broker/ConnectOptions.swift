@@ -21,8 +21,8 @@ struct ConnectOptions {
 
   init() {}
 
-  /// nil when `text` is not a JSON object of the right types.
-  init?(_ text: ByteView) {
+  /// nil when `text` is not a JSON object of the right types. What the client says to be let in goes to `facts`.
+  init?(_ text: ByteView, facts: inout ConnectFacts) {
     guard let value = try? JSON.parse(text, depthMax: 8, nodesMax: Self.nodesMax), let members = value.object else { return nil }
     for member in members {
       switch member.name {
@@ -37,6 +37,12 @@ struct ConnectOptions {
       case "protocol":
         guard let number = member.value.int else { return nil }
         protocolVersion = number
+      case "user": guard set(&facts.user, member.value) else { return nil }
+      case "pass": guard set(&facts.password, member.value) else { return nil }
+      case "auth_token": guard set(&facts.token, member.value) else { return nil }
+      case "nkey": guard set(&facts.nkey, member.value) else { return nil }
+      case "jwt": guard set(&facts.jwt, member.value) else { return nil }
+      case "sig": guard set(&facts.signature, member.value) else { return nil }
       case "account", "new_account":
         if let bool = member.value.bool { wantsAccount = wantsAccount || bool }
         if let text = member.value.string { wantsAccount = wantsAccount || !text.isEmpty }

@@ -14,7 +14,8 @@ open class Endpoint {
   public final let kind: Kind
   /// The connection id (`cid`), unique in the process; 0 for internal endpoints.
   public final let id: UInt64
-  public final let account: Account
+  /// Changes only when a connection authenticates, or its account does at a reload.
+  public final var account: Account
   /// Whether messages of this endpoint are also delivered to its own subscriptions.
   public final var echoes = true
 
@@ -35,6 +36,9 @@ open class Endpoint {
   /// Whether messages of the leaf link `source` may go to this leaf link.
   open func isReachable(from source: Endpoint) -> Bool { source !== self }
 
+  /// The leaf link that this one stands for in an account that imports: itself otherwise.
+  open var represented: Endpoint { self }
+
   /// Whether this leaf link would take `message`: a queue group is not named to one that would not.
   open func takes(_ message: Message) -> Bool { true }
 
@@ -49,8 +53,6 @@ public final class InternalEndpoint: Endpoint {
   public init(account: Account) { super.init(kind: .internal, id: 0, account: account) }
 
   public override func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
-    guard let handler = subscription.handler else { return false }
-    handler(message, source)
-    return true
+    subscription.handler?(message, source) ?? false
   }
 }

@@ -4,6 +4,16 @@ import Interest
 
 /// A subscription of an endpoint. Kept alive by its endpoint's table and the account's interest tree.
 public final class Subscription {
+  /// Why it is there.
+  public enum Origin: UInt8 {
+    /// Somebody wants it.
+    case own
+    /// It stands for what another account wants or offers. Nothing is imported for it again.
+    case shared
+    /// A service of the server that every account has, here and on the other side of a leaf link: it does not cross.
+    case system
+  }
+
   public let subject: ByteString
   /// The queue group, or nil.
   public let queue: ByteString?
@@ -13,12 +23,13 @@ public final class Subscription {
   public unowned(unsafe) let endpoint: Endpoint
   /// Kind and id of the endpoint, beside the subscription so that routing need not look further.
   public let kind: Endpoint.Kind
+  public let origin: Origin
   /// Deliveries so far, in total.
   public internal(set) var delivered = 0
   /// Removed after so many deliveries; 0 for never.
   public internal(set) var max = 0
-  /// For internal subscriptions: what to do with a message.
-  let handler: ((Message, Endpoint) -> Void)?
+  /// For internal subscriptions: what to do with a message. Returns whether it was taken.
+  let handler: ((Message, Endpoint) -> Bool)?
   /// Whether it is still in the account's interest.
   public internal(set) var isActive = false
   /// Where it stands in the account's interest.
@@ -28,7 +39,7 @@ public final class Subscription {
 
   public init(
     subject: ByteString, queue: ByteString? = nil, sid: ByteString = ByteString(), endpoint: Endpoint, weight: Int = 1,
-    handler: ((Message, Endpoint) -> Void)? = nil
+    origin: Origin = .own, handler: ((Message, Endpoint) -> Bool)? = nil
   ) {
     self.subject = subject
     self.queue = queue
@@ -36,6 +47,7 @@ public final class Subscription {
     self.endpoint = endpoint
     self.kind = endpoint.kind
     self.weight = weight
+    self.origin = origin
     self.handler = handler
   }
 }

@@ -1,0 +1,168 @@
+// Who is let in: the one place that judges what connections say of themselves, for clients and for leaf links alike.
+// Not here: users' tokens of operator mode (Authenticator+Operator), and what becomes of the verdict (ClientConnection+Access).
+import Bytes
+import Identity
+import Platform
+
+/// Judges connections by the access rules (client-protocol.md section 5).
+public final class Authenticator {
+  public private(set) var rules = AccessRules()
+  unowned(unsafe) let broker: Broker  // safe: the broker owns it
+  private var users = ByteMap<KnownUser>()
+  private var hasKeys = false
+  private var hasPasswords = false
+  /// What everybody gets where nobody has to say who he is.
+  private(set) lazy var openGrant = Grant(account: broker.globalAccount)
+  private var anonymousGrant: Grant?
+  private var tokenGrant: Grant?
+  /// Operator mode.
+  var operators: [OperatorClaims] = []
+
+  private struct KnownUser {
+    let rule: UserRule
+    let grant: Grant
+  }
+
+  init(broker: Broker) { self.broker = broker }
+
+  /// Takes over other rules. The broker has made the accounts that they name.
+  func use(_ new: AccessRules) {
+    rules = new
+    users.removeAll()
+    for rule in new.users {
+      guard let account = broker.account(rule.account) else { preconditionFailure("a user's account was not made") }
+      let permissions = rule.permissions.map { PermissionSet($0) }
+      users.set(
+        rule.name,
+        KnownUser(
+          rule: rule, grant: Grant(account: account, user: rule.name, permissions: permissions, proof: rule.isKey ? nil : rule.password)))
+    }
+    hasKeys = new.users.contains { $0.isKey }
+    hasPasswords = new.users.contains { !$0.isKey }
+    tokenGrant = new.token.map { Grant(account: broker.globalAccount, proof: $0) }
+    anonymousGrant = new.isOpen ? openGrant : users[new.anonymousUser]?.grant
+    operators = new.operators.compactMap { text in
+      text.withView { view in (try? Token(view)).flatMap { try? OperatorClaims($0) } }
+    }
+  }
+
+  public var isRequired: Bool { rules.isRequired }
+  /// Whether clients are told that they have to say who they are: not where it is known who they are otherwise.
+  public var isAskedFor: Bool { rules.isRequired && (anonymousGrant == nil || rules.isOpen) }
+  /// Whether whoever connects gets something to sign.
+  public var needsNonce: Bool { rules.needsNonce }
+  public var timeout_ns: Int64 { rules.timeout_ns }
+
+  /// Something to sign that nobody has seen before: 11 random bytes, as text.
+  public func makeNonce() -> ByteString {
+    var random: [UInt8] = []
+    for _ in 0..<2 {
+      var word = broker.host.entropy.next()
+      for _ in 0..<8 {
+        random.append(UInt8(truncatingIfNeeded: word))
+        word >>= 8
+      }
+    }
+    return ByteString(random.withView { Base64.encodeURL($0.prefix(Self.nonceBytes)) })
+  }
+  private static let nonceBytes = 11
+
+  /// Whoever connects without a word, where that is allowed.
+  var anonymous: Grant? { rules.isRequired ? anonymousGrant : openGrant }
+
+  /// Judges `facts`. `done` is called once: at once, or later when a hash has to be computed; that can be cancelled.
+  @discardableResult
+  public func judge(_ facts: ConnectFacts, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
+    guard rules.isRequired else {
+      done(.granted(openGrant))
+      return nil
+    }
+    if rules.isOperatorMode {
+      done(judgeToken(facts))
+      return nil
+    }
+    if facts.isAnonymous, facts.certificateNames == nil, let anonymousGrant {
+      done(.granted(anonymousGrant))
+      return nil
+    }
+    if !facts.nkey.isEmpty, hasKeys {
+      done(judgeKey(facts))
+      return nil
+    }
+    if let names = facts.certificateNames, hasPasswords {
+      guard let known = first(of: names), Self.allows(known.rule, facts) else {
+        done(.refused)
+        return nil
+      }
+      // The certificate says who it is; a password that the user has counts besides, as for nats-server.
+      return compare(known.rule.password, facts.password, known.grant, done)
+    }
+    if !facts.user.isEmpty, hasPasswords {
+      guard let known = users[facts.user], !known.rule.isKey, Self.allows(known.rule, facts) else {
+        done(.refused)
+        return nil
+      }
+      return compare(known.rule.password, facts.password, known.grant, done)
+    }
+    guard let token = rules.token, let tokenGrant else {
+      done(.refused)
+      return nil
+    }
+    return compare(token, facts.token, tokenGrant, done)
+  }
+
+  /// Whether the user is one of the configuration, whatever the proof.
+  func knows(_ facts: ConnectFacts) -> Bool { users[facts.nkey.isEmpty ? facts.user : facts.nkey] != nil }
+
+  private func compare(
+    _ stored: StoredPassword, _ given: ByteString, _ grant: Grant, _ done: @escaping (Verdict) -> Void
+  ) -> PasswordCheck? {
+    guard stored.isHash else {
+      done(stored.equals(given) ? .granted(grant) : .refused)
+      return nil
+    }
+    return broker.host.passwords.check(given, against: stored.text) { done($0 ? .granted(grant) : .refused) }
+  }
+
+  private static func allows(_ rule: UserRule, _ facts: ConnectFacts) -> Bool {
+    rule.connections.isEmpty || rule.connections.contains(facts.connection)
+  }
+
+  /// A user that proves to own a key by signing the nonce.
+  private func judgeKey(_ facts: ConnectFacts) -> Verdict {
+    guard let known = users[facts.nkey], known.rule.isKey, Self.allows(known.rule, facts), let key = PublicKey(facts.nkey),
+      Self.hasSigned(facts, key)
+    else { return .refused }
+    return .granted(known.grant)
+  }
+
+  static func hasSigned(_ facts: ConnectFacts, _ key: PublicKey) -> Bool {
+    guard !facts.nonce.isEmpty, !facts.signature.isEmpty,
+      let signature = facts.signature.withView({ Base64.decodeURL($0) ?? Base64.decode($0) })
+    else { return false }
+    return facts.nonce.withView { key.verifies(signature, of: $0) }
+  }
+
+  /// The first of a certificate's names that is a user's.
+  private func first(of names: [ByteString]) -> KnownUser? {
+    for name in names {
+      if let known = users[name], !known.rule.isKey { return known }
+    }
+    return nil
+  }
+
+  /// Judges again after a change of the rules: what a password has proven stays proven as long as the stored one is the same.
+  func judgeAgain(_ facts: ConnectFacts, had old: Grant, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
+    if let proof = old.proof, proof.isHash, rules.isRequired, !rules.isOperatorMode {
+      if !facts.user.isEmpty, let known = users[facts.user], known.rule.password == proof, Self.allows(known.rule, facts) {
+        done(.granted(known.grant))
+        return nil
+      }
+      if facts.user.isEmpty || !hasPasswords, let token = rules.token, token == proof, let tokenGrant {
+        done(.granted(tokenGrant))
+        return nil
+      }
+    }
+    return judge(facts, done)
+  }
+}

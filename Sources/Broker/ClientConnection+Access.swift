@@ -1,0 +1,241 @@
+// How a client is let in: CONNECT, what the authenticator says to it, and how long that holds.
+import Bytes
+import Identity
+import Platform
+
+/// What is kept of a client's being let in, where that takes something.
+final class ClientAccess {
+  /// What the client said of itself last, for judging it again at a reload.
+  var facts = ConnectFacts()
+  /// First for CONNECT to come, then for the end of what was granted.
+  let timer = Timer()
+  /// A password check that is under way.
+  var check: PasswordCheck?
+}
+
+extension ClientConnection {
+  /// Where an expiry is far away, it is looked at again after so long: the wall clock may be set meanwhile.
+  private static let expiryLook_ns = 3600 * second_ns
+  private static let loggedNameMax = 128
+
+  /// Before INFO: whether this client has to say who it is.
+  func awaitAccess() {
+    let authenticator = broker.authenticator
+    guard authenticator.isRequired else {
+      // The global account of an open server has room for everybody that the server has.
+      _ = admit(authenticator.openGrant)
+      return
+    }
+    let access = ClientAccess()
+    self.access = access
+    if authenticator.needsNonce { access.facts.nonce = authenticator.makeNonce() }
+    broker.host.after(authenticator.timeout_ns, access.timer) { [unowned(unsafe) self] in  // safe: cancelled in `leave`
+      refuse(.authenticationTimeout)
+    }
+  }
+
+  /// Whether a client that was not let in yet may begin like this: with CONNECT, or with anything where those may who say nothing.
+  func mayBegin(with byte: UInt8) -> Bool {
+    if byte | 0x20 == UInt8(ascii: "c") { return true }
+    if let grant = broker.authenticator.anonymous { return admit(grant) }
+    failAuthentication()
+    return false
+  }
+
+  func connect(_ text: ByteView) {
+    var facts = ConnectFacts()
+    guard let asked = ConnectOptions(text, facts: &facts) else { return close(.badConnect) }
+    if connected { dropSubscriptions() }
+    let authenticator = broker.authenticator
+    if !authenticator.isRequired, facts.isAnonymous, facts.jwt.isEmpty { return connected(asked) }
+    let access = self.access ?? ClientAccess()
+    self.access = access
+    facts.nonce = access.facts.nonce
+    facts.address = stream.remote.address
+    facts.connection = upgrade == nil ? .standard : .webSocket
+    facts.certificateNames = certificateNames
+    access.facts = facts
+    isWaiting = true
+    access.check = authenticator.judge(facts) { verdict in self.judged(verdict, asked) }
+    if isWaiting { stream.setReading(false) }
+  }
+
+  private func judged(_ verdict: Verdict, _ asked: ConnectOptions) {
+    let wasPaused = access?.check != nil
+    isWaiting = false
+    access?.check = nil
+    guard !isClosing else { return }
+    switch verdict {
+    case .refused: failAuthentication()
+    case .granted(let grant):
+      if admit(grant) { connected(asked) }
+    }
+    if wasPaused { resumeReading() }
+  }
+
+  /// CONNECT is in order as far as who it is goes.
+  private func connected(_ asked: ConnectOptions) {
+    guard !asked.wantsAccount else { return failAuthentication() }
+    guard asked.protocolVersion == 0 || asked.protocolVersion == 1 else { return refuse(.invalidProtocol) }
+    options = asked
+    options.headers = asked.headers && broker.limits.headers
+    guard !options.noResponders || options.headers else { return refuse(.noRespondersNeedsHeaders) }
+    connected = true
+    estimateDistance()
+    echoes = options.echo
+    acknowledge()
+  }
+
+  func failAuthentication() {
+    var name: [UInt8] = []
+    if let user = access?.facts.user, !user.isEmpty {
+      name.append(literal: " - User ")
+      user.withView { GoQuoted.append($0.prefix(min($0.count, Self.loggedNameMax)), to: &name) }
+    }
+    broker.host.log.error("\(stream.remote) - \(upgrade == nil ? "cid" : "wid"):\(id) - authentication error\(ByteString(name))")
+    broker.refused(self)
+    refuse(.notAuthorized)
+  }
+
+  // MARK: Accounts
+
+  /// Puts the client into its account, with its permissions and limits. False when the account is full: then it was told so.
+  func admit(_ new: Grant) -> Bool {
+    if isAdmitted, grant === new { return true }
+    leave()
+    grant = new
+    account = new.account
+    guard account.hasRoomForClient else {
+      refuse(.accountConnectionsExceeded)
+      return false
+    }
+    isAdmitted = true
+    account.clientCount += 1
+    account.connectionsTotal += 1
+    use(new.permissions)
+    watchExpiry()
+    return true
+  }
+
+  /// Takes over permissions and limits; subscriptions are not looked at.
+  private func use(_ set: PermissionSet?) {
+    permissions = set.map { ClientPermissions($0) }
+    setPayloadMax(payloadMax)
+    forgetMatch()
+  }
+
+  /// Takes the client out of its account.
+  func leave() {
+    if let access {
+      broker.host.timers.cancel(access.timer)
+      access.check?.cancel()
+      access.check = nil
+    }
+    guard isAdmitted else { return }
+    isAdmitted = false
+    account.clientCount -= 1
+  }
+
+  /// The least of the server's, the account's and the user's limit.
+  var payloadMax: Int { Self.least(broker.limits.payloadMax, account.limits.payloadMax, grant.payloadMax) }
+  var subscriptionsMax: Int {
+    Self.least(
+      broker.limits.subscriptionsMax > 0 ? broker.limits.subscriptionsMax : .max, account.limits.subscriptionsMax, grant.subscriptionsMax)
+  }
+
+  private static func least(_ server: Int, _ account: Int, _ user: Int) -> Int {
+    min(server, account < 0 ? .max : account, user < 0 ? .max : user)
+  }
+
+  // MARK: Time
+
+  /// Watches for the end of the user's or the account's token.
+  private func watchExpiry() {
+    let user = grant.expires
+    let authority = account.claims.map { $0.token.expires } ?? 0
+    guard let access, user != nil || authority > 0 else { return }
+    let now_ns = broker.host.clock.wall_ns
+    let isAccounts = authority > 0 && authority < user ?? .max
+    let (end_ns, overflow) = (isAccounts ? authority : user ?? authority).multipliedReportingOverflow(by: second_ns)
+    let left_ns = overflow ? Self.expiryLook_ns : end_ns - now_ns
+    let isExpired = left_ns <= 0
+    broker.host.after(isExpired ? 0 : min(left_ns, Self.expiryLook_ns), access.timer) { [unowned(unsafe) self] in  // safe: cancelled in `leave`
+      isExpired ? refuse(isAccounts ? .accountExpired : .authenticationExpired) : watchExpiry()
+    }
+  }
+
+  // MARK: Reload
+
+  /// Judges the client again, after the rules changed. `done` is called when that is over.
+  func judgeAgain() {
+    guard !isClosing, connected || isAdmitted else { return }
+    // Who was let in without a word has no facts; under the new rules those are an anonymous client's.
+    let facts = access?.facts ?? ConnectFacts()
+    if access == nil { access = ClientAccess() }
+    access?.check?.cancel()
+    let check = broker.authenticator.judgeAgain(facts, had: grant) { verdict in
+      self.access?.check = nil
+      self.rejudged(verdict)
+    }
+    if !isClosing { access?.check = check }
+  }
+
+  private func rejudged(_ verdict: Verdict) {
+    guard !isClosing else { return }
+    guard case .granted(let new) = verdict else { return endAccess() }
+    let payloadBefore = payloadMax
+    if new.account !== account {
+      if hasName { return close(.userChanged) }
+      // The subscriptions move along.
+      subscriptions.forEach { account.remove($0) }
+      guard admit(new) else { return }
+      subscriptions.forEach { account.add($0) }
+    } else {
+      grant = new
+      use(new.permissions)
+      if let access { broker.host.timers.cancel(access.timer) }
+      watchExpiry()
+    }
+    dropForbidden()
+    if subscriptions.count > subscriptionsMax { return refuse(.subscriptionsExceeded) }
+    if payloadMax != payloadBefore, options.protocolVersion >= 1 { sendInfo() }
+  }
+
+  /// The client is not let in any more: it is told why where it can do anything about it.
+  private func endAccess() {
+    if let token = grant.token, let authority = account.claims, authority.revocations.revoke(grant.user, issuedAt: token.issuedAt) {
+      return refuse(.authenticationRevoked)
+    }
+    if hasName, let access, !broker.authenticator.knows(access.facts) { return close(.userChanged) }
+    failAuthentication()
+  }
+
+  /// Whether it said that it is a user of the configuration.
+  private var hasName: Bool { access.map { !$0.facts.user.isEmpty || !$0.facts.nkey.isEmpty } ?? false }
+
+  /// Takes away the subscriptions that the permissions do not allow any more, and says so.
+  private func dropForbidden() {
+    guard let permissions else { return }
+    var forbidden: [Subscription] = []
+    subscriptions.forEach { subscription in
+      subscription.subject.withView { subject in
+        let queue = subscription.queue ?? ByteString()
+        if queue.withView({ permissions.set.allowsSubscribe(subject, queue: $0) }) {
+          permissions.subscribed(subject)
+        } else {
+          forbidden.append(subscription)
+        }
+      }
+    }
+    for subscription in forbidden {
+      drop(subscription)
+      subscription.subject.withView { subject in
+        (subscription.queue ?? ByteString()).withView { queue in
+          subscription.sid.withView {
+            sendError("Permissions Violation for Subscription to ", quoting: subject, queue: queue, removed: $0)
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,180 @@
+// Requests that pass from an importing account to the exporting one, and how their answers find back.
+import Bytes
+import Identity
+import Interest
+import JSON
+import Platform
+
+/// One service that an account imports.
+final class ServiceImport {
+  /// Requests that wait for their first answer at a time. The oldest gives way: an importer that asks what nobody answers must not fill
+  /// the memory.
+  private static let waitingMax = 16_384
+
+  let rule: ImportRule
+  let pairing: SubjectPairing
+  let response: ExportRule.Response
+  let threshold_ns: Int64
+  unowned(unsafe) let importer: Account  // safe: the broker keeps accounts
+  unowned(unsafe) let exporter: Account  // likewise
+  private let sharing: SharingContext
+  private var subscription: Subscription?
+  /// Reply subjects of requests under way, oldest first; those before `oldest` are gone.
+  private var waiting: [ByteString] = []
+  private var oldest = 0
+
+  init(_ rule: ImportRule, pairing: SubjectPairing, export: ExportRule, importer: Account, exporter: Account, sharing: SharingContext) {
+    self.rule = rule
+    self.pairing = pairing
+    response = export.response
+    threshold_ns = export.threshold_ns
+    self.importer = importer
+    self.exporter = exporter
+    self.sharing = sharing
+  }
+
+  func start() {
+    let subscription = Subscription(subject: pairing.localPattern, endpoint: importer.services, origin: .shared) {
+      [unowned(unsafe) self] message, source in request(message, source)  // safe: unsubscribed in `stop`
+    }
+    self.subscription = subscription
+    importer.add(subscription)
+  }
+
+  func stop() {
+    if let subscription { importer.remove(subscription) }
+    subscription = nil
+  }
+
+  /// Passes a request on. Returns whether anybody in the exporting account took it.
+  private func request(_ message: Message, _ source: Endpoint) -> Bool {
+    guard let subject = pairing.exported(of: message.subject) else { return false }
+    var headers: [UInt8] = []
+    sharing.writeRequester(source, importer, shares: rule.sharesRequester, over: message.headers, to: &headers)
+    var reply = ByteString()
+    // An ack subject names its stream and must arrive as it is.
+    let isTracked = !message.reply.isEmpty && !message.reply.hasPrefix("$JS.ACK.")
+    if isTracked {
+      reply = exporter.responses.expect(ByteString(message.reply), for: importer, kind: response, within_ns: threshold_ns)
+      remember(reply)
+    } else if !message.reply.isEmpty {
+      reply = ByteString(message.reply)
+    }
+    let taken = sharing.pass {
+      subject.withView { subject in
+        reply.withView { reply in
+          headers.withView { headers in
+            exporter.route(Message(subject: subject, reply: reply, headers: headers, payload: message.payload), from: source)
+          }
+        }
+      }
+    }
+    if !taken, isTracked { exporter.responses.forget(reply) }
+    return taken
+  }
+
+  private func remember(_ reply: ByteString) {
+    waiting.append(reply)
+    if waiting.count - oldest > Self.waitingMax {
+      exporter.responses.forget(waiting[oldest])
+      oldest += 1
+      if oldest >= Self.waitingMax {
+        waiting.removeFirst(oldest)
+        oldest = 0
+      }
+    }
+  }
+}
+
+/// Answers that an account owes to others: each under a reply subject of its own (`_R_.…`), which the responder sees.
+public final class ServiceResponses {
+  private struct Expected {
+    unowned(unsafe) let importer: Account  // safe: the broker keeps accounts
+    let reply: ByteString
+    let kind: ExportRule.Response
+    let within_ns: Int64
+    var since_ns: Int64
+  }
+
+  private static let suffixLength = 12
+  private static let prefixLength = 6
+
+  unowned(unsafe) private let account: Account  // safe: the account owns it
+  private let sharing: SharingContext
+  private var expected = ByteMap<Expected>()
+  private var prefix = ByteString()
+  private let timer = Timer()
+
+  init(account: Account, sharing: SharingContext) {
+    self.account = account
+    self.sharing = sharing
+  }
+
+  /// Makes the reply subject for a request whose answers go to `reply` in `importer`.
+  func expect(_ reply: ByteString, for importer: Account, kind: ExportRule.Response, within_ns: Int64) -> ByteString {
+    if prefix.isEmpty {
+      prefix = ByteString([UInt8]("_R_.".utf8) + sharing.host.entropy.name(Self.prefixLength) + [ASCII.dot])
+      account.add(
+        Subscription(subject: prefix + ">", endpoint: account.services, origin: .shared) { [unowned(unsafe) self] message, source in
+          respond(message, source)  // safe: the account owns both
+        })
+    }
+    let subject = ByteString(prefix.bytes + sharing.host.entropy.name(Self.suffixLength))
+    let now_ns = sharing.host.clock.monotonic_ns
+    expected.set(subject, Expected(importer: importer, reply: reply, kind: kind, within_ns: within_ns, since_ns: now_ns))
+    watch(at: now_ns + within_ns)
+    return subject
+  }
+
+  func forget(_ subject: ByteString) { expected.remove(subject) }
+
+  /// Passes an answer back. Returns whether anybody took it.
+  private func respond(_ message: Message, _ source: Endpoint) -> Bool {
+    guard let known = expected[message.subject] else { return false }
+    let subject = ByteString(message.subject)
+    // An answer that asks something itself is answered the other way round.
+    var reply = ByteString()
+    if !message.reply.isEmpty {
+      reply =
+        message.reply.hasPrefix("$JS.ACK.")
+        ? ByteString(message.reply)
+        : known.importer.responses.expect(ByteString(message.reply), for: account, kind: .single, within_ns: known.within_ns)
+    }
+    let taken = sharing.pass {
+      known.reply.withView { subject in
+        reply.withView { reply in
+          known.importer.route(Message(subject: subject, reply: reply, headers: message.headers, payload: message.payload), from: source)
+        }
+      }
+    }
+    let isLast = known.kind == .single || message.size == 0
+    if !taken || isLast {
+      expected.remove(subject)
+    } else {
+      let now_ns = sharing.host.clock.monotonic_ns
+      expected.update(message.subject) { $0.since_ns = now_ns }
+    }
+    return taken
+  }
+
+  // MARK: Time
+
+  private func watch(at deadline_ns: Int64) {
+    if timer.isScheduled, timer.deadline_ns <= deadline_ns { return }
+    sharing.host.timers.schedule(timer, at: deadline_ns) { [unowned(unsafe) self] in expire() }  // safe: cancelled in `stop`
+  }
+
+  private func expire() {
+    let now_ns = sharing.host.clock.monotonic_ns
+    var late: [ByteString] = []
+    var next_ns = Int64.max
+    expected.forEach { subject, waiting in
+      let deadline_ns = waiting.since_ns + waiting.within_ns
+      if deadline_ns <= now_ns { late.append(subject) } else { next_ns = min(next_ns, deadline_ns) }
+    }
+    for subject in late { expected.remove(subject) }
+    if next_ns < Int64.max { watch(at: next_ns) }
+  }
+
+  func stop() { sharing.host.timers.cancel(timer) }
+}
