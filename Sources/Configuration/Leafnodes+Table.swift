@@ -1,11 +1,6 @@
 // The option tables of `leafnodes`, its remotes, and what leaf links have in common with the uplink's.
 import Bytes
-
-/// What leaf links can do in this version. An option that asks for more is decoded and refused, never ignored.
-enum LeafAbilities {
-  static let hasCredentials = false
-  static let hasAccounts = false
-}
+import Identity
 
 extension LeafnodeOptions {
   static var table: [Option<LeafnodeOptions>] {
@@ -59,6 +54,9 @@ extension LeafnodeOptions {
             if remote.urls.isEmpty, !decoder.hasErrors(from: location) {
               decoder.error(at: location, "a leafnode remote needs a url")
             }
+            if remote.credentials != nil, remote.seed != nil {
+              decoder.error(at: location, "Remote leafnode can not have both creds and nkey defined")
+            }
             if !remote.isDisabled { options.remotes.append(remote) }
           }
         }, doc: "Leaf links to dial, one for each entry."),
@@ -94,7 +92,7 @@ extension LeafRemote {
       ),
       Option(
         "account", "local",
-        kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
+        kind: .string { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link; in operator mode its public key."),
       Option(
         "compression", kind: .compression { $0.compression = $1 }, standard: "s2_auto",
         doc: LeafCompression.doc),
@@ -129,14 +127,24 @@ extension LeafRemote {
         doc: "Read, as configurations of nats-server have it: petiole compresses no WebSockets."),
       Option("disabled", kind: .boolean { $0.isDisabled = $1 }, standard: "false", doc: "Leaves this remote out."),
       Option(
-        "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
+        "credentials", "creds", kind: .string { $0.credentials = $1 },
+        doc: "A credentials file for the hub: the user's JWT and seed. It is read for each connection."),
+      Option(
+        "nkey", "seed",
+        kind: .custom(type: "string") { decoder, remote, entry in
+          guard let seed = decoder.string(entry.value, field: entry.key) else { return }
+          guard seed.withView({ Seed($0)?.publicKey.kind }) == .user else {
+            return decoder.error(at: entry.value.location, "Remote leafnode nkey is not a valid seed")
+          }
+          remote.seed = seed
+        }, doc: "A user's seed (`SU…`) for the hub, instead of a credentials file."),
     ]
   }
 
   static var refused: RefusedOptions {
     RefusedOptions(
       unsupported: """
-        nkey seed jetstream_cluster_migrate js_cluster_migrate handshake_first
+        jetstream_cluster_migrate js_cluster_migrate handshake_first
         """)
   }
 }
@@ -171,20 +179,6 @@ extension OptionDecoder {
     if urls.contains(where: { $0.isWebSocket != first.isWebSocket }) {
       error(at: location, "remote leaf node configuration cannot have a mix of websocket and non-websocket urls")
     }
-  }
-
-  mutating func account(_ value: ConfigurationValue, field: ByteString) -> ByteString? {
-    guard let name = string(value, field: field) else { return nil }
-    if !LeafAbilities.hasAccounts, !name.equals("$G") {
-      error(at: value.location, "not supported by this version of petiole: another account than \"$G\"")
-    }
-    return name
-  }
-
-  mutating func credentials(_ value: ConfigurationValue, field: ByteString) -> ByteString? {
-    guard let path = string(value, field: field) else { return nil }
-    if !LeafAbilities.hasCredentials { error(at: value.location, "not supported by this version of petiole: \(field)") }
-    return path
   }
 
   mutating func subjects(_ value: ConfigurationValue, field: ByteString) -> [ByteString]? {

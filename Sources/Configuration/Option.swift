@@ -56,12 +56,6 @@ enum OptionKind<Target> {
   static func compression(_ set: @escaping (inout Target, LeafCompression) -> Void) -> OptionKind {
     .plain(.compression) { target, value in if case .compression(let mode) = value { set(&target, mode) } }
   }
-  static func credentials(_ set: @escaping (inout Target, ByteString) -> Void) -> OptionKind {
-    .plain(.credentials) { target, value in if case .string(let path) = value { set(&target, path) } }
-  }
-  static func account(_ set: @escaping (inout Target, ByteString) -> Void) -> OptionKind {
-    .plain(.account) { target, value in if case .string(let name) = value { set(&target, name) } }
-  }
 
   var typeName: String {
     switch self {
@@ -71,7 +65,7 @@ enum OptionKind<Target> {
     case .plain(.size, _): return "size"
     case .plain(.duration, _): return "duration"
     case .plain(.number, _): return "number"
-    case .plain(.string, _), .plain(.credentials, _), .plain(.account, _): return "string"
+    case .plain(.string, _): return "string"
     case .plain(.subjects, _): return "string or array of strings"
     case .plain(.compression, _): return "mode, true or false, or map"
     }
@@ -93,10 +87,6 @@ enum OptionShape {
   case subjects
   /// How a leaf link is compressed.
   case compression
-  /// The path of a credentials file; refused as long as links cannot use one.
-  case credentials
-  /// The account of a leaf link; refused as long as there is only one.
-  case account
 }
 
 /// What a shape gives: bytes and nanoseconds are integers.

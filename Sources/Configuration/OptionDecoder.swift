@@ -72,8 +72,6 @@ struct OptionDecoder {
       return string(value, field: field).map { .string($0) }
     case .subjects: return subjects(value, field: field).map { .strings($0) }
     case .compression: return compression(value, field: field).map { .compression($0) }
-    case .credentials: return credentials(value, field: field).map { .string($0) }
-    case .account: return account(value, field: field).map { .string($0) }
     }
     return nil
   }

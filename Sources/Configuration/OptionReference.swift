@@ -1,5 +1,6 @@
 // The reference part of docs/configuration.md, made from the option tables. A test keeps the page and the tables the same.
 import Bytes
+import Identity
 
 enum OptionReference {
   static var markdown: String {
@@ -8,6 +9,16 @@ enum OptionReference {
     section("`tls`", TLSOptions.listenTable, &output, refused: TLSOptions.refused)
     section(
       "`tls` of `uplink`, of its clusters, and of `leafnodes.remotes`", TLSOptions.dialTable, &output, refused: TLSOptions.dialRefused)
+    section("`authorization`", AuthorizationOptions.table, &output, refused: AuthorizationOptions.refused)
+    section("`users`, each entry", UserDeclaration.table, &output, refused: UserDeclaration.refused)
+    section("`permissions`", Permissions.table, &output)
+    section("`publish` and `subscribe`", Permissions.Lists.table(queues: true), &output)
+    section("`allow_responses`", Permissions.Responses.table, &output)
+    section("`accounts`, each entry", AccountDeclaration.table, &output, refused: AccountDeclaration.refused)
+    section("`accounts.limits`", AccountLimits.table, &output)
+    section("`accounts.jetstream`", JetStreamLimits.table, &output)
+    section("`accounts.exports`, each entry", ExportDeclaration.table, &output, refused: ExportDeclaration.refused)
+    section("`accounts.imports`, each entry", ImportDeclaration.table, &output, refused: ImportDeclaration.refused)
     section("`jetstream`", JetStreamOptions.table, &output, refused: JetStreamOptions.refused)
     section("`websocket`", WebSocketOptions.table, &output, refused: WebSocketOptions.refused)
     section("`leafnodes`", LeafnodeOptions.table, &output, refused: LeafnodeOptions.refused)

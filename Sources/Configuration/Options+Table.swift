@@ -8,7 +8,7 @@ extension Options {
     "petiole has no routes or gateways, by design: it joins a backbone of nats-servers as a leaf (leafnodes, uplink)"
 
   static var table: [Option<Options>] {
-    listening + observing + limits + blocks
+    listening + observing + limits + accessing + blocks
   }
 
   private static var listening: [Option<Options>] {
@@ -129,6 +129,43 @@ extension Options {
     ]
   }
 
+  private static var accessing: [Option<Options>] {
+    [
+      Option(
+        "authorization",
+        kind: .custom(type: "map") { decoder, options, entry in
+          guard let map = decoder.map(entry.value, field: entry.key) else { return }
+          options.authorization.isGiven = true
+          decoder.decode(map, by: AuthorizationOptions.table, refused: AuthorizationOptions.refused, into: &options.authorization)
+        }, doc: "Who may connect, to the global account. Without users, here or in `accounts`, everybody may."),
+      Option(
+        "accounts",
+        kind: .custom(type: "map, or array of names") { decoder, options, entry in options.accounts = decoder.accounts(entry) },
+        doc: "Subject spaces of their own, each with its users and its JetStream."),
+      Option(
+        "system_account", "system", kind: .string { $0.systemAccount = $1 }, standard: "$SYS",
+        doc: "The account in which the server answers `$SYS.REQ…`: one of `accounts`, or in operator mode an account's public key."),
+      Option(
+        "no_auth_user", kind: .string { $0.noAuthUser = $1 }, doc: "The user as whom clients connect that bring no credentials."),
+      Option(
+        "operator", "operators", "roots", "root", "root_operators", "root_operator",
+        kind: .custom(type: "string or array of strings") { decoder, options, entry in decoder.operators(entry, &options.operatorMode) },
+        doc: "The JWT of a trusted operator, or its file: clients then connect with JWTs that its accounts have signed."),
+      Option(
+        "trusted_keys", "trusted",
+        kind: .custom(type: "string or array of strings") { decoder, options, entry in decoder.trustedKeys(entry, &options.operatorMode) },
+        doc: "Operators' public keys instead of their JWTs."),
+      Option(
+        "resolver", "account_resolver", "accounts_resolver",
+        kind: .custom(type: "`MEMORY`") { decoder, options, entry in decoder.resolver(entry, &options.operatorMode) },
+        doc: "Where accounts' JWTs come from: only `MEMORY`, which is `resolver_preload`."),
+      Option(
+        "resolver_preload",
+        kind: .custom(type: "map") { decoder, options, entry in decoder.preload(entry, &options.operatorMode) },
+        doc: "Accounts' JWTs by their public keys."),
+    ]
+  }
+
   private static var blocks: [Option<Options>] {
     [
       Option(
@@ -205,10 +242,8 @@ extension Options {
         log_max_num syslog remote_syslog max_traced_msg_len http_base_path prof_port prof_block_rate \
         max_closed_clients max_sub_tokens max_subscription_tokens write_timeout disable_sublist_cache no_sublist_cache \
         no_fast_producer_stall connect_error_reports reconnect_error_reports server_tags server_metadata \
-        authorization accounts system_account system no_system_account no_system no_sys_acc no_auth_user \
-        default_sentinel mappings maps default_js_domain proxies proxy_protocol operator operators roots root \
-        root_operators root_operator trusted_keys trusted resolver account_resolver accounts_resolver resolver_tls \
-        resolver_preload resolver_pinned_accounts ocsp ocsp_cache mqtt
+        no_system_account no_system no_sys_acc default_sentinel mappings maps default_js_domain proxies proxy_protocol \
+        resolver_tls resolver_pinned_accounts ocsp ocsp_cache mqtt
         """,
       absent: "cluster gateway routes", reason: noCluster)
   }

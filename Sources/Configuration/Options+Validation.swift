@@ -32,7 +32,21 @@ extension Options {
     if webSocket.isListening, !webSocket.hasNoTLS, webSocket.tls == nil {
       error(place("websocket"), "websocket requires TLS configuration: a tls block, or no_tls: true where it is not wanted")
     }
-    problems += tlsProblems(place) + streamProblems() + uplinkProblems() + forwardProblems()
+    problems += tlsProblems(place) + accessProblems(place)
+    problems += linkProblems() + streamProblems() + uplinkProblems() + forwardProblems()
+    return problems
+  }
+
+  /// Links of accounts that there are not.
+  private func linkProblems() -> [ConfigurationProblem] {
+    let known = accountNames
+    var problems: [ConfigurationProblem] = []
+    func check(_ account: ByteString, _ location: Location) {
+      guard !known.contains(account) else { return }
+      problems.append(ConfigurationProblem(at: location, "cannot find local account \"\(account)\" specified for the link"))
+    }
+    for remote in leafnodes.remotes { check(remote.account, remote.location) }
+    if let uplink { check(uplink.account, uplink.location) }
     return problems
   }
 
@@ -59,8 +73,14 @@ extension Options {
     var problems: [ConfigurationProblem] = []
     func error(_ stream: StreamDeclaration, _ text: Words) { problems.append(ConfigurationProblem(at: stream.location, text)) }
     if !jetStream.isEnabled, let first = streams.first { error(first, "streams need JetStream: add \"jetstream: enabled\"") }
-    for (index, stream) in streams.enumerated() where streams[..<index].contains(where: { $0.name == stream.name }) {
-      error(stream, "stream \"\(stream.name)\" is declared twice")
+    let accounts = jetStreamAccounts
+    for (index, stream) in streams.enumerated() {
+      if streams[..<index].contains(where: { $0.name == stream.name && $0.account == stream.account }) {
+        error(stream, "stream \"\(stream.name)\" is declared twice")
+      }
+      if jetStream.isEnabled, !accounts.contains(where: { $0.name == stream.account }) {
+        error(stream, "stream \"\(stream.name)\": account \"\(stream.account)\" has no JetStream: say which has with account")
+      }
     }
     return problems
   }
@@ -73,11 +93,11 @@ extension Options {
     if uplink.clusters.count > UplinkOptions.clustersMax {
       error(uplink.location, "uplink can have at most \(UplinkOptions.clustersMax) clusters, not \(uplink.clusters.count)")
     }
-    if let remote = leafnodes.remotes.first {
+    if let remote = leafnodes.remotes.first(where: { $0.account == uplink.account }) {
       problems.append(
         ConfigurationProblem(
           .warning, at: remote.location,
-          "leafnodes.remotes and uplink both link account \"$G\": if both lead to one backbone, messages arrive twice"))
+          "leafnodes.remotes and uplink both link account \"\(uplink.account)\": if both lead to one backbone, messages arrive twice"))
     }
     for (index, cluster) in uplink.clusters.enumerated() {
       if cluster.name.isEmpty { error(cluster.location, "a cluster of the uplink needs a name") }
@@ -97,12 +117,19 @@ extension Options {
     guard let first = forwards.first else { return [] }
     if !jetStream.isEnabled { error(first, "forward needs JetStream: add \"jetstream: enabled\"") }
     if uplink == nil, leafnodes.remotes.isEmpty { error(first, "forward needs an uplink (or leafnodes.remotes) to send through") }
+    let linked = leafnodes.remotes.map { $0.account } + (uplink.map { [$0.account] } ?? [])
+    if !linked.isEmpty {
+      for forward in forwards where !linked.contains(forward.account) {
+        error(forward, "forward \"\(forward.stream)\": no uplink or remote links account \"\(forward.account)\"")
+      }
+    }
     for (index, forward) in forwards.enumerated() {
       guard forward.stream.withView({ SubjectSyntax.isName($0) }) else {
         error(forward, "forward needs the name of a stream")
         continue
       }
-      if forwards[..<index].contains(where: { $0.stream == forward.stream && $0.filter == forward.filter }) {
+      if forwards[..<index].contains(where: { $0.stream == forward.stream && $0.account == forward.account && $0.filter == forward.filter })
+      {
         error(forward, "stream \"\(forward.stream)\" is forwarded twice with the same filter")
       }
       let filterHasTail = forward.filter?.withView { SubjectSyntax.hasWildcardTail($0) } ?? true

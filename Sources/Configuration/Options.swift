@@ -1,5 +1,6 @@
 // Everything that an operator can decide, typed, with its defaults. How it is read: Options+Table; checks: Options+Validation.
 import Bytes
+import Identity
 
 /// The options of one agent. Times are nanoseconds; texts are bytes as given.
 public struct Options: Equatable, Sendable {
@@ -49,6 +50,15 @@ public struct Options: Equatable, Sendable {
   public var lameDuckGracePeriod_ns: Int64 = 10_000_000_000
 
   public var webSocket = WebSocketOptions()
+  // Who may connect
+  public var authorization = AuthorizationOptions()
+  public var accounts: [AccountDeclaration] = []
+  /// nil: the one that every server has.
+  public var systemAccount: ByteString?
+  /// As whom they connect who say nothing; empty: they may not, where anybody has to say something.
+  public var noAuthUser = ByteString()
+  public var operatorMode = OperatorOptions()
+
   public var jetStream = JetStreamOptions()
   public var leafnodes = LeafnodeOptions()
   /// Streams created at start, in this order.
@@ -151,6 +161,8 @@ public struct LeafRemote: Equatable, Sendable {
   public var wantsNoMasking = false
   /// A credentials file.
   public var credentials: ByteString?
+  /// A user's seed.
+  public var seed: ByteString?
   var isDisabled = false
 
   public init() {}
@@ -203,6 +215,7 @@ public struct ForwardDeclaration: Equatable, Sendable {
 
   public var location = Location.none
   public var stream = ByteString()
+  public var account = AccessRules.globalAccount
   /// Only messages on these subjects; nil: all.
   public var filter: ByteString?
   /// The subject there, as a transform of `filter`; nil: unchanged.

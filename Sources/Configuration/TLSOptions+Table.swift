@@ -47,6 +47,15 @@ extension TLSOptions {
         doc: "Clients must show a certificate of an authority in `ca_file`."
       ),
       Option(
+        "verify_and_map",
+        kind: .boolean {
+          $0.maps = $1
+          if $1 { $0.verifies = true }
+        }, standard: "false",
+        doc:
+          "Likewise, and the certificate says which user the client is: by an alternative name or by its subject (`CN=edge-1,O=Example`)."
+      ),
+      Option(
         "handshake_first", "first", "immediate",
         kind: .custom(type: "boolean, `\"auto\"` or duration") { decoder, tls, entry in
           tls.handshakeFirst = decoder.handshakeFirst(entry, isListener: true)
@@ -58,7 +67,7 @@ extension TLSOptions {
   static var refused: RefusedOptions {
     RefusedOptions(
       unsupported: """
-        verify_and_map verify_cert_and_check_known_urls insecure connection_rate_limit allow_insecure_cipher_suites certs certificates \
+        verify_cert_and_check_known_urls insecure connection_rate_limit allow_insecure_cipher_suites certs certificates \
         cert_store cert_match_by cert_match cert_match_skip_invalid ca_certs_match ocsp_peer
         """)
   }

@@ -17,7 +17,8 @@ extension UplinkOptions {
           }
         }, doc: "The backbone clusters, at most 64."),
       Option(
-        "credentials", "creds", kind: .credentials { $0.credentials = $1 }, doc: "A credentials file for the hub. Not in this version."),
+        "credentials", "creds", kind: .string { $0.credentials = $1 },
+        doc: "A credentials file for all clusters: the user's JWT and seed. It is read for each connection."),
       Option(
         "metered", kind: .boolean { $0.isMetered = $1 }, standard: "false",
         doc: "Says that bytes on the link cost money: probing is rarer, fewer attempts run at once."),
@@ -35,7 +36,7 @@ extension UplinkOptions {
         doc: "How links use TLS, which they do for `tls://`, for this block, and wherever the hub requires it."),
       Option(
         "account",
-        kind: .account { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link. This version has only `$G`."),
+        kind: .string { $0.account = $1 }, standard: "\"$G\"", doc: "The local account of the link; in operator mode its public key."),
       Option(
         "proxy", kind: .custom(type: "map") { $1.proxy = $0.proxyBlock($2) },
         doc: "An HTTP proxy through which all clusters are reached, and measured."),
@@ -74,6 +75,9 @@ extension ForwardDeclaration {
   static var table: [Option<ForwardDeclaration>] {
     [
       Option("stream", kind: .string { $0.stream = $1 }, doc: "The local stream."),
+      Option(
+        "account", kind: .string { $0.account = $1 }, standard: "$G",
+        doc: "The stream's account. It is forwarded over the link of that account: the uplink's, or the first remote's."),
       Option(
         "filter",
         kind: .custom(type: "string") { decoder, forward, entry in

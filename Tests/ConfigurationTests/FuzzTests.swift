@@ -25,6 +25,14 @@ private struct Seeded: RandomNumberGenerator {
     "text: (\n  a block ( of ) text\n)\nd: 2006-01-02T15:04:05Z; f: -1.5, i: -9223372036854775808; e: 'raw \\q'; q: \"\\x41\\t\\\"\"\n",
     "leafnodes { remotes: [ { urls: [\"nats://u:p%40@[::1]:7422\", tls://h], compression: s2_auto, deny_imports: [\"a.>\", b.*] } ], reconnect: 5 }\n",
     "cluster { routes: [nats://a] }\nauthorization { users: [ {user: a, password: $2a$10$abc} ] }\nlisten: \"[::]:-1\"\nhttp: 127.0.0.1:8222\n",
+    """
+    accounts { A { users: [ {user: a, password: "$2a$04$M9geuSyk5HF3PmAvbcSFJesKqbUrz7479uCHutdt0/2kXc8xByPoq", permissions {
+      publish { allow: ["a.*"], deny: b }, subscribe: ["c q"], allow_responses: {max: 2, expires: "1s"} } } ],
+      exports: [ {stream: "s.>", accounts: [B]}, {service: "q.*", response_type: stream, account_token_position: 2} ],
+      jetstream { max_mem: 1MB, max_store: -1 }, limits { max_payload: 1 } }
+      B { imports: [ {stream: {account: A, subject: "s.a"}, to: "x.$1"}, {service: {account: A, subject: "q.B"}, share: true} ] } }
+    system_account: B; no_auth_user: a; operator: "eyJh.b.c"; resolver: MEMORY; resolver_preload { ABC: "eyJ" }; trusted_keys: O
+    """,
   ]
   static let pieces: [String] = [
     "{", "}", "[", "]", "(", "\n)\n", "\"", "'", "\\", "\\x", "$", "$A", "$LOOP", "#", "//", ",", ";", ":", "=", "\n", "\r\n", "\t",

@@ -1,6 +1,7 @@
 // docs/configuration.md and the option tables say the same.
 import Bytes
 import Foundation
+import Identity
 import Testing
 
 @testable import Configuration
@@ -38,6 +39,16 @@ import Testing
     }
     check(Options.table)
     check(WebSocketOptions.table)
+    check(AuthorizationOptions.table)
+    check(UserDeclaration.table)
+    check(Permissions.table)
+    check(Permissions.Lists.table(queues: true))
+    check(Permissions.Responses.table)
+    check(AccountDeclaration.table)
+    check(AccountLimits.table)
+    check(JetStreamLimits.table)
+    check(ExportDeclaration.table)
+    check(ImportDeclaration.table)
     check(JetStreamOptions.table)
     check(LeafnodeOptions.table)
     check(LeafRemote.table)

@@ -98,7 +98,6 @@ import Testing
       ("{ cert_file: a, key_file: b, timeout: 99999999.5 }", "43: timeout must be between 1ms and 1h"),
       ("{ cert_file: a, key_file: b, handshake_first: 5 }", "51: field \"handshake_first\" should be a boolean or a string, got int64"),
       ("{ cert_file: a, key_file: b, handshake_first: \"2h\" }", "51: handshake_first must be between 1ns and 1m"),
-      ("{ cert_file: a, key_file: b, verify_and_map: true }", "34: not supported by this version of petiole: verify_and_map"),
       ("{ cert_file: a, key_file: b, fish: 1 }", "34: unknown field \"fish\""),
     ])
   func wrong(text: String, message: String) { #expect(load("tls \(text)").messages.first == "t.conf:1:" + message) }
