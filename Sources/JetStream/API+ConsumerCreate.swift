@@ -1,6 +1,7 @@
 // $JS.API.CONSUMER.CREATE and DURABLE.CREATE (sections 11.2 to 11.4, 11.7).
 import Broker
 import Bytes
+import Identity
 import Interest
 import JSON
 import LogStore
@@ -83,8 +84,9 @@ extension ConsumerEngine {
     _ stream: Stream, name: ByteString, _ requested: ConsumerConfig, action: ConsumerCreateRequest.Action, pedantic: Bool
   ) throws(APIError) -> Consumer {
     var config = requested
-    try config.setDefaults(stream: stream.config, pedantic: pedantic)
-    try config.check(name: name, stream: stream.config)
+    let limits = try jetStream.applicableLimits()
+    try config.setDefaults(stream: stream.config, account: limits, pedantic: pedantic)
+    try config.check(name: name, stream: stream.config, account: limits)
     config.stampMetadata()
     if !name.isEmpty, let existing = existing(stream, name) {
       if stream.config.retention == .workqueue, !isPartition(config, of: stream, except: name) { throw .workqueueNotUnique }
@@ -123,7 +125,9 @@ extension ConsumerEngine {
   }
 
   private func checkCounts(_ stream: Stream) throws(APIError) {
-    let limit = stream.config.maxConsumers > 0 ? stream.config.maxConsumers : jetStream.options.maxConsumers
+    let account = try jetStream.applicableLimits().consumersMax
+    var limit = stream.config.maxConsumers
+    if limit <= 0 || (account > 0 && account < limit) { limit = account }
     if limit > 0, stream.consumerCount >= limit { throw .consumersMaximum }
   }
 

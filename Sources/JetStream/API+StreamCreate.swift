@@ -25,6 +25,7 @@ extension JetStream {
     let existing = table[config.name]
     if existing == nil { try checkAccountLimits(config, replacing: nil) }
     try config.check(pedantic: pedantic)
+    try checkMaxBytes(config)
     try checkOrigins(&config, pedantic: pedantic)
     if config.replicas > 1 { throw .replicas }
     config.stampMetadata()
@@ -36,25 +37,6 @@ extension JetStream {
     let stream = try create(config)
     advise(.create, stream.name)
     return stream
-  }
-
-  /// Limits of the account: number of streams and consumers, bytes.
-  func checkAccountLimits(_ config: StreamConfig, replacing old: StreamConfig?) throws(APIError) {
-    if old == nil, options.maxStreams > 0, streamCount >= options.maxStreams {
-      throw APIError(400, 10027, "maximum number of streams reached")
-    }
-    if options.maxConsumers > 0, config.maxConsumers > options.maxConsumers {
-      throw APIError(400, 10026, "maximum consumers limit reached")
-    }
-    guard config.maxBytes > 0 else { return }
-    let reserved = reserved
-    let before = max(old?.maxBytes ?? 0, 0)
-    if config.storage == .memory, options.maxMemory >= 0, config.maxBytes > options.maxMemory - (reserved.memory - before) {
-      throw APIError(500, 10028, "insufficient memory resources available")
-    }
-    if config.storage == .file, options.maxStore >= 0, config.maxBytes > options.maxStore - (reserved.storage - before) {
-      throw APIError(500, 10047, "insufficient storage resources available")
-    }
   }
 
   func updateStream(_ request: APIRequest, _ name: ByteView) {
@@ -76,6 +58,7 @@ extension JetStream {
 
   private func change(_ stream: Stream, to config: inout StreamConfig) throws(APIError) {
     try checkOrigins(&config, pedantic: false)
+    try checkMaxBytes(config)
     try stream.config.checkUpdate(to: &config)
     try checkAccountLimits(config, replacing: stream.config)
     if overlaps(config.subjects, except: stream.name) { throw .subjectsOverlap }

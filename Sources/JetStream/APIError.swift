@@ -36,6 +36,7 @@ public struct APIError: Error, Equatable, Sendable {
 extension APIError {
   public static var badRequest: APIError { APIError(400, 10003, "bad request") }
   public static var insufficientResources: APIError { APIError(503, 10023, "insufficient resources") }
+  public static var accountExceeded: APIError { APIError(400, 10002, "resource limits exceeded for account") }
   public static var emptyRequestExpected: APIError { APIError(400, 10038, "expected an empty request payload") }
   public static var noMessageFound: APIError { APIError(404, 10037, "no message found") }
   public static var notEnabled: APIError { APIError(503, 10039, "JetStream not enabled for account") }

@@ -1,5 +1,6 @@
 // Defaults and checks of a consumer's configuration in the field's order (section 11.3), and what an update may change.
 import Bytes
+import Identity
 import Interest
 
 extension ConsumerConfig {
@@ -22,7 +23,7 @@ extension ConsumerConfig {
   }
 
   /// Sets what was left out, from the stream's limits where it has them.
-  mutating func setDefaults(stream: StreamConfig, pedantic: Bool) throws(APIError) {
+  mutating func setDefaults(stream: StreamConfig, account: JetStreamLimits, pedantic: Bool) throws(APIError) {
     try zeroNegatives(pedantic: pedantic)
     if ackPolicy == .flowControl, !pedantic {
       flowControl = true
@@ -38,7 +39,9 @@ extension ConsumerConfig {
       if pedantic { throw .pedantic("max_ack_pending must be set if it's configured in stream limits") }
       maxAckPending = stream.consumerLimits.maxAckPending
     }
-    if maxAckPending == 0, ackPolicy != .none { maxAckPending = Limits.maxAckPendingDefault }
+    if maxAckPending == 0, ackPolicy != .none {
+      maxAckPending = account.ackPendingMax > 0 ? min(account.ackPendingMax, Limits.maxAckPendingDefault) : Limits.maxAckPendingDefault
+    }
     if !isPush, maxWaiting == 0 { maxWaiting = Limits.maxWaitingDefault }
     maxWaiting = min(maxWaiting, Limits.maxWaitingMax)
     if inactiveThreshold_ns == 0 {
@@ -80,7 +83,7 @@ extension ConsumerConfig {
   }
 
   /// Checks the configuration of a consumer named `name`; the first failure wins.
-  func check(name: ByteString, stream: StreamConfig) throws(APIError) {
+  func check(name: ByteString, stream: StreamConfig, account: JetStreamLimits) throws(APIError) {
     for byte in name.bytes where StreamConfig.isForbiddenInName(byte) {
       throw .invalidConfig("consumer name can not contain '.', '*', '>', '\\', '/'")
     }
@@ -99,7 +102,7 @@ extension ConsumerConfig {
       throw APIError(400, 10107, text: "consumer description is too long, maximum allowed is \(Limits.descriptionBytesMax)")
     }
     if isPush { try checkPush(stream) } else { try checkPull(stream) }
-    try checkStreamLimits(stream)
+    try checkLimits(stream, account)
     try checkFilters()
     try checkStart()
     try checkSampling()
@@ -152,10 +155,10 @@ extension ConsumerConfig {
     }
   }
 
-  private func checkStreamLimits(_ stream: StreamConfig) throws(APIError) {
+  private func checkLimits(_ stream: StreamConfig, _ account: JetStreamLimits) throws(APIError) {
     let limits = stream.consumerLimits
-    if limits.maxAckPending > 0, maxAckPending > limits.maxAckPending {
-      throw APIError(400, 10121, text: "consumer max ack pending exceeds system limit of \(limits.maxAckPending)")
+    for limit in [account.ackPendingMax, limits.maxAckPending] where limit > 0 && maxAckPending > limit {
+      throw APIError(400, 10121, text: "consumer max ack pending exceeds system limit of \(limit)")
     }
     if limits.inactiveThreshold_ns > 0, inactiveThreshold_ns > limits.inactiveThreshold_ns {
       let limit = GoDuration.format(limits.inactiveThreshold_ns).string

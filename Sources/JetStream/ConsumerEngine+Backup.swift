@@ -23,8 +23,9 @@ extension ConsumerEngine {
     let name = saved.name
     var config = ConsumerConfig()
     try ObjectDecoder.decode(saved.config, path: "ConsumerConfig", strict: false) { field throws(APIError) in try config.read(field) }
-    try config.setDefaults(stream: stream.config, pedantic: false)
-    try config.check(name: name, stream: stream.config)
+    let limits = try jetStream.applicableLimits()
+    try config.setDefaults(stream: stream.config, account: limits, pedantic: false)
+    try config.check(name: name, stream: stream.config, account: limits)
     config.stampMetadata()
     guard !name.isEmpty, !name.bytes.contains(ASCII.slash), !name.bytes.contains(ASCII.dot),
       ConsumerEngine.key(stream: stream.name, name: name).withView({ consumer($0) }) == nil

@@ -2,6 +2,7 @@
 // JetStream+API, acks in JetStream+Acks, recovery in JetStream+Recovery.
 import Broker
 import Bytes
+import Identity
 import Interest
 import LogStore
 import Platform
@@ -15,11 +16,9 @@ public final class JetStream {
     public var serverName = ByteString()
     /// What `_nats.ver` says.
     public var serverVersion: ByteString = "2.15.1"
-    /// Limits of the account in bytes; -1 is none.
+    /// Limits of the server in bytes; -1 is none.
     public var maxMemory: Int64 = -1
     public var maxStore: Int64 = -1
-    public var maxStreams = -1
-    public var maxConsumers = -1
     /// Whether ack subjects name the domain and the account (nats-server's feature flag `js_ack_fc_v2`). Both forms are understood.
     public var usesLongAckSubjects = false
     /// Whether an unknown field in a request is an error.
@@ -37,6 +36,10 @@ public final class JetStream {
   public let account: Account
   public let store: LogStore
   public let options: Options
+  /// What the JetStreams of all accounts have in common.
+  public let server: JetStreamServer
+  /// What the account may use.
+  public internal(set) var grant: JetStreamGrant
   /// Answers the consumer part of the API.
   public var consumerAPI: (any ConsumerAPI)?
   /// API calls so far (section 3).
@@ -49,8 +52,10 @@ public final class JetStream {
   let durableAcks = PendingAcks()
   let promptAcks = PendingAcks()
   let originWatcher = OriginWatcher()
-  /// What the memory streams hold; limited by `Options.maxMemory`.
-  let memoryUse = MemoryUse()
+  /// What the memory streams hold.
+  let memoryUse: MemoryUse
+  /// Bytes that file streams may take before their sum has to be made anew.
+  var storeRoom_bytes = 0
   /// Stamps messages and tells how old they are.
   private(set) var ages: AgeClock
   /// Batches that are being published to all streams, and what the atomic ones hold.
@@ -69,17 +74,27 @@ public final class JetStream {
   private var isStarted = false
 
   /// `store` must be open. Nothing is served before `start`.
-  public init(host: Host, account: Account, store: LogStore, options: Options = Options()) {
+  public init(
+    host: Host, account: Account, store: LogStore, options: Options = Options(), grant: JetStreamGrant = JetStreamGrant(),
+    server: JetStreamServer = JetStreamServer()
+  ) {
     self.host = host
     self.account = account
     self.store = store
     self.options = options
+    self.grant = grant
+    self.server = server
+    memoryUse = MemoryUse(within: server.memoryUse)
     ages = AgeClock(clock: host.clock)
     scratchBytes = JetStream.scratchInitialBytes
     scratch = .allocate(byteCount: JetStream.scratchInitialBytes, alignment: 8)
+    server.join(self)
   }
 
-  deinit { scratch.deallocate() }
+  deinit {
+    server.leave(self)
+    scratch.deallocate()
+  }
 
   /// Recovers the account's streams and begins to serve.
   public func start() {

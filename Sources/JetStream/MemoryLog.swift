@@ -4,9 +4,18 @@ import Bytes
 import Interest
 import LogStore
 
-/// The bytes of all messages that an account keeps in memory: every memory log adds what it holds.
+/// The bytes of all messages that an account, or all accounts of a server, keep in memory: every memory log adds what it holds.
 final class MemoryUse {
-  fileprivate(set) var bytes = 0
+  private(set) var bytes = 0
+  private let whole: MemoryUse?
+
+  /// A part of `whole`.
+  init(within whole: MemoryUse? = nil) { self.whole = whole }
+
+  fileprivate func change(by difference: Int) {
+    bytes += difference
+    whole?.change(by: difference)
+  }
 }
 
 final class MemoryLog: MessageLog {
@@ -28,7 +37,7 @@ final class MemoryLog: MessageLog {
   private var head = 0
   private(set) var count = 0
   private(set) var bytes = 0 {
-    didSet { use.bytes += bytes - oldValue }
+    didSet { use.change(by: bytes - oldValue) }
   }
   private let use: MemoryUse
   private(set) var lastTimestamp_ns: Int64 = 0

@@ -345,11 +345,12 @@ extension Stream {
     if skips(subject) { return nil }
     if config.discard == .new, let error = checkDiscardNew(subject, size: size, rollup: rollup, stage) { return error }
     if !isFile, engine.options.maxMemory >= 0 {
-      let use_bytes = Int64(engine.memoryUse.bytes + (stage?.bytes ?? 0) + size)
+      let use_bytes = Int64(engine.server.memoryUse.bytes + (stage?.bytes ?? 0) + size)
       if use_bytes > engine.options.maxMemory, use_bytes - Int64(giveWay(subject, size: size)) > engine.options.maxMemory {
         return .insufficientResources
       }
     }
+    if !engine.hasRoom(for: (stage?.bytes ?? 0) + size, isFile: isFile) { return .accountExceeded }
     return nil
   }
 

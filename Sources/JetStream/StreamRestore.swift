@@ -276,10 +276,13 @@ extension StreamRestore: BackupSink {
     let size = message.headers.count + message.payload.count
     if config.maxMessageSize > 0, size > config.maxMessageSize { throw BackupError("message exceeds maximum message size") }
     if config.storage == .memory {
-      let use_bytes = Int64(engine.memoryUse.bytes + size + message.name.count)
+      let use_bytes = Int64(engine.server.memoryUse.bytes + size + message.name.count)
       if engine.options.maxMemory >= 0, use_bytes > engine.options.maxMemory {
         throw BackupError("insufficient memory resources available")
       }
+    }
+    guard engine.hasRoom(for: size + message.name.count, isFile: config.storage == .file) else {
+      throw BackupError("resource limits exceeded for account")
     }
     log.skip(before: message.sequence)
     try append(message.sequence, message)

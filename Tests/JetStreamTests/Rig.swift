@@ -1,6 +1,7 @@
 // The outside world of a JetStream under test: a clock that the test moves, a disk in memory, and a client that asks and listens.
 import Broker
 import Bytes
+import Identity
 import JSON
 import LogStore
 import Platform
@@ -163,7 +164,7 @@ final class Rig {
 
   init(
     disk: TestDisk = TestDisk(), clock: TestClock = TestClock(), storeOptions: LogStore.Options = LogStore.Options(),
-    _ change: (inout JetStream.Options) -> Void = { _ in }
+    grant: JetStreamGrant = JetStreamGrant(), _ change: (inout JetStream.Options) -> Void = { _ in }
   ) throws {
     self.clock = clock
     self.disk = disk
@@ -176,7 +177,7 @@ final class Rig {
     var options = JetStream.Options()
     options.serverName = "edge"
     change(&options)
-    jetStream = JetStream(host: host, account: account, store: store, options: options)
+    jetStream = JetStream(host: host, account: account, store: store, options: options, grant: grant)
     jetStream.start()
     account.subscribe("_INBOX.>") { [unowned self] message, _ in
       inbox.append(

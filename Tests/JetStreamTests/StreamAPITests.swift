@@ -1,5 +1,6 @@
 // The stream part of the API beyond the recording: persistence, purging, reading, declared streams, bad input.
 import Bytes
+import Identity
 import JSON
 import Platform
 import Testing
@@ -212,10 +213,9 @@ struct StreamAPITests {
 
   @Test("account limits are kept")
   func accountLimits() throws {
-    let rig = try Rig {
-      $0.maxStore = 1000
-      $0.maxStreams = 2
-    }
+    var grant = JetStreamGrant()
+    grant.limits.streamsMax = 2
+    let rig = try Rig(grant: grant) { $0.maxStore = 1000 }
     #expect(rig.create(#"{"name":"A","max_bytes":800}"#).json["did_create"]?.bool == true)
     #expect(rig.create(#"{"name":"B","max_bytes":300}"#).errorCode == 10047)
     #expect(rig.create(#"{"name":"B"}"#).json["did_create"]?.bool == true)
