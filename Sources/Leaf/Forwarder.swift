@@ -19,7 +19,7 @@ public final class Forwarder: StreamConsumer {
   private static let burstMax = 256
 
   let host: Host
-  let account: Account
+  public let account: Account
   let stream: Stream
   public let options: ForwardOptions
   private let transform: SubjectTransform?

@@ -29,6 +29,8 @@ public enum LeafFailure: Error, Equatable {
   case refusedByPeer(String)
   /// This side refused.
   case refused(LeafRefusal)
+  /// What the link would prove itself with is not there.
+  case credentials(String)
   case closedHere
 
   /// For people: what happened, and what to do where something can be done.
@@ -61,6 +63,7 @@ public enum LeafFailure: Error, Equatable {
     case .sameCluster: "the hub says that its cluster has the same name as this server: set another server_name"
     case .refusedByPeer(let text): "the other end refused: \(text)"
     case .refused(let refusal): "refused: \(refusal.words ?? "its operations cannot be read")"
+    case .credentials(let text): "\(text)"
     case .closedHere: "closed"
     }
   }

@@ -2,6 +2,7 @@
 import Broker
 import Bytes
 import Compression
+import Identity
 import JSON
 import Platform
 import Wire
@@ -61,7 +62,35 @@ extension LeafLink {
     peer.headers = connect.headers && options.headers
     role.isSpoke = connect.isHub
     if connect.isolate { isIsolated = true }
+    passwordCheck = listener.authenticator.judge(facts(connect)) { verdict in self.judged(verdict, connect) }
+  }
+
+  private func facts(_ connect: LeafConnect) -> ConnectFacts {
+    var facts = ConnectFacts()
+    facts.user = connect.user
+    facts.password = connect.password
+    facts.token = connect.token
+    facts.nkey = connect.nkey
+    facts.jwt = connect.jwt
+    facts.signature = connect.signature
+    facts.nonce = nonce
+    facts.connection = .leafnode
+    facts.address = remote.address
+    return facts
+  }
+
+  private func judged(_ verdict: Verdict, _ connect: LeafConnect) {
+    passwordCheck = nil
+    guard !isEnded, let listener else { return }
+    guard case .granted(let grant) = verdict else { return refuse(.authorization) }
+    enter(grant.account)
+    guard account.hasRoomForLeafnode else { return refuse(.accountFull) }
     listener.evictDuplicates(of: self)
+    if let permissions = grant.permissions?.permissions {
+      // What the user may publish is what comes from the other end.
+      receivePermission = SubjectPermission(permissions.publish)
+      sendPermission = SubjectPermission(permissions.subscribe)
+    }
     sendInfo(.answer)
     sendPermission.deny += connect.denyPublish
     begin()

@@ -22,7 +22,7 @@ extension LeafLink {
   func maySend(_ message: Message) -> Bool {
     guard isEstablished, maySend(message.subject) else { return false }
     guard carriesForwards else { return true }
-    for subject in shared.heldSubjects where Subject.matches(message.subject, subject) { return false }
+    for subject in held.outbound where Subject.matches(message.subject, subject) { return false }
     return true
   }
 

@@ -66,6 +66,10 @@ extension LeafLink {
   }
 
   private func connect() {
+    let proof: [(name: StaticString, value: ByteString)]
+    do throws(LeafCredentials.Failure) {
+      proof = try options.credentials.prove(nonce: handshake.info.nonce, disk: host.disk)
+    } catch { return end(.credentials(error.text.string)) }
     var json = JSONWriter()
     json.beginObject()
     json.field("version", ServerIdentity.protocolVersion)
@@ -83,6 +87,7 @@ extension LeafLink {
       json.field("user", options.user)
       if options.password.isEmpty { json.field("auth_token", options.user) } else { json.field("pass", options.password) }
     }
+    for member in proof { json.field(member.name, member.value) }
     if !options.denyImports.isEmpty { json.field("deny_pub", options.denyImports) }
     json.endObject()
     output.append(literal: "CONNECT ")
@@ -116,6 +121,7 @@ extension LeafLink {
     shared.add(self)
     advertiseAll()
     account.observe(self)
+    account.leafnodeCount += 1
     schedulePing(after: second_ns + second_ns / 5 * Int64(host.entropy.below(100)) / 100)
     owner?.linkEstablished(self)
   }

@@ -13,7 +13,7 @@ extension LeafLink {
       return role.isSpoke ? () : refuse(.publish(ByteString(operation.subject)))
     }
     if carriesForwards {
-      for held in shared.heldInboundSubjects where Subject.matches(operation.subject, held) { return }
+      for subject in held.inbound where Subject.matches(operation.subject, subject) { return }
     }
     var message = Message(
       subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)

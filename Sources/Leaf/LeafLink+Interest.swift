@@ -34,8 +34,9 @@ extension LeafLink: InterestObserver {
   /// Whether the other end gets to know of a subscription (sections 1, 9.2, 9.6, 12.4). What is local here always; that of another leaf
   /// not when it is of the same cluster, nor on an isolated link, nor from one hub to another.
   private func concerns(_ subscription: Subscription) -> Bool {
+    if subscription.origin == .system { return false }
     guard subscription.kind == .leaf else { return true }
-    let other = unsafeDowncast(subscription.endpoint, to: LeafLink.self)
+    let other = unsafeDowncast(subscription.endpoint.represented, to: LeafLink.self)
     return other !== self && !isIsolated && !(role.isSpoke && other.role.isSpoke) && !isSameCluster(other)
   }
 
@@ -75,7 +76,7 @@ extension LeafLink: InterestObserver {
       if !peer.domain.isEmpty, subject.hasPrefix("$JS."), subject.withView({ isAPI($0, of: peer.domain) }) { return false }
     }
     if carriesForwards {
-      for held in shared.heldInboundSubjects where Subject.isSubset(subject, of: held) { return false }
+      for forwarded in held.inbound where Subject.isSubset(subject, of: forwarded) { return false }
     }
     return receivePermission.isUnrestricted || receivePermission.permits(interest: subject)
   }

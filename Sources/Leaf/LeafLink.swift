@@ -42,6 +42,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   unowned(unsafe) let listener: LeafListener?  // safe: a listener ends its links before it goes
   /// What the other end of an accepted link may sign.
   var nonce = ByteString()
+  /// Its password is being checked.
+  var passwordCheck: PasswordCheck?
   var parser: LeafParser
   let output: LeafOutput
   /// Decompresses what the other end sends, once both directions are S2.
@@ -62,6 +64,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   /// Our interest, as the other end knows it.
   var localInterest = LeafInterest()
   let shared: LeafShared
+  private(set) var held: HeldSubjects
   /// This link's mark against loops (section 9.5).
   let loopSubject: ByteString
   /// Interest of other leafs is kept from the other end (section 9.6).
@@ -98,6 +101,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     self.shared = shared
     self.listener = listener
     role = listener == nil ? LeafRole(isSolicitor: true, isSpoke: !options.isHub) : .accepted
+    held = shared.held(in: account)
     loopSubject = LeafShared.newLoopMark(host.entropy)
     scratch = shared.scratch
     remote = stream.remote
@@ -278,6 +282,12 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     host.clock.monotonic_ns - refused_ns <= Self.refusalCloses_ns ? refusal : nil
   }
 
+  /// Puts the link into the account whose it is, before it is ready.
+  func enter(_ account: Account) {
+    self.account = account
+    held = shared.held(in: account)
+  }
+
   // MARK: The end
 
   /// Says why, then ends the link.
@@ -310,8 +320,11 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     isEnded = true
     host.timers.cancel(deadline)
     host.timers.cancel(pingTimer)
+    passwordCheck?.cancel()
+    passwordCheck = nil
     account.stopObserving(self)
     shared.remove(self)
+    if isReady { account.leafnodeCount -= 1 }
     dropRemoteInterest()
     output.flush()
     stream.closeAfterFlush()

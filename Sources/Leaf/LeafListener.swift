@@ -52,6 +52,8 @@ public final class LeafListener: LeafLinkOwner {
     address = listener.local
   }
 
+  var authenticator: Authenticator { broker.authenticator }
+
   /// Takes over a connection from a solicitor.
   public func accept(_ stream: ByteStream) {
     guard connections.count < Self.connectionsMax else {

@@ -18,6 +18,7 @@ public struct LeafOptions {
   public var tls = LeafTLS()
   /// Who the hub's certificate must name.
   var hubName = ByteString()
+  public var credentials = LeafCredentials.none
   /// Subjects that are neither imported from the hub nor exported to it, by configuration.
   public var denyImports: [ByteString] = []
   public var denyExports: [ByteString] = []

@@ -5,6 +5,7 @@ import Bytes
 public enum LeafRefusal: Equatable, Sendable {
   case authorization
   case authenticationTimeout
+  case accountFull
   /// A client took this port for its own.
   case wrongPort
   case gateway(ByteString)
@@ -34,6 +35,7 @@ public enum LeafRefusal: Equatable, Sendable {
     switch self {
     case .authorization: "Authorization Violation"
     case .authenticationTimeout: "Authentication Timeout"
+    case .accountFull: "maximum account active connections exceeded"
     case .wrongPort: "attempted to connect to leaf node port"
     case .gateway(let name): "Rejecting connection from gateway \"\(name)\" on the leafnode port"
     case .clusterName: "cluster name cannot contain spaces"

@@ -10,10 +10,16 @@ public final class LeafShared {
   public private(set) var links: [LeafLink] = []
   /// Tables of the compressor: too large to have one for each link.
   public let scratch = S2Scratch()
-  /// Subjects that forwarders carry and that therefore do not also go live to the hub.
-  public var heldSubjects: [ByteString] = []
-  /// Subjects that the hub must not send back, because they would be forwarded to it again.
-  public var heldInboundSubjects: [ByteString] = []
+  private var held: [HeldSubjects] = []
+
+  /// What forwarders keep from the links of an account.
+  public func held(in account: Account) -> HeldSubjects {
+    if let known = held.first(where: { $0.account === account }) { return known }
+    let made = HeldSubjects(account)
+    held.append(made)
+    return made
+  }
+
   public init() {}
 
   func add(_ link: LeafLink) { links.append(link) }
@@ -26,4 +32,15 @@ public final class LeafShared {
   func isLoopMark(_ subject: ByteView, of account: Account) -> Bool {
     links.contains { $0.account === account && $0.loopSubject == subject }
   }
+}
+
+/// What forwarders carry and what therefore does not go over the links of their account as well.
+public final class HeldSubjects {
+  public let account: Account
+  /// Not live to the hub.
+  public var outbound: [ByteString] = []
+  /// Not back from the hub, because it would be forwarded to it again.
+  public var inbound: [ByteString] = []
+
+  init(_ account: Account) { self.account = account }
 }

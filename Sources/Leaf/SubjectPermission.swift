@@ -1,5 +1,6 @@
 // Allow and deny lists of subjects, as INFO conveys them.
 import Bytes
+import Identity
 import Interest
 import JSON
 
@@ -11,6 +12,12 @@ public struct SubjectPermission: Equatable {
   public init(allow: [ByteString] = [], deny: [ByteString] = []) {
     self.allow = allow
     self.deny = deny
+  }
+
+  /// An empty allow list of a user lets nothing through, one of a link everything.
+  init(_ lists: Permissions.Lists) {
+    allow = lists.allow ?? []
+    deny = lists.allow?.isEmpty == true ? [">"] : lists.deny
   }
 
   init(_ json: JSONValue) {

@@ -180,6 +180,7 @@ extension LinkFailure {
       let isAuthorization = ByteString(text).withView { $0.contains("Authorization") || $0.contains("Authentication") }
       self = isAuthorization ? .authorization : .closed
     case .refused: self = .protocolError
+    case .credentials: self = .authorization
     case .closedHere: self = .closedHere
     }
   }

@@ -324,7 +324,7 @@ import Testing
     hub.burst = "LS+ >\r\n"
     let rig = hub.rig()
     _ = rig.hub!.taken()
-    rig.shared.heldSubjects = ["sensors.>"]
+    rig.shared.held(in: rig.account).outbound = ["sensors.>"]
     #expect(!rig.publish("sensors.a", "x"))
     #expect(rig.publish("other", "x"))
     rig.run()
