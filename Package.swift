@@ -37,22 +37,23 @@ let floors: [(name: String, imports: [String])] = [
   ("Wire", ["Bytes"]),
   ("Interest", ["Bytes"]),
   ("Identity", ["Interest", "JSON", "Bytes", "COpenSSL", "CLinux"]),
-  ("Configuration", ["Identity", "Bytes", "CLinux"]),
+  ("Configuration", ["Identity", "Interest", "Bytes", "CLinux"]),
   ("Platform", ["Bytes", "CLinux", "COpenSSL"]),
   ("Web", ["Platform", "Bytes", "CLinux"]),
   ("LogStore", ["Platform", "Interest", "Bytes"]),
   ("Broker", ["Web", "Platform", "Identity", "Interest", "Wire", "JSON", "Bytes"]),
-  ("JetStream", ["Broker", "LogStore", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
-  ("Leaf", ["JetStream", "Broker", "Web", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
+  ("JetStream", ["Broker", "Identity", "LogStore", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
+  ("Leaf", ["JetStream", "Broker", "Identity", "Web", "Platform", "Interest", "Wire", "Compression", "JSON", "Bytes"]),
   ("Uplink", ["Leaf", "Broker", "Web", "Platform", "Wire", "JSON", "Bytes"]),
   (
     "Monitoring",
-    ["Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Web", "Platform", "Interest", "Wire", "JSON", "Bytes"]
+    ["Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Identity", "Web", "Platform", "Interest", "Wire", "JSON", "Bytes"]
   ),
   (
     "Agent",
     [
-      "Monitoring", "Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Web", "Configuration", "Platform", "Interest", "Wire", "JSON",
+      "Monitoring", "Uplink", "Leaf", "JetStream", "LogStore", "Broker", "Identity", "Web", "Configuration", "Platform", "Interest", "Wire",
+      "JSON",
       "Bytes",
     ]
   ),

@@ -15,33 +15,39 @@ extension Agent {
     }
   }
 
-  /// `$PETIOLE.FORWARD.<stream>.PAUSE` and `….RESUME`, requests of local clients; the answer comes when it outlives a restart.
+  /// `$PETIOLE.FORWARD.<stream>.PAUSE` and `….RESUME`, requests of local clients of the stream's account; the answer comes when it
+  /// outlives a restart.
   func listenForPauses() {
-    for forwarder in forwarders where forwarders.first(where: { $0.streamName == forwarder.streamName }) === forwarder {
+    for forwarder in forwarders where forwarders(like: forwarder).first === forwarder {
       for isPause in [true, false] {
         let subject = ByteString("$PETIOLE.FORWARD.\(forwarder.streamName.string).\(isPause ? "PAUSE" : "RESUME")")
-        broker.globalAccount.subscribe(subject) { [unowned(unsafe) self] message, source in  // safe: the account goes with the agent
+        forwarder.account.subscribe(subject) { [unowned(unsafe) self] message, source in  // safe: the account goes with the agent
           // Every gateway of a backbone has this subject; it is for those beside this one.
           guard source.kind == .client else { return }
-          self.pause(isPause, stream: forwarder.streamName, reply: ByteString(message.reply))
+          self.pause(isPause, forwarder, reply: ByteString(message.reply))
         }
       }
     }
   }
 
-  private func pause(_ isPause: Bool, stream: ByteString, reply: ByteString) {
-    let concerned = forwarders.filter { $0.streamName == stream }
+  /// The forwards of one stream.
+  private func forwarders(like one: Forwarder) -> [Forwarder] {
+    forwarders.filter { $0.streamName == one.streamName && $0.account === one.account }
+  }
+
+  private func pause(_ isPause: Bool, _ forwarder: Forwarder, reply: ByteString) {
+    let concerned = forwarders(like: forwarder)
     var waiting = concerned.count
     for forwarder in concerned {
-      forwarder.pause(isPause) { [self] in
+      forwarder.pause(isPause) {
         waiting -= 1
         guard waiting == 0, !reply.isEmpty else { return }
         var json = JSONWriter()
         json.beginObject()
-        json.field("stream", stream)
+        json.field("stream", forwarder.streamName)
         json.field("paused", isPause)
         json.endObject()
-        broker.globalAccount.publish(to: reply, json.finish())
+        forwarder.account.publish(to: reply, json.finish())
       }
     }
   }

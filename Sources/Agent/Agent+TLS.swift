@@ -89,7 +89,9 @@ extension Options {
     case .yes: first = .yes
     case .within_ns(let wait_ns): first = .within_ns(wait_ns)
     }
-    return ClientTLS(context: context, first: first, isOptional: allowsNonTLS, timeout_ns: tls.timeout_ns ?? TLSOptions.timeoutDefault_ns)
+    return ClientTLS(
+      context: context, first: first, isOptional: allowsNonTLS, timeout_ns: tls.timeout_ns ?? TLSOptions.timeoutDefault_ns,
+      mapsUsers: tls.maps)
   }
 
   /// The certificate of the WebSocket listener; nil when it has none.
@@ -134,8 +136,9 @@ extension Agent {
     for (tls, location) in leafTLS { loaded.append(try load(tls, location)) }
     for (index, context) in loaded.enumerated() { leafTLS[index].tls.use(context) }
     broker.tls = clients
-    monitor?.tls = monitoring
+    monitor.tls = monitoring
     broker.webSockets?.tls = webSockets
+    broker.webSocketMapsUsers = new.webSocket.tls?.maps ?? false
   }
 
   /// The files of a remote or cluster as they are now.

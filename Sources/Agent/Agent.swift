@@ -2,6 +2,7 @@
 import Broker
 import Bytes
 import Configuration
+import Identity
 import Interest
 import JetStream
 import Leaf
@@ -17,15 +18,21 @@ public final class Agent {
   public static let release: ByteString = "0.1.0"
 
   public let host: Host
-  public let options: Options
+  public private(set) var options: Options
   public let broker: Broker
-  public private(set) var store: LogStore?
-  public private(set) var jetStream: JetStream?
+  public internal(set) var store: LogStore?
+  /// JetStream of each account that has it, and what they have in common.
+  var engines: [JetStreamEngine] = []
+  public internal(set) var jetStreamOptions: JetStream.Options?
+  let jetStreamServer = JetStreamServer()
+  /// What says in other accounts that there is no JetStream.
+  var absent: [AbsentJetStream] = []
   public private(set) var uplink: UplinkSupervisor?
   public private(set) var remotes: [Leaf.LeafRemote] = []
   public private(set) var leafListener: LeafListener?
   public private(set) var forwarders: [Forwarder] = []
-  public private(set) var monitor: Monitor?
+  public private(set) lazy var monitor = Monitor(source: self)
+  private lazy var services = SystemServices(monitor: monitor)
   /// The leaf links that work.
   public var links: [LeafLink] { shared.links }
   public let startedWall_ns: Int64
@@ -33,9 +40,8 @@ public final class Agent {
   private let shared = LeafShared()
   /// The TLS of every remote and cluster, and where it is configured.
   var leafTLS: [(tls: LeafTLS, location: Location)] = []
-  /// The link that forwards use.
-  private var forwardLink: LeafLink?
-  private var consumers: ConsumerEngine?
+  /// The links that forwards use, one at most for each account.
+  private var forwardLinks: [LeafLink] = []
   private var isStopping = false
 
   public init(host: Host, options: Options) {
@@ -60,7 +66,9 @@ public final class Agent {
     log.info("  Name:     \(broker.identity.name.string)")
     log.info("  ID:       \(broker.identity.id.string)")
     broker.tls = try options.clientTLS()
+    useAccess(options)
     if options.jetStream.isEnabled { try startJetStream() }
+    services.serve()
     if let monitoring = options.monitoring { try startMonitoring(monitoring) }
     if options.webSocket.isListening { try startWebSockets() }
     try startClients()
@@ -70,85 +78,11 @@ public final class Agent {
     log.info("Server is ready")
   }
 
-  private func startJetStream() throws(AgentError) {
-    let directory = options.jetStream.storeDirectory(temporary: Self.temporaryDirectory).string
-    let storeOptions: LogStore.Options
-    do throws(DiskError) {
-      try host.disk.makeDirectory(directory)
-      storeOptions = options.storeOptions(free_bytes: try host.disk.freeSpace(directory), ownFiles_bytes: ownFiles_bytes(directory))
-    } catch {
-      throw .storeDirectory(error)
-    }
-    let store = LogStore(host: host, directory: directory, options: storeOptions)
-    do throws(StoreError) {
-      report(try store.open())
-    } catch {
-      throw .store(directory, error)
-    }
-    self.store = store
-    var jetStreamOptions = JetStream.Options()
-    jetStreamOptions.domain = options.jetStream.domain ?? ByteString()
-    jetStreamOptions.serverName = broker.identity.name
-    jetStreamOptions.maxStore = Int64(storeOptions.storeBytesMax)
-    jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
-    jetStreamOptions.strict = options.jetStream.isStrict
-    jetStreamOptions.usesLongAckSubjects = options.jetStream.usesLongAckSubjects
-    let jetStream = JetStream(host: host, account: broker.globalAccount, store: store, options: jetStreamOptions)
-    let consumers = ConsumerEngine(jetStream: jetStream)
-    jetStream.consumerAPI = consumers
-    self.consumers = consumers
-    jetStream.start()
-    self.jetStream = jetStream
-    broker.jetStream = true
-    broker.domain = jetStreamOptions.domain
-    host.log.info("Starting JetStream")
-    host.log.info("  Max Memory:      \(jetStreamOptions.maxMemory) bytes")
-    host.log.info("  Max Storage:     \(storeOptions.storeBytesMax) bytes")
-    host.log.info("  Store Directory: \"\(directory)\"")
-    if !jetStreamOptions.domain.isEmpty { host.log.info("  Domain:          \(jetStreamOptions.domain.string)") }
-    if let failure = declare(options.streams).first { throw .stream(failure) }
-  }
+  public var jetStreams: [JetStream] { engines.map { $0.jetStream } }
 
-  /// Creates and updates the declared streams; returns what could not be done.
-  private func declare(_ streams: [StreamDeclaration]) -> [String] {
-    guard let jetStream else { return [] }
-    var failures: [String] = []
-    var configs: [StreamConfig] = []
-    for stream in streams {
-      var problems: [ConfigurationProblem] = []
-      let config = stream.config(&problems)
-      if problems.isEmpty { configs.append(config) }
-      for problem in problems { failures.append("\(stream.name.string): \(problem.text)") }
-    }
-    for failure in jetStream.declare(streams: configs) { failures.append("\(failure.name.string): \(failure.error.text.string)") }
-    return failures
-  }
-
-  /// What memory streams may hold when nothing is configured: a gateway's memory is for other things.
-  private static let memoryDefault_bytes: Int64 = 32 << 20
-
-  private static var temporaryDirectory: ByteString? { ProcessStatus.environment("TMPDIR").map { ByteString($0) } }
-
-  private func ownFiles_bytes(_ directory: String) -> Int {
-    var total = 0
-    for name in (try? host.disk.list(directory)) ?? [] {
-      guard let file = try? host.disk.open(directory + "/" + name, create: false) else { continue }
-      total += (try? host.disk.size(file)) ?? 0
-      host.disk.close(file)
-    }
-    return total
-  }
-
-  private func report(_ recovery: RecoveryReport) {
-    host.log.info(
-      "Recovered \(recovery.messages) messages of \(recovery.streams) streams from \(recovery.segments) segments in \(recovery.duration_ns / millisecond_ns) ms"
-    )
-    if recovery.tornBytes > 0 { host.log.info("The last write was cut short: \(recovery.tornBytes) unacknowledged bytes dropped") }
-    if recovery.damagedRegions > 0 {
-      host.log.error("The medium is damaged: \(recovery.damagedBytes) bytes in \(recovery.damagedRegions) places cannot be read")
-    }
-    for file in recovery.unreadableFiles { host.log.error("The segment \(file) cannot be read; it is left as it is") }
-    for lost in recovery.lost { host.log.error("Stream \(lost.stream): sequences \(lost.first) to \(lost.last) are lost") }
+  /// Puts the rules of who may connect into force.
+  private func useAccess(_ options: Options) {
+    for refused in broker.use(options.access) { host.log.error("\(refused.text)") }
   }
 
   private func startClients() throws(AgentError) {
@@ -175,6 +109,7 @@ public final class Agent {
     let webSocket = options.webSocket
     let address = try Self.address(webSocket.host, webSocket.port)
     broker.webSocketPingInterval_ns = webSocket.pingInterval_ns
+    broker.webSocketMapsUsers = webSocket.tls?.maps ?? false
     broker.webSocketAdvertised = webSocket.advertise.map { ByteString($0.text) } ?? ByteString()
     let tls = try options.webSocketTLS()
     do throws(NetworkError) {
@@ -188,25 +123,25 @@ public final class Agent {
 
   private func startMonitoring(_ place: HostPort) throws(AgentError) {
     let address = try Self.address(place.host, place.port)
-    let monitor = Monitor(source: self)
     monitor.tls = try options.monitoringTLS()
     do throws(NetworkError) {
       try monitor.listen(address)
     } catch {
       throw .monitoring(address.description, error)
     }
-    self.monitor = monitor
     if let bound = monitor.address { host.log.info("Starting \(options.isMonitoringSecure ? "https" : "http") monitor on \(bound)") }
   }
 
   // MARK: Links
 
-  private var leafOptions: LeafOptions {
+  private func leafOptions(_ account: ByteString, credentials: ByteString? = nil, seed: ByteString? = nil) -> LeafOptions {
     var leaf = LeafOptions()
     leaf.serverID = broker.identity.id
     leaf.serverName = broker.identity.name
     leaf.domain = options.jetStream.domain ?? ByteString()
-    leaf.jetStream = jetStream != nil
+    leaf.jetStream = jetStream(of: account) != nil
+    if let credentials { leaf.credentials = .file(credentials) }
+    if let seed { leaf.credentials = .seed(seed) }
     leaf.pendingMax = options.pending_bytes
     leaf.headers = !options.noHeaderSupport
     leaf.writeDeadline_ns = options.leafnodes.writeDeadline_ns ?? options.writeDeadline_ns
@@ -218,7 +153,8 @@ public final class Agent {
     guard let address = SocketAddress(literal: hostName, port: UInt16(clamping: max(options.leafnodes.port, 0))) else {
       throw .address("\(hostName):\(options.leafnodes.port)")
     }
-    var leaf = leafOptions
+    var leaf = leafOptions(AccessRules.globalAccount)
+    leaf.jetStream = options.jetStream.isEnabled
     leaf.compress(as: options.leafnodes.compression)
     leaf.payloadMax = options.payload_bytes
     leaf.isolated = options.leafnodes.isIsolated
@@ -239,7 +175,8 @@ public final class Agent {
   private func startLinks() throws(AgentError) {
     let usual = UsualTLS()
     for remote in options.leafnodes.remotes {
-      var leaf = leafOptions
+      guard let account = broker.account(remote.account) else { preconditionFailure("a link's account was not made") }
+      var leaf = leafOptions(remote.account, credentials: remote.credentials, seed: remote.seed)
       leaf.compress(as: remote.compression)
       leaf.denyImports = remote.denyImports
       leaf.denyExports = remote.denyExports
@@ -254,14 +191,15 @@ public final class Agent {
         for index in stride(from: endpoints.count - 1, to: 0, by: -1) { endpoints.swapAt(index, host.entropy.below(index + 1)) }
       }
       let link = Leaf.LeafRemote(
-        broker: broker, account: broker.globalAccount, endpoints: endpoints, options: leaf, shared: shared,
+        broker: broker, account: account, endpoints: endpoints, options: leaf, shared: shared,
         reconnect_ns: options.leafnodes.reconnect_ns, dialTimeout_ns: max(options.leafnodes.dialTimeout_ns, LeafDial.timeoutMin_ns))
       link.observer = self
       remotes.append(link)
       link.start()
     }
     if let uplinkOptions = options.uplink {
-      var leaf = leafOptions
+      guard let account = broker.account(uplinkOptions.account) else { preconditionFailure("the uplink's account was not made") }
+      var leaf = leafOptions(uplinkOptions.account, credentials: uplinkOptions.credentials)
       leaf.compress(as: uplinkOptions.compression)
       let identity = broker.identity.name.withView { ByteHash.hash($0, seed: 0) }
       let clusters = Options.clusters(uplinkOptions)
@@ -270,7 +208,7 @@ public final class Agent {
         try start(cluster.tls, (declared.tls ?? uplinkOptions.tls)?.location ?? declared.location)
       }
       let uplink = UplinkSupervisor(
-        broker: broker, account: broker.globalAccount, clusters: clusters, options: leaf, shared: shared,
+        broker: broker, account: account, clusters: clusters, options: leaf, shared: shared,
         parameters: Options.selectorParameters(uplinkOptions), identity: identity)
       uplink.observer = self
       self.uplink = uplink
@@ -283,13 +221,13 @@ public final class Agent {
       let forward = ForwardOptions(
         stream: declaration.stream, filter: declaration.filter, to: declaration.to, live: declaration.isLive, window: declaration.window,
         ordered: declaration.isOrdered, deadLetter: declaration.deadLetter, priority: declaration.priority)
-      guard let jetStream, let stream = jetStream.stream(declaration.stream) else {
+      guard let jetStream = jetStream(of: declaration.account), let stream = jetStream.stream(declaration.stream) else {
         host.log.error(
           "\(declaration.location.text): forward: there is no stream \"\(declaration.stream.string)\": declare it in `streams`, then restart"
         )
         continue
       }
-      for other in forwarders where other.streamName == declaration.stream {
+      for other in forwarders where other.streamName == declaration.stream && other.account === jetStream.account {
         let overlap = Subject.overlap(other.options.filter ?? ">", declaration.filter ?? ">")
         if overlap {
           throw .forward("\(declaration.stream.string): two forwards take the same subjects: give them filters that do not overlap")
@@ -303,7 +241,7 @@ public final class Agent {
       }
       do throws(SubjectTransformError) {
         forwarders.append(
-          try Forwarder(host: host, account: broker.globalAccount, stream: stream, options: forward, identity: originName))
+          try Forwarder(host: host, account: jetStream.account, stream: stream, options: forward, identity: originName))
       } catch {
         host.log.error("\(declaration.location.text): forward \"\(declaration.stream.string)\": \(error.text)")
       }
@@ -337,16 +275,32 @@ public final class Agent {
     keeps("uplink", options.uplink, new.uplink)
     keeps("forward", options.forwards, new.forwards)
     guard refused.isEmpty else { return refused }
+    if let problem = accountsProblem(new) { return [problem] }
     do throws(AgentError) {
       try reloadTLS(new)
     } catch {
       return [error.text]
     }
     broker.limits = new.brokerLimits
+    options = new
+    useAccess(new)
+    enableJetStream(new)
+    services.serve()
     host.log.level = new.trace ? .trace : new.debug ? .debug : .info
     for failure in declare(new.streams) { refused.append("stream \(failure)") }
-    host.log.info("Reloaded: limits, logging, streams and certificates")
+    host.log.info("Reloaded: access, limits, logging, streams and certificates")
     return refused
+  }
+
+  /// What of the accounts cannot change while running: streams are not taken from where they are.
+  private func accountsProblem(_ new: Options) -> String? {
+    for (name, _) in options.jetStreamAccounts where !new.jetStreamAccounts.contains(where: { $0.name == name }) {
+      return "config reload not supported for taking JetStream from account \"\(name.string)\": restart to change it"
+    }
+    if options.access.systemAccount != new.access.systemAccount {
+      return "config reload not supported for system_account: restart to change it"
+    }
+    return nil
   }
 
   // MARK: The end
@@ -356,13 +310,13 @@ public final class Agent {
     guard !isStopping else { return }
     isStopping = true
     host.log.info("Initiating Shutdown...")
-    consumers?.serverStops()
+    for engine in engines { engine.consumers.serverStops() }
     for forwarder in forwarders { forwarder.end() }
     uplink?.stop()
     for remote in remotes { remote.stop() }
     leafListener?.stop()
     broker.shutdown()
-    monitor?.close()
+    monitor.close()
     // Waiting pulls have been told; they get a moment to hear it, as clients of nats-server do.
     host.after(Self.farewell_ns) { [self] in
       guard let store else { return done() }
@@ -393,23 +347,35 @@ extension Agent: MonitorSource {
 }
 
 extension Agent: LeafLinkObserver {
-  public func leafLinkUp(_ link: LeafLink) { chooseForwardLink() }
+  public func leafLinkUp(_ link: LeafLink) { chooseForwardLinks() }
 
-  /// Forwards go over the uplink where one is configured, otherwise over the remote that came first; never over another hub in its
-  /// place.
-  private func chooseForwardLink() {
-    let wanted = options.uplink != nil ? uplink?.link : links.first { $0.carriesForwards }
-    guard wanted !== forwardLink else { return }
-    if forwardLink != nil { for forwarder in forwarders { forwarder.linkDown() } }
-    forwardLink = wanted
-    if let wanted { for forwarder in forwarders { forwarder.linkUp(wanted) } }
+  /// Forwards go over the uplink where one is configured for their account, otherwise over the account's remote that came first; never
+  /// over another hub in its place.
+  private func chooseForwardLinks() {
+    for account in broker.accounts {
+      let own = forwarders.filter { $0.account === account }
+      guard !own.isEmpty else { continue }
+      let isUplinks = options.uplink?.account == account.name
+      let wanted = isUplinks ? uplink?.link : links.first { $0.account === account && $0.carriesForwards }
+      let current = forwardLinks.first { $0.account === account }
+      guard wanted !== current else { continue }
+      forwardLinks.removeAll { $0.account === account }
+      if current != nil { for forwarder in own { forwarder.linkDown() } }
+      guard let wanted else { continue }
+      forwardLinks.append(wanted)
+      for forwarder in own { forwarder.linkUp(wanted) }
+    }
   }
 
   /// What forwards carry does not also go live.
   private func holdForwardedSubjects() {
-    shared.heldSubjects = forwarders.flatMap { $0.heldSubjects }
-    shared.heldInboundSubjects = forwarders.flatMap { $0.heldInboundSubjects }
+    for account in broker.accounts {
+      let own = forwarders.filter { $0.account === account }
+      let held = shared.held(in: account)
+      held.outbound = own.flatMap { $0.heldSubjects }
+      held.inbound = own.flatMap { $0.heldInboundSubjects }
+    }
   }
 
-  public func leafLinkDown(_ link: LeafLink) { chooseForwardLink() }
+  public func leafLinkDown(_ link: LeafLink) { chooseForwardLinks() }
 }

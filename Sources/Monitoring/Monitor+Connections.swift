@@ -15,8 +15,8 @@ struct QueryError: Error {
 extension Monitor {
   private static let limitDefault = 1024
 
-  private func number(_ request: HTTPRequest, _ name: StaticString, _ fallback: Int) throws(QueryError) -> Int {
-    guard let text = request[name], !text.isEmpty else { return fallback }
+  private func number(_ query: MonitorQuery, _ name: StaticString, _ fallback: Int) throws(QueryError) -> Int {
+    guard let text = query[name], !text.isEmpty else { return fallback }
     guard let value = text.withView({ $0.decimalInt() }) else {
       let label = ByteView(name).string
       throw QueryError(
@@ -25,25 +25,24 @@ extension Monitor {
     return value
   }
 
-  private static func isSet(_ flag: ByteString?) -> Bool { flag.map { !$0.equals("0") && !$0.equals("false") } ?? false }
-
-  func connz(_ request: HTTPRequest) -> Result<[UInt8], QueryError> {
+  func connz(_ query: MonitorQuery) -> Result<[UInt8], QueryError> {
     do throws(QueryError) {
-      let offset = try number(request, "offset", 0)
-      let limit = try number(request, "limit", Self.limitDefault)
-      let cid = try number(request, "cid", 0)
-      let sort = request["sort"] ?? "cid"
+      let offset = try number(query, "offset", 0)
+      let limit = try number(query, "limit", Self.limitDefault)
+      let cid = try number(query, "cid", 0)
+      let sort = query["sort"] ?? "cid"
       var clients: [ClientConnection] = []
-      switch ByteString((request["state"] ?? "open").bytes.map { ASCII.lowercased($0) }) {
+      switch ByteString((query["state"] ?? "open").bytes.map { ASCII.lowercased($0) }) {
       case "", "open", "any", "all": clients = Array(source.broker.clients.values)
       case "closed": break
       case let state: throw QueryError(text: "Error decoding state for \(state.string)")
       }
       if cid > 0 { clients = clients.filter { $0.id == UInt64(cid) } }
+      if let account = query["acc"] { clients = clients.filter { $0.account.name == account } }
+      if let user = query["user"] { clients = clients.filter { $0.user == user } }
       guard order(&clients, sort) else { throw QueryError(text: "invalid sorting option: \(sort.string)") }
       return .success(
-        write(
-          clients, offset: offset, limit: limit, subscriptions: Self.isSet(request["subs"]), authentication: Self.isSet(request["auth"]))
+        write(clients, offset: offset, limit: limit, subscriptions: query.flag("subs"), authentication: query.flag("auth"))
       )
     } catch {
       return .failure(error)
@@ -104,6 +103,16 @@ extension Monitor {
       json.fieldUnlessEmpty("name", client.name)
       json.fieldUnlessEmpty("lang", client.lang)
       json.fieldUnlessEmpty("version", client.version)
+      if authentication {
+        json.fieldUnlessEmpty("authorized_user", client.user)
+        json.field("account", client.account.name)
+        if let token = client.grant.token {
+          json.field("jwt", token.text)
+          json.fieldUnlessEmpty("issuer_key", token.issuer)
+          json.fieldUnlessEmpty("name_tag", token.name)
+          json.fieldUnlessEmpty("tags", token.tags)
+        }
+      }
       if subscriptions, client.subscriptionCount > 0 {
         json.beginArray("subscriptions_list")
         client.forEachSubscription { json.string($0.subject) }
@@ -133,19 +142,11 @@ extension Monitor {
     json.endArray()
   }
 
-  func subsz() -> [UInt8] {
-    let interest = source.broker.globalAccount.interest
+  func subsz(_ query: MonitorQuery) -> [UInt8] {
+    let accounts = source.broker.accounts.filter { account in query["acc"].map { $0 == account.name } ?? true }
     var json = begin()
     json.field("now", time: now_ns)
-    json.field("num_subscriptions", interest.count)
-    json.field("num_cache", interest.cacheCount)
-    json.field("num_inserts", interest.inserts)
-    json.field("num_removes", interest.removes)
-    json.field("num_matches", interest.matches)
-    json.field("cache_hit_rate", interest.matches == 0 ? 0 : Double(interest.cacheHits) / Double(interest.matches))
-    let fanout = interest.fanout
-    json.field("max_fanout", fanout.max)
-    json.field("avg_fanout", fanout.average)
+    Self.writeInterest(accounts.map { $0.interest }, to: &json)
     json.field("total", 0)
     json.field("offset", 0)
     json.field("limit", Self.limitDefault)
@@ -153,10 +154,10 @@ extension Monitor {
     return json.finish()
   }
 
-  func leafz(_ request: HTTPRequest) -> [UInt8] {
+  func leafz(_ query: MonitorQuery) -> [UInt8] {
     var links = source.links
-    if let account = request["acc"], !account.isEmpty { links = links.filter { $0.account.name == account } }
-    let showsSubscriptions = Self.isSet(request["subs"])
+    if let account = query["acc"], !account.isEmpty { links = links.filter { $0.account.name == account } }
+    let showsSubscriptions = query.flag("subs")
     var json = begin()
     json.field("now", time: now_ns)
     json.field("leafnodes", links.count)

@@ -27,6 +27,7 @@ extension Monitor {
     json.field("go", ServerIdentity.compiler)
     json.field("host", broker.address?.hostText ?? "")
     json.field("port", Int(broker.address?.port ?? 0))
+    json.fieldUnlessFalse("auth_required", broker.authenticator.isRequired)
     if let tls = broker.tls {
       json.fieldUnlessFalse("tls_required", !tls.isOptional)
       json.fieldUnlessFalse("tls_verify", tls.verifies)
@@ -39,7 +40,7 @@ extension Monitor {
     json.field("http_port", tls == nil ? Int(address?.port ?? 0) : 0)
     json.field("http_base_path", literal: "")
     json.field("https_port", tls == nil ? 0 : Int(address?.port ?? 0))
-    json.field("auth_timeout", 2)
+    json.field("auth_timeout", Double(broker.authenticator.timeout_ns) / Double(second_ns))
     json.field("max_control_line", limits.controlLineMax)
     json.field("max_payload", limits.payloadMax)
     json.field("max_pending", limits.pendingMax)
@@ -82,7 +83,7 @@ extension Monitor {
     json.field("slow_consumers", broker.slowConsumers)
     json.field("stale_connections", broker.staleConnections)
     json.field("stalled_clients", broker.stalledClients)
-    json.field("subscriptions", broker.globalAccount.interest.count)
+    json.field("subscriptions", broker.accounts.reduce(0) { $0 + $1.interest.count })
     json.beginObject("http_req_stats")
     for request in requests {
       json.key(request.path)
@@ -91,7 +92,7 @@ extension Monitor {
     json.endObject()
     json.field("config_load_time", time: source.startedWall_ns)
     json.field("config_digest", literal: "")
-    json.field("system_account", literal: "$SYS")
+    json.field("system_account", broker.systemAccount.name)
     json.beginObject("slow_consumer_stats")
     for (name, count) in [("clients", broker.slowConsumers), ("routes", 0), ("gateways", 0), ("leafs", 0)] {
       json.key(ByteString(name))
@@ -134,12 +135,45 @@ extension Monitor {
     return Double(ProcessStatus.cpu_ns * 1000 / elapsed) / 10
   }
 
+  /// What a server says of itself every now and then, and when it is asked (section 9).
+  func writeStatsz(to json: inout JSONWriter) {
+    let broker = source.broker
+    json.beginObject("statsz")
+    json.field("start", time: source.startedWall_ns)
+    json.field("mem", ProcessStatus.residentMemory_bytes)
+    json.field("cores", ProcessStatus.processors)
+    json.field("cpu", cpuShare)
+    json.field("connections", broker.connectionCount)
+    json.field("total_connections", broker.connectionsTotal)
+    json.field("active_accounts", broker.accounts.filter { $0.clientCount + $0.leafnodeCount > 0 }.count)
+    json.field("subscriptions", broker.accounts.reduce(0) { $0 + $1.interest.count })
+    var received = broker.received
+    var sent = broker.sent
+    for link in source.links {
+      received.add(link.receivedTraffic)
+      sent.add(link.sentTraffic)
+    }
+    for (name, traffic) in [
+      ("sent", sent), ("sent_to_clients", broker.sent), ("received", received), ("received_from_clients", broker.received),
+    ] as [(StaticString, Traffic)] {
+      json.beginObject(name)
+      json.field("msgs", traffic.messages)
+      json.field("bytes", traffic.bytes)
+      json.endObject()
+    }
+    json.field("slow_consumers", broker.slowConsumers)
+    json.field("active_servers", 1)
+    if source.jetStreamOptions != nil { writeJetStream(&json) }
+    json.field("gomaxprocs", 1)
+    json.endObject()
+  }
+
   private func writeJetStream(_ json: inout JSONWriter) {
     json.beginObject("jetstream")
-    if source.jetStream != nil {
+    if source.jetStreamOptions != nil {
       writeJetStreamConfig(&json)
       json.beginObject("stats")
-      writeJetStreamStats(&json)
+      writeJetStreamStats(&json, source.jetStreams, accounts: source.jetStreams.count)
       json.endObject()
       json.beginObject("limits")
       json.endObject()

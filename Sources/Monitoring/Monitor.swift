@@ -14,6 +14,8 @@ public final class Monitor {
   let host: Host
   private var listener: (any Listener)?
   private var connections: [HTTPConnection] = []
+  /// Whether answers are broken into lines for people, as over HTTP.
+  var indents = true
   /// Requests by path, shown in /varz.
   private(set) var requests: [(path: ByteString, count: Int)] = []
 
@@ -55,24 +57,27 @@ public final class Monitor {
   }
 
   func answer(_ request: HTTPRequest) -> HTTPResponse {
+    let query = MonitorQuery(request)
     let body: [UInt8]
     switch request.path {
     case "/": body = index()
     case "/varz": body = varz()
     case "/connz":
-      switch connz(request) {
+      switch connz(query) {
       case .success(let bytes): body = bytes
       case .failure(let error): return .text("400 Bad Request", error.text)
       }
-    case "/subsz", "/subscriptionsz": body = subsz()
-    case "/jsz": body = jsz(request)
-    case "/leafz": body = leafz(request)
+    case "/subsz", "/subscriptionsz": body = subsz(query)
+    case "/jsz": body = jsz(query)
+    case "/leafz": body = leafz(query)
     case "/routez": body = routez()
     case "/gatewayz": body = gatewayz()
     case "/uplinkz": body = uplinkz()
+    case "/accountz": body = accountz(query)
+    case "/accstatz": body = accstatz(query)
     case "/healthz":
       count(request.path)
-      return healthz(request)
+      return healthz(query)
     default: return .text("404 Not Found", "404 page not found\n")
     }
     count(request.path)
@@ -84,13 +89,15 @@ public final class Monitor {
   private func index() -> [UInt8] {
     var page = "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>petiole</title>"
     page += "<h1>petiole</h1><ul>"
-    for path in ["varz", "connz", "subsz", "jsz", "leafz", "uplinkz", "healthz"] { page += "<li><a href=\"\(path)\">/\(path)</a>" }
+    for path in ["varz", "connz", "subsz", "jsz", "leafz", "uplinkz", "accountz", "accstatz", "healthz"] {
+      page += "<li><a href=\"\(path)\">/\(path)</a>"
+    }
     return [UInt8]((page + "</ul>\n").utf8)
   }
 
   /// Begins an answer that names the server and the time.
   func begin() -> JSONWriter {
-    var json = JSONWriter(indent: true)
+    var json = JSONWriter(indent: indents)
     json.beginObject()
     json.field("server_id", source.broker.identity.id)
     return json

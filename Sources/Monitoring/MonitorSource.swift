@@ -11,7 +11,10 @@ import Uplink
 public protocol MonitorSource: AnyObject {
   var host: Host { get }
   var broker: Broker { get }
-  var jetStream: JetStream? { get }
+  /// JetStream of each account that has it.
+  var jetStreams: [JetStream] { get }
+  /// What they have in common; nil: there is no JetStream.
+  var jetStreamOptions: JetStream.Options? { get }
   var store: LogStore? { get }
   var uplink: UplinkSupervisor? { get }
   /// The leaf links that work, dialled and accepted.

@@ -133,7 +133,7 @@ final class ServeProcess {
     if let address = agent.broker.address { json.string("nats://\(address)") }
     json.endArray()
     json.beginArray("monitoring")
-    if let address = agent.monitor?.address { json.string("\(agent.options.isMonitoringSecure ? "https" : "http")://\(address)") }
+    if let address = agent.monitor.address { json.string("\(agent.options.isMonitoringSecure ? "https" : "http")://\(address)") }
     json.endArray()
     json.beginArray("websocket")
     if let address = agent.broker.webSockets?.address { json.string("\(agent.options.webSocket.scheme)://\(address)") }

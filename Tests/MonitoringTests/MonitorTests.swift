@@ -14,7 +14,8 @@ import Uplink
 private final class Source: MonitorSource {
   let host: Host
   let broker: Broker
-  var jetStream: JetStream?
+  var jetStreams: [JetStream] = []
+  var jetStreamOptions: JetStream.Options?
   var store: LogStore?
   var uplink: UplinkSupervisor?
   var links: [LeafLink] = []

@@ -1,0 +1,119 @@
+// JetStream of an agent: the store, and an engine for each account that has JetStream.
+import Broker
+import Bytes
+import Configuration
+import Identity
+import JetStream
+import LogStore
+import Platform
+
+extension Agent {
+  /// What memory streams may hold when nothing is configured: a gateway's memory is for other things.
+  private static let memoryDefault_bytes: Int64 = 32 << 20
+
+  func startJetStream() throws(AgentError) {
+    let directory = options.jetStream.storeDirectory(temporary: Self.temporaryDirectory).string
+    let storeOptions: LogStore.Options
+    do throws(DiskError) {
+      try host.disk.makeDirectory(directory)
+      storeOptions = options.storeOptions(free_bytes: try host.disk.freeSpace(directory), ownFiles_bytes: ownFiles_bytes(directory))
+    } catch {
+      throw .storeDirectory(error)
+    }
+    let store = LogStore(host: host, directory: directory, options: storeOptions)
+    do throws(StoreError) {
+      report(try store.open())
+    } catch {
+      throw .store(directory, error)
+    }
+    self.store = store
+    var jetStreamOptions = JetStream.Options()
+    jetStreamOptions.domain = options.jetStream.domain ?? ByteString()
+    jetStreamOptions.serverName = broker.identity.name
+    jetStreamOptions.maxStore = Int64(storeOptions.storeBytesMax)
+    jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
+    jetStreamOptions.strict = options.jetStream.isStrict
+    jetStreamOptions.usesLongAckSubjects = options.jetStream.usesLongAckSubjects
+    self.jetStreamOptions = jetStreamOptions
+    broker.jetStream = true
+    broker.domain = jetStreamOptions.domain
+    host.log.info("Starting JetStream")
+    host.log.info("  Max Memory:      \(jetStreamOptions.maxMemory) bytes")
+    host.log.info("  Max Storage:     \(storeOptions.storeBytesMax) bytes")
+    host.log.info("  Store Directory: \"\(directory)\"")
+    if !jetStreamOptions.domain.isEmpty { host.log.info("  Domain:          \(jetStreamOptions.domain)") }
+    enableJetStream(options)
+    if let failure = declare(options.streams).first { throw .stream(failure) }
+  }
+
+  /// Creates and updates the declared streams; returns what could not be done.
+  func declare(_ streams: [StreamDeclaration]) -> [String] {
+    var failures: [String] = []
+    for stream in streams {
+      var problems: [ConfigurationProblem] = []
+      let config = stream.config(&problems)
+      for problem in problems { failures.append("\(stream.name.string): \(problem.text)") }
+      guard problems.isEmpty, let jetStream = jetStream(of: stream.account) else { continue }
+      for failure in jetStream.declare(streams: [config]) { failures.append("\(failure.name.string): \(failure.error.text.string)") }
+    }
+    return failures
+  }
+
+  /// Gives each account the JetStream that `options` grant it, and says in all others that there is none.
+  func enableJetStream(_ options: Options) {
+    guard let store, let jetStreamOptions else { return }
+    for (name, grant) in options.jetStreamAccounts {
+      guard let account = broker.account(name) else { preconditionFailure("an account with JetStream was not made") }
+      if let known = jetStream(of: name) {
+        known.limit(to: grant)
+        continue
+      }
+      absent.removeAll { absence in
+        guard absence.account === account else { return false }
+        absence.stop()
+        return true
+      }
+      let made = JetStream(
+        host: host, account: account, store: store, options: jetStreamOptions, grant: grant, server: jetStreamServer)
+      let consumers = ConsumerEngine(jetStream: made)
+      made.consumerAPI = consumers
+      engines.append(JetStreamEngine(jetStream: made, consumers: consumers))
+      made.start()
+    }
+    for account in broker.accounts where jetStream(of: account.name) == nil && !absent.contains(where: { $0.account === account }) {
+      absent.append(AbsentJetStream(account: account, isSystem: account === broker.systemAccount))
+    }
+  }
+
+  public func jetStream(of account: ByteString) -> JetStream? { jetStreams.first { $0.account.name == account } }
+
+  private static var temporaryDirectory: ByteString? { ProcessStatus.environment("TMPDIR").map { ByteString($0) } }
+
+  private func ownFiles_bytes(_ directory: String) -> Int {
+    var total = 0
+    for name in (try? host.disk.list(directory)) ?? [] {
+      guard let file = try? host.disk.open(directory + "/" + name, create: false) else { continue }
+      total += (try? host.disk.size(file)) ?? 0
+      host.disk.close(file)
+    }
+    return total
+  }
+
+  private func report(_ recovery: RecoveryReport) {
+    host.log.info(
+      "Recovered \(recovery.messages) messages of \(recovery.streams) streams from \(recovery.segments) segments in \(recovery.duration_ns / millisecond_ns) ms"
+    )
+    if recovery.tornBytes > 0 { host.log.info("The last write was cut short: \(recovery.tornBytes) unacknowledged bytes dropped") }
+    if recovery.damagedRegions > 0 {
+      host.log.error("The medium is damaged: \(recovery.damagedBytes) bytes in \(recovery.damagedRegions) places cannot be read")
+    }
+    for file in recovery.unreadableFiles { host.log.error("The segment \(file) cannot be read; it is left as it is") }
+    for lost in recovery.lost { host.log.error("Stream \(lost.stream): sequences \(lost.first) to \(lost.last) are lost") }
+  }
+}
+
+/// JetStream of one account with its consumers.
+struct JetStreamEngine {
+  let jetStream: JetStream
+  let consumers: ConsumerEngine
+}
