@@ -4,34 +4,22 @@ import Bytes
 import LogStore
 import Platform
 
-/// Sequences that consumers are done with, until the stream has looked at them.
+/// Sequences that consumers are done with, until the stream has looked at them, the lowest first: acks in any order become few ranges,
+/// and each message is looked at once.
 struct ReleaseQueue {
-  private(set) var ranges: [ClosedRange<UInt64>] = []
+  private var sequences = SequenceSet()
   /// Whether a look is due at the end of the turn, or later.
   var isScheduled = false
   let timer = Timer()
 
-  var first: ClosedRange<UInt64>? { ranges.first }
+  var first: ClosedRange<UInt64>? { sequences.span(endingAtOrAfter: 0).map { $0.first...$0.last } }
 
-  /// Acks come mostly in order: neighbours become one range.
-  mutating func add(_ range: ClosedRange<UInt64>) {
-    if let last = ranges.last, range.lowerBound == last.upperBound + 1 {
-      ranges[ranges.count - 1] = last.lowerBound...range.upperBound
-    } else {
-      ranges.append(range)
-    }
-  }
+  mutating func add(_ range: ClosedRange<UInt64>) { sequences.insert(range.lowerBound, range.upperBound) }
 
-  /// The first range is looked at up to before `next`; all of it when that is nil.
-  mutating func advance(to next: UInt64?) {
-    guard let next else {
-      ranges.removeFirst()
-      return
-    }
-    ranges[0] = next...ranges[0].upperBound
-  }
+  /// Everything before `next` was looked at.
+  mutating func advance(to next: UInt64) { sequences.removeBelow(next) }
 
-  mutating func removeAll() { ranges = [] }
+  mutating func removeAll() { sequences.removeAll() }
 }
 
 extension Stream {
@@ -111,7 +99,7 @@ extension Stream {
     while budget > 0, let range = releases.first {
       var next: UInt64?
       if release(range, &budget, next: &next) {
-        releases.advance(to: next)
+        releases.advance(to: next ?? range.upperBound + 1)
       } else {
         wait_ns = Stream.releaseRetry_ns
         break
@@ -124,7 +112,7 @@ extension Stream {
 
   /// Removes what nobody needs of a range, as far as the budget goes; `next` is where it goes on. False when the disk could not be read.
   private func release(_ range: ClosedRange<UInt64>, _ budget: inout Int, next: inout UInt64?) -> Bool {
-    var doomed: [UInt64] = []
+    var doomed: [(sequence: UInt64, subject: ByteString)] = []
     var left = budget
     var resume: UInt64?
     let first = max(range.lowerBound, log.firstSequence)
@@ -136,7 +124,7 @@ extension Stream {
         return false
       }
       left -= 1
-      if !self.isNeeded(message.sequence, message.subject) { doomed.append(message.sequence) }
+      if !self.isNeeded(message.sequence, message.subject) { doomed.append((message.sequence, ByteString(message.subject))) }
       return true
     }
     if first == range.upperBound {
@@ -151,14 +139,14 @@ extension Stream {
   }
 
   /// Removes messages, those in front of the stream together.
-  private func remove(_ sequences: [UInt64]) {
+  private func remove(_ doomed: [(sequence: UInt64, subject: ByteString)]) {
     var index = 0
-    if sequences.count > 1, sequences[0] == log.firstSequence {
-      while index + 1 < sequences.count, log.nextSequence(atOrAfter: sequences[index] + 1) == sequences[index + 1] { index += 1 }
-      removeThrough(sequences[index])
+    if doomed.count > 1, doomed[0].sequence == log.firstSequence {
+      while index + 1 < doomed.count, log.nextSequence(atOrAfter: doomed[index].sequence + 1) == doomed[index + 1].sequence { index += 1 }
+      removeThrough(doomed[index].sequence)
       index += 1
     }
-    for sequence in sequences[min(index, sequences.count)...] { removeOne(sequence) }
+    for message in doomed[index...] { _ = removeOne(message.sequence, subject: message.subject) }
   }
 
   /// Gives the next sequence to a message that nobody is interested in: it is acknowledged, and not stored. Returns the position to wait

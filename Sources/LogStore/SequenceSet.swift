@@ -1,10 +1,10 @@
-// A set of sequences as sorted ranges: the removed messages between a stream's first and last.
+// A set of sequences as sorted ranges: the removed messages between a stream's first and last, and what consumers are done with.
 
 /// Sorted, disjoint ranges in pieces of bounded size, so that a change in the middle of many moves only little.
-struct SequenceSet {
-  struct Span: Equatable {
-    var first: UInt64
-    var last: UInt64
+public struct SequenceSet {
+  public struct Span: Equatable {
+    public var first: UInt64
+    public var last: UInt64
   }
 
   /// Spans in a piece; it is split at twice as many.
@@ -12,9 +12,11 @@ struct SequenceSet {
 
   private var pieces: [[Span]] = []
   /// Sequences in the set.
-  private(set) var count = 0
+  public private(set) var count = 0
 
-  var isEmpty: Bool { count == 0 }
+  public init() {}
+
+  public var isEmpty: Bool { count == 0 }
   /// About how many spans it has, and never fewer.
   var spanCount: Int { pieces.count <= 1 ? pieces.first?.count ?? 0 : pieces.count * 2 * Self.pieceSpans }
 
@@ -38,7 +40,7 @@ struct SequenceSet {
   }
 
   /// The first span that ends at or after `sequence`.
-  func span(endingAtOrAfter sequence: UInt64) -> Span? {
+  public func span(endingAtOrAfter sequence: UInt64) -> Span? {
     place(sequence).map { pieces[$0.piece][$0.span] }
   }
 
@@ -78,8 +80,9 @@ struct SequenceSet {
   }
 
   /// Adds `first...last`.
-  mutating func insert(_ first: UInt64, _ last: UInt64) {
+  public mutating func insert(_ first: UInt64, _ last: UInt64) {
     precondition(first <= last && last - first < UInt64(Int.max), "a range of sequences is empty or endless")
+    if goesOn(at: first, through: last) { return }
     var span = Span(first: first, last: last)
     while let place = place(first == 0 ? 0 : first - 1) {
       let other = pieces[place.piece][place.span]
@@ -89,6 +92,15 @@ struct SequenceSet {
       removeSpan(place)
     }
     insertSpan(span)
+  }
+
+  /// Lengthens the last span when a range follows right behind it, as most do.
+  private mutating func goesOn(at first: UInt64, through last: UInt64) -> Bool {
+    let piece = pieces.count - 1
+    guard piece >= 0, first > 0, pieces[piece][pieces[piece].count - 1].last == first - 1 else { return false }
+    pieces[piece][pieces[piece].count - 1].last = last
+    count += Int(last - first) + 1
+    return true
   }
 
   /// Takes one sequence out; returns whether it was there.
@@ -104,7 +116,7 @@ struct SequenceSet {
   }
 
   /// Takes everything below `sequence` out.
-  mutating func removeBelow(_ sequence: UInt64) {
+  public mutating func removeBelow(_ sequence: UInt64) {
     while let piece = pieces.first, piece[piece.count - 1].last < sequence {
       for span in piece { count -= Int(span.last - span.first) + 1 }
       pieces.removeFirst()
@@ -115,7 +127,7 @@ struct SequenceSet {
     }
   }
 
-  mutating func removeAll() {
+  public mutating func removeAll() {
     pieces = []
     count = 0
   }

@@ -86,6 +86,44 @@ import Testing
     #expect(count(rig, "I") == 1)
   }
 
+  @Test("what consumers are done with in any order is looked at once and in order")
+  func releaseQueue() {
+    var queue = ReleaseQueue()
+    // Odd ones backwards, then even ones: never more than one range per hole, and one at the end. What took time for each range that
+    // waits would not end here.
+    let last: UInt64 = 200_000
+    for sequence in stride(from: last - 1, through: 1, by: -2) { queue.add(sequence...sequence) }
+    #expect(queue.first == 1...1)
+    queue.advance(to: 2)
+    #expect(queue.first == 3...3)
+    for sequence in stride(from: 2, through: last, by: 2) { queue.add(sequence...sequence) }
+    #expect(queue.first == 2...last)
+    queue.advance(to: 70_001)
+    queue.add(5...6)
+    #expect(queue.first == 5...6)
+    queue.advance(to: 7)
+    #expect(queue.first == 70_001...last)
+    queue.advance(to: last + 1)
+    #expect(queue.first == nil)
+  }
+
+  @Test("acks in any order release a work queue")
+  func acksInAnyOrder() throws {
+    let rig = try ConsumerRig()
+    rig.rig.create(#"{"name":"W","subjects":["w.>"],"retention":"workqueue"}"#)
+    rig.create("W", "c", #"{"durable_name":"c","ack_policy":"explicit","max_ack_pending":5000}"#)
+    for number in 1...3000 { rig.rig.send("w.\(number % 7)", "\(number)") }
+    rig.rig.settle()
+    var messages: [Delivered] = []
+    for _ in 0..<6 { messages += rig.fetch("W.c", #"{"batch":500}"#) }
+    #expect(messages.count == 3000)
+    for index in 0..<3000 where index * 7 % 3000 != 1234 { rig.rig.send(messages[index * 7 % 3000].reply, "+ACK", reply: false) }
+    rig.rig.settle()
+    let state = rig.rig.state("W")
+    #expect(state["messages"]?.int == 1 && state["first_seq"]?.int == 1235)
+    #expect(state["num_subjects"]?.int == 1)
+  }
+
   @Test("a work queue keeps messages until they are acknowledged, with or without a consumer")
   func workqueue() throws {
     let rig = try ConsumerRig()
