@@ -131,7 +131,7 @@ extension JetStream {
       guard let stream = table[name] else { throw .streamNotFound }
       if stream.config.sealed { throw .sealed }
       if stream.config.denyDelete { throw APIError(500, 10057, "message delete not permitted") }
-      let reply = request.replySubject
+      let kept = KeptRequest(request)
       let answer: (Bool) -> Void = { [unowned(unsafe) self] isErased in  // the engine lives as long as its host
         var response = APIResponse(type)
         if isErased {
@@ -139,7 +139,7 @@ extension JetStream {
         } else {
           response.error(APIError(500, 10057, "message deleted, but it could not be overwritten"))
         }
-        answerWhenDurable(to: reply, response.finish())
+        answerWhenDurable(kept, response.finish())
       }
       guard noErase ? stream.removeOne(sequence) : stream.eraseOne(sequence, done: answer) else {
         if stream.isFile, sequence > stream.lastSequence { throw APIError(500, 10057, "stream store EOF") }

@@ -43,13 +43,13 @@ extension JetStream {
       if stream.config.sealed { throw .sealed }
       if stream.config.denyPurge { throw APIError(500, 10110, "stream purge not permitted") }
       guard sequence < StreamLog.sequenceMax else { throw .badRequest }
-      let reply = request.replySubject
+      let kept = KeptRequest(request)
       filter.withView { filter in
         stream.purge(filter: filter, below: sequence, keep: Int(clamping: keep)) { [unowned(unsafe) self] purged in
           var response = APIResponse(type)
           response.json.field("success", true)
           response.json.field("purged", purged)
-          answerWhenDurable(to: reply, response.finish())  // the engine lives as long as its host
+          answerWhenDurable(kept, response.finish())  // the engine lives as long as its host
         }
       }
     } catch { fail(request, type, error) { $0.field("purged", 0) } }

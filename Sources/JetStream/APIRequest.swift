@@ -5,7 +5,8 @@ import Interest
 import JSON
 import Wire
 
-/// A request to `$JS.API.…`. Its views end with the call that hands it over; whoever answers later keeps a `replySubject`.
+/// A request to `$JS.API.…`. Its views end with the call that hands it over; whoever answers later keeps a `KeptRequest`
+/// or a `replySubject`.
 public struct APIRequest {
   public let message: Message
   public let source: Endpoint
@@ -52,6 +53,21 @@ public struct APIRequest {
   public var hasJSONBody: Bool {
     let text = body.trimmed
     return !text.isEmpty && (text[0] == UInt8(ascii: "{") || text[0] == UInt8(ascii: "["))
+  }
+}
+
+/// A request that is answered in a later turn: what its answer and the audit need of it.
+struct KeptRequest {
+  let subject: ByteString
+  let reply: ByteString
+  let body: ByteString
+  let source: Endpoint
+
+  init(_ request: APIRequest) {
+    subject = ByteString(request.message.subject)
+    reply = request.replySubject
+    body = ByteString(request.body)
+    source = request.source
   }
 }
 

@@ -67,14 +67,24 @@ extension JetStream {
 
   /// Tells whoever listens what was asked of the API and what was answered.
   func audit(_ request: APIRequest, _ response: [UInt8]) {
+    audit(request.message.subject, request.body, from: request.source, response)
+  }
+
+  func audit(_ request: KeptRequest, _ response: [UInt8]) {
+    request.subject.withView { subject in
+      request.body.withView { audit(subject, $0, from: request.source, response) }
+    }
+  }
+
+  private func audit(_ subject: ByteView, _ body: ByteView, from source: Endpoint, _ response: [UInt8]) {
     guard JetStream.auditSubject.withView({ account.interest.hasInterest(in: $0) }) else { return }
     var json = beginAdvisory("advisory.v1.api_audit")
     json.field("server", options.serverName)
     json.beginObject("client")
-    writeClient(request.source, to: &json)
+    writeClient(source, to: &json)
     json.endObject()
-    json.field("subject", request.message.subject)
-    json.fieldUnlessEmpty("request", request.body)
+    json.field("subject", subject)
+    json.fieldUnlessEmpty("request", body)
     response.withView { json.field("response", $0) }
     publish(advisory: json, to: JetStream.auditSubject)
   }

@@ -141,8 +141,13 @@ extension JetStream {
     answerWhenDurable(to: request.replySubject, response, headers: headers)
   }
 
-  /// Likewise for a request of which nothing but the reply subject was kept; it is empty when no answer is wanted.
-  func answerWhenDurable(to reply: ByteString, _ response: [UInt8], headers: [UInt8] = []) {
+  /// Likewise for a request that came in an earlier turn.
+  func answerWhenDurable(_ request: KeptRequest, _ response: [UInt8]) {
+    audit(request, response)
+    answerWhenDurable(to: request.reply, response)
+  }
+
+  private func answerWhenDurable(to reply: ByteString, _ response: [UInt8], headers: [UInt8] = []) {
     // Said at once rather than nothing for as long as the disk takes.
     if case .failed = store.state {
       count(failed: true)
