@@ -60,6 +60,7 @@ extension JetStream {
     try checkOrigins(&config, pedantic: false)
     try checkMaxBytes(config)
     try stream.config.checkUpdate(to: &config)
+    try stream.checkConsumers(config.consumerLimits)
     try checkAccountLimits(config, replacing: stream.config)
     if overlaps(config.subjects, except: stream.name) { throw .subjectsOverlap }
     config.stampMetadata()

@@ -160,11 +160,22 @@ extension ConsumerConfig {
     for limit in [account.ackPendingMax, limits.maxAckPending] where limit > 0 && maxAckPending > limit {
       throw APIError(400, 10121, text: "consumer max ack pending exceeds system limit of \(limit)")
     }
-    if limits.inactiveThreshold_ns > 0, inactiveThreshold_ns > limits.inactiveThreshold_ns {
+    if exceedsThreshold(limits) {
       let limit = GoDuration.format(limits.inactiveThreshold_ns).string
       throw APIError(400, 10153, text: "consumer inactive threshold exceeds system limit of " + limit)
     }
     if direct, isDurable { throw APIError(400, 10091, "consumer direct requires an ephemeral consumer") }
+  }
+
+  /// Whether it is beyond limits that its stream is to have.
+  func exceeds(_ limits: StreamConfig.ConsumerLimits) -> Bool { exceedsAcks(limits) || exceedsThreshold(limits) }
+
+  private func exceedsAcks(_ limits: StreamConfig.ConsumerLimits) -> Bool {
+    limits.maxAckPending > 0 && maxAckPending > limits.maxAckPending
+  }
+
+  private func exceedsThreshold(_ limits: StreamConfig.ConsumerLimits) -> Bool {
+    limits.inactiveThreshold_ns > 0 && inactiveThreshold_ns > limits.inactiveThreshold_ns
   }
 
   private func checkFilters() throws(APIError) {

@@ -122,6 +122,15 @@ public final class Stream {
     return all
   }
 
+  /// Consumers that are there must fit limits that are new.
+  func checkConsumers(_ limits: StreamConfig.ConsumerLimits) throws(APIError) {
+    var names: [ByteString] = []
+    for consumer in consumersByName where consumer.violates(limits) { names.append(consumer.name) }
+    guard !names.isEmpty else { return }
+    let text = names.map { $0.string }.joined(separator: ", ")
+    throw APIError(500, 10069, text: "change to limits violates consumers: " + text)
+  }
+
   public func add(_ consumer: any StreamConsumer) { consumers.set(consumer.name, consumer) }
 
   public func remove(_ consumer: any StreamConsumer) {

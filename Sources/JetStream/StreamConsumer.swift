@@ -19,6 +19,8 @@ public protocol StreamConsumer: AnyObject {
   func streamPurged()
   /// The stream's configuration changed.
   func streamUpdated()
+  /// Whether its configuration is beyond limits that the stream is to have.
+  func violates(_ limits: StreamConfig.ConsumerLimits) -> Bool
   /// The stream is gone: end, and forget what is stored. Not called when the process stops.
   func streamDeleted()
   /// Whether the consumer is not done with a message of the stream: it delivers such subjects, and this one is yet to be delivered, waits
@@ -36,6 +38,7 @@ extension StreamConsumer {
   public func needs(_ sequence: UInt64, subject: ByteView) -> Bool { false }
   public var doneThrough: UInt64 { .max }
   public var wantsEverything: Bool { false }
+  public func violates(_ limits: StreamConfig.ConsumerLimits) -> Bool { false }
   public func appendInfo(to json: inout JSONWriter) {}
 }
 

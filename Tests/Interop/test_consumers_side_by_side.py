@@ -45,8 +45,9 @@ def differences(mine, theirs, path=""):
 class Session:
     """One server's side of a scenario."""
 
-    def __init__(self, nc):
+    def __init__(self, nc, storage):
         self.nc = nc
+        self.storage = storage
         self.log = []
         self.pulls = {}
         self.subscriptions = {}
@@ -524,6 +525,45 @@ async def lifecycles(s):
         await s.heard(event, 1, 1)
 
 
+async def limits_of_the_stream(s):
+    async def limit(**limits):
+        await s.api("STREAM.UPDATE.S", {"name": "S", "subjects": ["s.>", "r.>"], "storage": s.storage, "consumer_limits": limits})
+
+    await s.create("C", **EXPLICIT, max_ack_pending=500, inactive_threshold=100_000_000_000)
+    await limit(max_ack_pending=499)
+    await limit(inactive_threshold=99_000_000_000)
+    await limit(max_ack_pending=100, inactive_threshold=10_000_000_000)
+    await limit(max_ack_pending=500, inactive_threshold=100_000_000_000)
+    await s.create("D", **EXPLICIT, max_ack_pending=501)
+    await s.create("D", **EXPLICIT, inactive_threshold=100_000_000_001)
+    await s.create("D", ack_policy="none")
+    await limit(max_ack_pending=600)
+    await s.create("P", **EXPLICIT, deliver_subject="d", max_ack_pending=600)
+    await limit(max_ack_pending=599)
+    await limit()
+    await s.create("U", **EXPLICIT, max_ack_pending=-1)
+    await limit(max_ack_pending=600)
+
+
+async def audited(s):
+    subject = "$JS.EVENT.ADVISORY.API"
+    await s.listen(subject)
+    for verb, body in [
+        ("MSG.DELETE", {"seq": 1}), ("MSG.DELETE", {"seq": 2, "no_erase": True}), ("MSG.DELETE", {"seq": 2}), ("MSG.DELETE", None),
+        ("MSG.GET", {"seq": 1}), ("MSG.GET", {"seq": 3}), ("PURGE", {"filter": "s.0"}), ("PURGE", {"keep": 4}), ("PURGE", {"seq": 4, "keep": 4}),
+        ("PURGE", {"kept": 4}), ("PURGE", None), ("PURGE", None),
+    ]:  # fmt: skip
+        await s.api(f"STREAM.{verb}.S", body)
+    await s.api("STREAM.PURGE.NONE")
+    subscription = s.subscriptions[subject]
+    for _ in range(12):
+        event = json.loads((await subscription.next_msg(timeout=5)).data)
+        # The wording of Go's JSON decoder is Go's own.
+        response = re.sub(r"invalid JSON.*", "invalid JSON", event["response"])
+        s.log.append((event["subject"], [event.get("request"), response, sorted(event), event["client"]["kind"]]))
+    s.log.append(("audits left", subscription.pending_msgs))
+
+
 async def original_speed(s):
     await s.publish(1, "r.1")
     await asyncio.sleep(0.5)  # the gap that is replayed
@@ -543,7 +583,7 @@ async def rate_limited(s):
 SCENARIOS = [
     ack_floors, ack_all, last_delivery, backoff, delayed_refusal, purges, terminated_by_limits, statuses, requests_pending, deserted, paused,
     resets, last_per_subject, updates, overflow, pinned, prioritized, pushes, pushes_to_a_group, flow_control, flow_control_acks, sampled,
-    lifecycles, original_speed, rate_limited, no_wait_at_max_ack_pending,
+    lifecycles, original_speed, rate_limited, no_wait_at_max_ack_pending, limits_of_the_stream, audited,
 ]  # fmt: skip
 
 
@@ -552,7 +592,7 @@ async def test_consumers_agree_with_nats_server(number, petiole, hub, client):
     scenario, storage = SCENARIOS[number], "memory" if number % 2 else "file"
 
     async def run(server):
-        session = Session(await client(server))
+        session = Session(await client(server), storage)
         await session.api("STREAM.CREATE.S", {"name": "S", "subjects": ["s.>", "r.>"], "storage": storage})
         for number in range(10):
             await session.nc.request(f"s.{number % 3}", b"m%d" % number, timeout=5)

@@ -234,6 +234,43 @@ struct ConsumerReportTests {
     #expect(audits.count == 3)
     #expect(audits.first?.contains(#""subject":"$JS.API.STREAM.CREATE.T","request":"{\"name\":\"T\"}","response":"{\"type\""#) == true)
   }
+
+  @Test("limits of a stream below what its consumers have are refused, naming them")
+  func consumerLimits() throws {
+    let rig = try ConsumerTests.filled(1)
+    rig.create("S", "A", #"{"durable_name":"A","ack_policy":"explicit","max_ack_pending":500}"#)
+    rig.create("S", "B", #"{"durable_name":"B","ack_policy":"explicit","inactive_threshold":9000000000}"#)
+    func limit(_ limits: String) -> String? {
+      let config = #"{"name":"S","subjects":["s.>"],"consumer_limits":{\#(limits)}}"#
+      return rig.rig.call("$JS.API.STREAM.UPDATE.S", config).errorText
+    }
+    #expect(limit(#""max_ack_pending":499"#) == "change to limits violates consumers: A, B")
+    #expect(limit(#""max_ack_pending":1000,"inactive_threshold":8999999999"#) == "change to limits violates consumers: B")
+    #expect(limit(#""max_ack_pending":1000,"inactive_threshold":9000000000"#) == nil)
+    #expect(rig.create("S", "A", #"{"durable_name":"A","ack_policy":"explicit","max_ack_pending":1001}"#).errorCode == 10121)
+  }
+
+  @Test("purges and deletes are audited when they are answered")
+  func auditedLater() throws {
+    let rig = try ConsumerTests.filled(3)
+    rig.listen("$JS.EVENT.ADVISORY.API")
+    func audit() -> JSONValue {
+      let audits = rig.take("$JS.EVENT.ADVISORY.API").map(\.payload)
+      return audits.count == 1 ? (try? JSON.parse(ByteString(audits[0]))) ?? .null : .null
+    }
+    for body in [#"{"seq":1}"#, #"{"seq":2,"no_erase":true}"#, #"{"seq":9}"#] {
+      let answer = rig.rig.call("$JS.API.STREAM.MSG.DELETE.S", body).payload
+      let audit = audit()
+      #expect(audit["subject"]?.string?.string == "$JS.API.STREAM.MSG.DELETE.S")
+      #expect(audit["request"]?.string?.string == body && audit["response"]?.string?.string == answer)
+    }
+    for body in ["", #"{"filter":"s.>"}"#, #"{"keep":1,"seq":1}"#] {
+      let answer = rig.rig.call("$JS.API.STREAM.PURGE.S", body).payload
+      let audit = audit()
+      #expect(audit["subject"]?.string?.string == "$JS.API.STREAM.PURGE.S")
+      #expect((audit["request"]?.string?.string ?? "") == body && audit["response"]?.string?.string == answer)
+    }
+  }
 }
 
 @Suite("Acks by flow control and long ack subjects")
