@@ -2,7 +2,7 @@
 import CLinux
 
 /// A 64-bit hash of bytes, keyed so that a peer cannot choose colliding subjects. Not cryptographic, not stable across versions:
-/// never stored and never sent.
+/// never sent. What is stored in the order of hashes (a checkpoint's subjects, with their seed) is checked when it is read.
 public enum ByteHash {
   @inline(__always) private static func mix(_ left: UInt64, _ right: UInt64) -> UInt64 {
     let product = left.multipliedFullWidth(by: right)

@@ -13,12 +13,15 @@ enum CheckpointEntry {
   static let stream: UInt8 = 5
   static let removed: UInt8 = 6
   static let anchors: UInt8 = 7
-  static let subjects: UInt8 = 8
+  /// Subjects whose hashes begin alike.
+  static let subjects: UInt8 = 9
+  /// A segment that was begun while the checkpoint was written.
+  static let later: UInt8 = 10
 }
 
 /// The beginning of a checkpoint file. Written last: without it the file means nothing.
 struct CheckpointHeader {
-  static let version: UInt32 = 1
+  static let version: UInt32 = 2
   static let bytes = 64
   static let magic: StaticString = "petiolec"
   /// Where the frames begin.
@@ -90,14 +93,17 @@ struct CheckpointFrame {
   static let bytesMin = 128 << 10
 
   private(set) var bytes: [UInt8] = []
+  private let bytesMin: Int
+
+  init(bytesMin: Int) { self.bytesMin = bytesMin }
 
   mutating func begin() {
     bytes.removeAll(keepingCapacity: true)
-    bytes.reserveCapacity(Self.bytesMin + (4 << 10))
+    bytes.reserveCapacity(bytesMin + (4 << 10))
     for _ in 0..<Self.headBytes { bytes.append(0) }
   }
 
-  var isFull: Bool { bytes.count >= Self.bytesMin }
+  var isFull: Bool { bytes.count >= bytesMin }
   var isEmpty: Bool { bytes.count <= Self.headBytes }
 
   @inline(__always) mutating func put(_ byte: UInt8) { bytes.append(byte) }
@@ -110,6 +116,12 @@ struct CheckpointFrame {
       rest >>= 7
     }
     bytes.append(UInt8(truncatingIfNeeded: rest))
+  }
+
+  /// A number that may be a little above or below zero.
+  @inline(__always) mutating func put(difference: UInt64) {
+    let signed = Int64(bitPattern: difference)
+    put(UInt64(bitPattern: signed << 1 ^ signed >> 63))
   }
 
   mutating func put(_ view: ByteView) {
@@ -137,6 +149,7 @@ struct CheckpointReader {
   init(_ view: ByteView) { self.view = view }
 
   var isAtEnd: Bool { at >= view.count || !isValid }
+  var left: Int { view.count - at }
 
   mutating func byte() -> UInt8 {
     guard at < view.count, isValid else {
@@ -160,6 +173,11 @@ struct CheckpointReader {
         return 0
       }
     }
+  }
+
+  @inline(__always) mutating func difference() -> UInt64 {
+    let number = number()
+    return number >> 1 ^ (0 &- (number & 1))
   }
 
   mutating func text() -> ByteView {

@@ -7,9 +7,12 @@ import Interest
 import Platform
 
 /// A checkpoint that is being written: the state at one moment, which its copies of values keep as it was while the store goes on.
+///
+/// Subjects are too many to be copied. They are written as they are when their turn comes, a page at a time, each with the position in the
+/// log up to which it counts; a start leaves them alone before.
 final class Checkpoint {
   struct Stream {
-    let id: UInt32
+    let log: StreamLog
     let first: UInt64
     let last: UInt64
     let lastTimestamp_ns: Int64
@@ -17,18 +20,20 @@ final class Checkpoint {
     let isUncertain: Bool
     let index: AnchorIndex
     let removed: SequenceSet
-    let subjects: SubjectIndex.Snapshot
+    let subjectsSeed: UInt64
   }
 
   var header: CheckpointHeader
   /// Which of the two files.
   let slot: Int
   let file: FileHandle
-  /// The segment that was written to; up to `header.position` it must be durable before the checkpoint counts.
-  let segment: Segment
+  /// The log must be durable up to here before the checkpoint counts: it must not say more than the log does.
+  var reach: UInt64
+  /// Something happened that what is written does not fit any more.
+  var isSpoiled = false
   /// Segments with live messages or removals.
   let alive: [UInt64]
-  var frame = CheckpointFrame()
+  var frame: CheckpointFrame
   /// File offset behind the last frame.
   var offset = CheckpointHeader.framesOffset
   /// Its last frame is written.
@@ -39,35 +44,42 @@ final class Checkpoint {
   private var metadata: ByteMap<[UInt8]>
   private var metadataAt = 0
   private var streams: [Stream]
+  private var areLaterPut = false
+  private static var flag: UInt64 { 1 << 63 }
   private enum Part { case head, removed, anchors, subjects }
   private var part = Part.head
-  /// What comes next in the current part: a sequence or an index.
+  /// What comes next in the current part: a sequence or a hash.
   private var next: UInt64 = 0
+  private var nextAnchor: AnchorIndex.Place?
   private var lastSequence: UInt64 = 0
   private var lastPosition: UInt64 = 0
 
   init(
-    header: CheckpointHeader, slot: Int, file: FileHandle, segment: Segment, alive: [UInt64], metadata: ByteMap<[UInt8]>,
-    streams: [Stream]
+    header: CheckpointHeader, slot: Int, file: FileHandle, alive: [UInt64], metadata: ByteMap<[UInt8]>, streams: [Stream],
+    frameBytes: Int
   ) {
     self.header = header
     self.slot = slot
     self.file = file
-    self.segment = segment
+    reach = header.position
     self.alive = alive
+    frame = CheckpointFrame(bytesMin: frameBytes)
     self.metadata = metadata
     self.streams = streams
   }
 
   /// Goes on filling the frame. False when nothing is left.
-  func fill() -> Bool {
+  func fill(_ store: LogStore) -> Bool {
     putMetadata()
-    while !frame.isFull {
-      guard let stream = streams.last else { return !frame.isEmpty }
+    while !frame.isFull, !isSpoiled {
+      guard let stream = streams.last else {
+        if !areLaterPut { putLater(store) }
+        return !frame.isEmpty
+      }
       if part == .head { putHead(stream) }
       if part == .removed { putRemoved(stream) }
       if part == .anchors { putAnchors(stream) }
-      if part == .subjects, putSubjects(stream) {
+      if part == .subjects, putSubjects(stream, store) {
         streams.removeLast()
         part = .head
       }
@@ -84,13 +96,23 @@ final class Checkpoint {
     }
   }
 
+  /// The segments that were begun meanwhile, as far as the subjects count what is in them.
+  private func putLater(_ store: LogStore) {
+    areLaterPut = true
+    for segment in store.segments where segment.base >= header.position && segment.base < reach {
+      frame.put(CheckpointEntry.later)
+      frame.put(segment.base)
+    }
+  }
+
   private func putHead(_ stream: Stream) {
     frame.put(CheckpointEntry.stream)
-    frame.put(UInt64(stream.id))
+    frame.put(UInt64(stream.log.id))
     frame.put(stream.first)
     frame.put(stream.last)
     frame.put(UInt64(bitPattern: stream.lastTimestamp_ns))
     frame.put(stream.isUncertain ? 1 : 0 as UInt64)
+    frame.put(stream.subjectsSeed)
     part = .removed
     next = 0
     lastSequence = 0
@@ -107,20 +129,18 @@ final class Checkpoint {
       next = span.last + 1
     }
     part = .anchors
-    next = 0
+    nextAnchor = stream.index.first
     lastSequence = 0
   }
 
   private func putAnchors(_ stream: Stream) {
-    let count = stream.index.count
-    while Int(next) < count {
+    while let place = nextAnchor {
       guard !frame.isFull else { return }
-      let anchor = stream.index[Int(next)]
-      next += 1
+      let anchor = stream.index[place]
+      nextAnchor = stream.index.place(after: place)
       frame.put(CheckpointEntry.anchors)
       frame.put(anchor.sequence - lastSequence)
-      let step = Int64(bitPattern: anchor.position &- lastPosition)
-      frame.put(UInt64(bitPattern: step << 1 ^ step >> 63))
+      frame.put(difference: anchor.position &- lastPosition)
       frame.put(UInt64(anchor.bytes))
       frame.put(UInt64(anchor.count) << 1 | (anchor.mayHaveHeaders ? 1 : 0))
       lastSequence = anchor.sequence
@@ -130,20 +150,35 @@ final class Checkpoint {
     next = 0
   }
 
-  private func putSubjects(_ stream: Stream) -> Bool {
-    while Int(next) < stream.subjects.placeCount {
-      guard !frame.isFull else { return false }
-      stream.subjects.entry(at: Int(next)) { subject, count, first, last in
-        frame.put(CheckpointEntry.subjects)
-        frame.put(subject)
-        frame.put(UInt64(count))
-        // The top bit of either number says that it is a bound; it goes to the bottom, where it costs nothing.
-        frame.put(first << 1 | first >> 63)
-        frame.put(last << 1 | last >> 63)
+  /// Returns whether all subjects of the stream are through.
+  private func putSubjects(_ stream: Stream, _ store: LogStore) -> Bool {
+    let log = stream.log
+    while !frame.isFull {
+      guard !log.isDropped, log.subjects.seed == stream.subjectsSeed, log.subjects.hasPage(at: next), let position = store.settledEnd
+      else {
+        isSpoiled = true
+        return false
       }
-      next += 1
+      reach = position
+      let base = stream.first
+      let following = log.subjects.writePage(at: next) { depth, subjects, textBytes in
+        frame.put(CheckpointEntry.subjects)
+        frame.put(UInt64(depth))
+        frame.put(UInt64(subjects))
+        frame.put(UInt64(textBytes))
+        frame.put(position)
+      } _: { subject, count, first, last in
+        frame.put(subject)
+        // The top bit of either number says that it is a bound; it goes to the bottom of the count, where it costs nothing.
+        frame.put(UInt64(count) << 2 | (first >> 63) << 1 | last >> 63)
+        let sequence = first & ~Checkpoint.flag
+        frame.put(difference: sequence &- base)
+        frame.put(difference: (last & ~Checkpoint.flag) &- sequence)
+      }
+      guard let following else { return true }
+      next = following
     }
-    return true
+    return false
   }
 }
 
@@ -156,7 +191,7 @@ extension LogStore {
   /// About what a checkpoint would take now.
   private var checkpointEstimate: Int {
     var size = CheckpointHeader.framesOffset + segments.count * 16 + metadataBytes
-    for stream in streams.values { size += 40 + stream.index.count * 9 + stream.removed.spanCount * 4 + stream.subjects.subjectCount * 32 }
+    for stream in streams.values { size += 40 + stream.index.count * 9 + stream.removed.spanCount * 4 + stream.subjects.subjectCount * 30 }
     return size
   }
 
@@ -192,10 +227,12 @@ extension LogStore {
     for stream in streams.values where stream.lastSequence > 0 {
       captured.append(
         Checkpoint.Stream(
-          id: stream.id, first: stream.firstSequence, last: stream.lastSequence, lastTimestamp_ns: stream.lastTimestamp_ns,
-          isUncertain: stream.recount != nil, index: stream.index, removed: stream.removed, subjects: stream.subjects.snapshot))
+          log: stream, first: stream.firstSequence, last: stream.lastSequence, lastTimestamp_ns: stream.lastTimestamp_ns,
+          isUncertain: stream.recount != nil, index: stream.index, removed: stream.removed, subjectsSeed: stream.subjects.seed))
     }
-    let new = Checkpoint(header: header, slot: slot, file: file, segment: active, alive: alive, metadata: metadata, streams: captured)
+    let new = Checkpoint(
+      header: header, slot: slot, file: file, alive: alive, metadata: metadata, streams: captured,
+      frameBytes: options.checkpointFrameBytes)
     new.frame.begin()
     putStore(&new.frame)
     checkpoint = new
@@ -246,17 +283,18 @@ extension LogStore {
 
   /// Writes the next frame, or the header at the end, when the disk is free.
   func continueCheckpoint() {
-    guard let checkpoint, !isCheckpointBeingWritten, !isErasing, inFlight == nil else { return }
-    guard !isFailed, !isClosing, !checkpoint.segment.isSealed else { return endCheckpoint(valid: false) }
+    guard let checkpoint, !isDiskBusy else { return }
+    guard !isFailed, !isClosing, !checkpoint.isSpoiled else { return endCheckpoint(valid: false) }
     var offset = checkpoint.offset
-    if !checkpoint.isComplete, checkpoint.fill() {
+    let isFrame = !checkpoint.isComplete && checkpoint.fill(self)
+    if checkpoint.isSpoiled { return endCheckpoint(valid: false) }
+    if isFrame {
       checkpoint.frame.seal(checkpoint.header, frame: checkpoint.header.frameCount)
       checkpoint.header.frameCount += 1
       checkpoint.offset += checkpoint.frame.bytes.count
     } else {
       checkpoint.isComplete = true
-      // It must not say more than the log does.
-      guard checkpoint.segment.base + UInt64(checkpoint.segment.durableSize) >= checkpoint.header.position else { return commitSoon() }
+      guard durableEnd >= checkpoint.reach else { return commitSoon() }
       checkpoint.header.size = UInt64(checkpoint.offset - CheckpointHeader.framesOffset)
       checkpoint.frame.begin()
       var block = [UInt8](repeating: 0, count: CheckpointHeader.framesOffset)
@@ -290,10 +328,20 @@ extension LogStore {
     }
   }
 
+  /// Where the log ends, with everything logged that happened; nil when that cannot be.
+  var settledEnd: UInt64? {
+    logMovedFirst()
+    guard movedFirst.isEmpty, owedFrom == nil, !isFailed, let active else { return nil }
+    return active.base + UInt64(active.size)
+  }
+
   /// The checkpoint counts, or is given up.
   private func endCheckpoint(valid: Bool) {
     guard let ended = checkpoint else { return }
     checkpoint = nil
+    if ended.isSpoiled {
+      checkpointedAt = min(checkpointedAt, appendedBytes - max(checkpointEstimate * options.checkpointRatio, options.segmentBytes))
+    }
     host.disk.close(ended.file)
     noteCheckpointSize(ended.slot, max(ended.offset, checkpointFileBytes[ended.slot]))
     guard valid else { return }
@@ -306,6 +354,7 @@ extension LogStore {
       let segment = segment(at: base)
       if segment.base == base { segment.isInCheckpoint = true }
     }
+    for segment in segments where segment.base >= ended.header.position && segment.base < ended.reach { segment.isInCheckpoint = true }
     queueRelease()
   }
 
@@ -317,10 +366,13 @@ extension LogStore {
   /// Whether a dead segment's file waits for the next checkpoint: with the last one, a start could not count down its messages. Not
   /// when space is short, nor when a checkpoint is dear.
   func isHeld(_ segment: Segment) -> Bool {
-    guard segment.isInCheckpoint, options.hasCheckpoints, !isSpaceLow else { return false }
+    guard segment.isInCheckpoint || isInCheckpoint(segment), options.hasCheckpoints, !isSpaceLow else { return false }
     guard bytesOnDisk + max(6 * options.segmentBytes, messageBytesMax / 8) <= messageBytesMax else { return false }
     return checkpointEstimate * options.checkpointRatio <= max(options.segmentBytes, bytesOnDisk / 16)
   }
+
+  /// Whether a segment was begun while the checkpoint is being written.
+  func isInCheckpoint(_ segment: Segment) -> Bool { checkpoint.map { segment.base >= $0.header.position } ?? false }
 
   /// Dead segments wait for a checkpoint: sees to it that one comes.
   func holdReleases(_ size: Int) {

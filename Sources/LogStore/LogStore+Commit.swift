@@ -48,11 +48,14 @@ extension LogStore {
     commitSoon()
   }
 
-  /// Logs first sequences that moved since the last batch. One after the other: a batch that is closed to make room for one of them counts
-  /// them all in, and logs what is left itself.
+  /// Logs first sequences that moved since the last batch: into the collecting one, if there is one, because what its end stands for must
+  /// be in it. One after the other: a batch that is closed to make room for one of them counts them all in, and logs what is left itself.
   func logMovedFirst() {
     while let stream = movedFirst.last {
       if stream.firstIsDirty {
+        let held = holdTogether
+        holdTogether = held || collecting != nil
+        defer { holdTogether = held }
         do throws(StoreError) {
           _ = try appendPlain(
             kind: RecordKind.first, stream: stream.id, sequence: stream.firstSequence, timestamp_ns: Int64(bitPattern: stream.lastSequence))
@@ -66,11 +69,7 @@ extension LogStore {
   /// Closes the collecting batch with a commit frame.
   func closeBatch() {
     guard let batch = collecting else { return }
-    // Its end stands for everything that happened before, so first sequences must be in it.
-    let held = holdTogether
-    holdTogether = true
     logMovedFirst()
-    holdTogether = held
     let size = batch.end - batch.start
     if batch.chunks[batch.chunks.count - 1].used + Record.commitBytes > batch.chunks[batch.chunks.count - 1].capacity {
       batch.chunks.append(pool.take(Record.commitBytes, offset: batch.end))
@@ -104,7 +103,7 @@ extension LogStore {
 
   /// Writes the next batch, if none is on its way.
   func startCommit() {
-    guard isOpen, inFlight == nil, !isFailed, !isCheckpointBeingWritten, !isErasing else { return }
+    guard isOpen, !isFailed, !isDiskBusy else { return }
     if !erasures.isEmpty, startErasure() { return }
     if waiting.isEmpty {
       isDirty = false
@@ -148,6 +147,7 @@ extension LogStore {
       bytesWritten += size
       pendingBytes -= size
       batch.segment.durableSize = batch.end
+      durableEnd = batch.segment.base + UInt64(batch.end)
       pool.give(batch.chunks)
       batch.chunks = []
       retryDelay_ns = Limits.retryDelay_ns

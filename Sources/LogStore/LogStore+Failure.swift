@@ -21,6 +21,7 @@ extension LogStore {
 
   /// Says that nothing can be made durable, and tries to go on in a new segment.
   func failed(_ error: DiskError) {
+    checkpoint?.isSpoiled = true
     let text = "\(error.operation) of \(error.path) failed (\(LogStore.describe(error.kind)))"
     // An attempt to go on failed: it waits longer before the next one.
     if isResuming { return }

@@ -89,15 +89,29 @@ extension LogStore {
     }
   }
 
+  private func releaseLater() {
+    guard !releaseTimer.isScheduled else { return }
+    host.after(0, releaseTimer) { [self] in releaseSegments() }
+  }
+
   /// Removes the files of segments in which nothing lives, once a newer segment with its checkpoint is durable.
   func releaseSegments() {
     guard isOpen, !isFailed, let active, active.durableSize > 0, inFlight?.segment.base ?? .max >= active.base else { return }
     var held = 0
+    let end_ns = host.clock.monotonic_ns + Limits.turn_ns
     for segment in segments where segment !== active && segment.isEmpty {
       guard segment.base < active.base, min(segment.releasePosition, appendedPosition) <= durablePosition,
         compaction?.segment !== segment
       else { continue }
-      if isHeld(segment) { held += segment.size } else { release(segment) }
+      if isHeld(segment) {
+        held += segment.size
+      } else if host.clock.monotonic_ns < end_ns {
+        release(segment)
+      } else {
+        // Giving back a file takes the file system a while.
+        releaseLater()
+        break
+      }
     }
     holdReleases(held)
     // Removals of messages in these files keep other segments until the names are surely gone: worth a wait only for space.
@@ -105,6 +119,7 @@ extension LogStore {
   }
 
   private func release(_ segment: Segment) {
+    if isInCheckpoint(segment) { checkpoint?.isSpoiled = true }
     closeFile(segment)
     do {
       // What could not be read is not deleted.
@@ -193,13 +208,14 @@ extension LogStore {
       return
     }
     let before = appendedBytes
+    let end_ns = host.clock.monotonic_ns + Limits.turn_ns
     do throws(StoreError) {
-      while appendedBytes - before < Limits.compactionBytesPerTurn, let id = compaction.streams.last {
+      while appendedBytes - before < Limits.compactionBytesPerTurn, host.clock.monotonic_ns < end_ns, let id = compaction.streams.last {
         if let stream = streams[id], try compactAnchor(stream, compaction) { continue }
         compaction.streams.removeLast()
         compaction.after = 0
       }
-      if compaction.streams.isEmpty { try compactRemovals(compaction, before) }
+      if compaction.streams.isEmpty { try compactRemovals(compaction, before, end_ns) }
     } catch {
       self.compaction = nil
       compactionPause_ns = host.clock.monotonic_ns + options.lazyDelay_ns
@@ -221,12 +237,11 @@ extension LogStore {
   /// Copies the live messages behind the next anchor of `stream` that lies in the segment; false when there is none.
   private func compactAnchor(_ stream: StreamLog, _ compaction: Compaction) throws(StoreError) -> Bool {
     let segment = compaction.segment
-    let end = segment.base + UInt64(segment.size)
-    var at = compaction.after == 0 ? 0 : (stream.index.floor(compaction.after) ?? 0)
-    while at < stream.index.count, stream.index[at].position < segment.base || stream.index[at].position >= end { at += 1 }
-    guard at < stream.index.count else { return false }
+    var found = compaction.after == 0 ? stream.index.first : stream.index.floor(compaction.after) ?? stream.index.first
+    while let place = found, !segment.holds(stream.index[place].position) { found = stream.index.place(after: place) }
+    guard let at = found else { return false }
     let anchor = stream.index[at]
-    let next = at + 1 < stream.index.count ? stream.index[at + 1].sequence : .max
+    let next = stream.index.end(of: at)
     let buffer = takeReadBuffer()
     defer { giveReadBuffer(buffer) }
     var cursor = StreamLog.Cursor(anchor, self)
@@ -263,7 +278,7 @@ extension LogStore {
   }
 
   /// Copies the removals in the segment whose messages are still in a file.
-  private func compactRemovals(_ compaction: Compaction, _ before: Int) throws(StoreError) {
+  private func compactRemovals(_ compaction: Compaction, _ before: Int, _ end_ns: Int64) throws(StoreError) {
     let segment = compaction.segment
     guard segment.liveRemovals > 0 else {
       compaction.removalsFrom = segment.durableSize
@@ -272,7 +287,12 @@ extension LogStore {
     let buffer = takeReadBuffer()
     defer { giveReadBuffer(buffer) }
     var walked = 0
-    while compaction.removalsFrom < segment.durableSize, appendedBytes - before < Limits.compactionBytesPerTurn, walked < 1 << 20 {
+    while compaction.removalsFrom < segment.durableSize, appendedBytes - before < Limits.compactionBytesPerTurn {
+      // The clock is looked at every 64 KB.
+      if walked >= ReadBuffer.scanBytes {
+        walked = 0
+        if host.clock.monotonic_ns >= end_ns { break }
+      }
       guard let record = try record(segment, compaction.removalsFrom, buffer, window: ReadBuffer.scanBytes) else {
         let next = try resync(segment, after: compaction.removalsFrom, end: segment.durableSize, buffer, window: ReadBuffer.scanBytes)
         compaction.removalsFrom = next

@@ -66,6 +66,12 @@ public final class LogStore {
   var isGrouping = false
   /// Bytes ever appended.
   var appendedBytes = 0
+  /// The log position up to which everything is on the medium.
+  var durableEnd: UInt64 = 0
+  /// At recovery: the position of the record that is being applied. Subjects of a checkpoint count everything up to positions of their own.
+  var replayPosition: UInt64 = .max
+  /// Keys the hashes of new streams' subjects. From the host, so that a simulation repeats itself.
+  let subjectsSeed: UInt64
   let lazyTimer = Timer()
   let retryTimer = Timer()
   var retryDelay_ns = Limits.retryDelay_ns
@@ -101,15 +107,16 @@ public final class LogStore {
   /// Segments whose files were removed since the directory was last synced: their names may come back after a power cut.
   var unsyncedRemovals: [UInt64] = []
   var releaseQueued = false
+  let releaseTimer = Timer()
   var compaction: Compaction?
   /// There was no room for a copy: the next attempt comes later than this.
   var compactionPause_ns: Int64 = 0
   /// Damaged segments are being moved away.
   var isRepairing = false
   let compactionTimer = Timer()
-  /// Streams whose subjects are counted anew.
-  var recounting: [StreamLog] = []
-  let recountTimer = Timer()
+  /// Streams whose messages are read again, for their subjects.
+  var rereading: [StreamLog] = []
+  let rereadTimer = Timer()
   var spareReadBuffer: ReadBuffer?
 
   /// The checkpoint that is being written, and whether a piece of it is on its way to the disk.
@@ -136,6 +143,7 @@ public final class LogStore {
     self.host = host
     self.directory = directory
     self.options = options
+    subjectsSeed = host.entropy.next()
     messageBytesMax = options.storeBytesMax - min(options.reserveBytes, options.storeBytesMax / 4)
   }
 
@@ -217,18 +225,19 @@ public final class LogStore {
 
   /// Closes when nothing waits any more or nothing can be written.
   func closeIfDone() {
-    guard isClosing, inFlight == nil, !isCheckpointBeingWritten, !isErasing else { return }
+    guard isClosing, !isDiskBusy else { return }
     if isOpen, !isFailed {
       startCommit()
-      guard inFlight == nil, !isErasing else { return }
+      guard !isDiskBusy else { return }
     }
     if isOpen, isFailed, pendingBytes > 0 {
       host.log.error("Store \(directory): closed without writing \(pendingBytes) bytes that the disk refused")
     }
     host.timers.cancel(lazyTimer)
+    host.timers.cancel(releaseTimer)
     host.timers.cancel(retryTimer)
     host.timers.cancel(compactionTimer)
-    host.timers.cancel(recountTimer)
+    host.timers.cancel(rereadTimer)
     host.timers.cancel(checkpointTimer)
     for segment in openSegments {
       if let file = segment.file { host.disk.close(file) }

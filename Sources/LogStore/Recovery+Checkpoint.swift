@@ -24,7 +24,7 @@ extension Recovery {
         store.checkpointSize = Int(header.size) + CheckpointHeader.framesOffset
         store.nextBatch = header.nextBatch
         store.chain = header.chain
-        checkpointPosition = header.position - 1
+        checkpointIsTaken(header.position)
         report.hasCheckpoint = true
         return start
       }
@@ -144,6 +144,10 @@ private final class CheckpointLoader {
       switch reader.byte() {
       case CheckpointEntry.segment: takeSegment(&reader)
       case CheckpointEntry.gone: gone.insert(reader.number())
+      case CheckpointEntry.later:
+        // Messages that were added and removed while the checkpoint was written can only be told from these files.
+        let base = reader.number()
+        if !store.segments.contains(where: { $0.base == base }) { reader.fail() }
       case CheckpointEntry.drop: store.drops[UInt32(truncatingIfNeeded: reader.number())] = reader.number()
       case CheckpointEntry.metadata:
         let key = ByteString(reader.text())
@@ -151,7 +155,7 @@ private final class CheckpointLoader {
       case CheckpointEntry.stream: takeStream(&reader)
       case CheckpointEntry.removed: takeRemoved(&reader)
       case CheckpointEntry.anchors: takeAnchor(&reader)
-      case CheckpointEntry.subjects: takeSubject(&reader)
+      case CheckpointEntry.subjects: takeSubjects(&reader)
       default: reader.fail()
       }
     }
@@ -229,6 +233,7 @@ private final class CheckpointLoader {
     let last = reader.number()
     let stamp_ns = Int64(bitPattern: reader.number())
     let isUncertain = reader.number() == 1
+    let seed = reader.number()
     guard reader.isValid, id <= UInt64(UInt32.max), store.streams[UInt32(id)] == nil, last <= StreamLog.sequenceMax, first > 0,
       first <= last + 1
     else { return reader.fail() }
@@ -236,7 +241,8 @@ private final class CheckpointLoader {
     new.firstSequence = first
     new.lastSequence = last
     new.lastTimestamp_ns = stamp_ns
-    if isUncertain { new.recount = Recount(through: 0) }
+    new.subjects = SubjectIndex(seed: seed, pageSubjectsMax: store.options.subjectsPerPage)
+    if isUncertain { new.beginRecount() }
     recovery.knew(UInt32(id), last: last)
     stream = new
     lastSequence = 0
@@ -257,8 +263,7 @@ private final class CheckpointLoader {
     guard let stream else { return reader.fail() }
     if stream.index.isEmpty { lastSequence = 0 }
     let (sequence, overflow) = lastSequence.addingReportingOverflow(reader.number())
-    let step = reader.number()
-    let position = lastPosition &+ UInt64(bitPattern: Int64(bitPattern: step >> 1) ^ -Int64(bitPattern: step & 1))
+    let position = lastPosition &+ reader.difference()
     let bytes = reader.number()
     let bits = reader.number()
     guard reader.isValid, !overflow, sequence > lastSequence || stream.index.isEmpty, sequence <= stream.lastSequence,
@@ -280,20 +285,37 @@ private final class CheckpointLoader {
     lastPosition = position
   }
 
-  private func takeSubject(_ reader: inout CheckpointReader) {
-    let subject = reader.text()
-    let count = reader.number()
-    let first = reader.number()
-    let last = reader.number()
-    guard reader.isValid, let stream, count <= UInt64(UInt32.max),
-      stream.subjects.restore(subject, count: UInt32(count), first: first >> 1 | first << 63, last: last >> 1 | last << 63)
+  private func takeSubjects(_ reader: inout CheckpointReader) {
+    let depth = reader.number()
+    let subjects = reader.number()
+    let textBytes = reader.number()
+    let position = reader.number()
+    // Neither number can be more than the bytes that follow.
+    guard reader.isValid, let stream, depth < 64, subjects <= UInt64(reader.left), textBytes <= UInt64(reader.left) + 8,
+      position >= header.position,
+      stream.subjects.restorePage(
+        depth: Int(depth), subjects: Int(subjects), textBytes: Int(textBytes), countedThrough: position)
     else { return reader.fail() }
+    recovery.countedThrough = max(recovery.countedThrough, position)
+    let base = stream.firstSequence
+    for _ in 0..<subjects {
+      let subject = reader.text()
+      let bits = reader.number()
+      let first = base &+ reader.difference()
+      let last = first &+ reader.difference()
+      let flag: UInt64 = 1 << 63
+      guard reader.isValid, bits >> 2 <= UInt64(UInt32.max), (first | last) & flag == 0,
+        stream.subjects.restore(
+          subject, count: UInt32(bits >> 2), first: first | (bits & 2 == 0 ? 0 : flag), last: last | (bits & 1 == 0 ? 0 : flag))
+      else { return reader.fail() }
+    }
   }
 
   /// The stream that was read last is complete: do its numbers agree?
   private func finishStream() -> Bool {
     guard let stream else { return true }
     self.stream = nil
+    guard stream.subjects.isRestored else { return false }
     let (first, last) = (stream.firstSequence, stream.lastSequence)
     if stream.count == 0 { return first == last + 1 && stream.removed.isEmpty }
     return first <= last && stream.index.floor(first) != nil && Int(last - first) + 1 - stream.removed.count == stream.count

@@ -18,13 +18,20 @@ final class Recovery {
   var files: [File] = []
   var memory = UnsafeMutableRawBufferPointer(start: nil, count: 0)
   var sealed: [UInt64: UInt64] = [:]
-  /// Where the checkpoint ends that the state was taken from: older marks and metadata are out of date.
+  /// Where the checkpoint ends that the streams' state was taken from, and the one that metadata was: what is older is out of date.
   var checkpointPosition: UInt64 = 0
+  private var metadataPosition: UInt64 = 0
+  /// The last position up to which its subjects count: the log must reach as far.
+  var countedThrough: UInt64 = 0
+  /// Something was lost that a checkpoint's subjects may count.
+  var isUncertain = false
   /// First and last sequences as of that checkpoint.
   var lastKnown: [UInt32: UInt64] = [:]
   /// Counts damaged regions, to tell gaps that damage made from those that removals made.
   var damage = 0
   var damageSeen: [UInt32: Int] = [:]
+  /// Within the checkpoint at the beginning of a segment, whose first and last record may be damaged.
+  private var isInCheckpoint = false
   /// The stream that the last record belonged to.
   private var recent: StreamLog?
   /// What was found in the last segment that counts, and those behind it that do not and could not be removed.
@@ -39,7 +46,8 @@ final class Recovery {
     try findFiles()
     let start = takeCheckpoint()
     try read(from: start)
-    if !settleMissing() {
+    let end = store.segments.last.map { $0.base + UInt64($0.durableSize) } ?? 0
+    if end < countedThrough || !settleMissing() {
       // Only the log can say what is left.
       forgetState()
       try read(from: nil)
@@ -54,7 +62,10 @@ final class Recovery {
     store.bytesOnDisk =
       store.segments.reduce(store.unreadableBytes) { $0 + $1.size } + store.checkpointFileBytes[0] + store.checkpointFileBytes[1]
     if store.salt == 0 { store.salt = UInt32(truncatingIfNeeded: store.host.entropy.next()) | 1 }
+    store.replayPosition = .max
+    store.durableEnd = store.active.map { $0.base + UInt64($0.size) } ?? 0
     for stream in store.streams.values { finish(stream) }
+    if isUncertain { for stream in store.streams.values { stream.beginRecount() } }
     store.movedFirst = []
     store.isDirty = false
     store.checkpointedAt = -report.bytesRead
@@ -67,7 +78,8 @@ final class Recovery {
     try dropTorn(behind: start == nil ? 0 : first + 1)
     for at in files.indices.reversed() where start == nil || at > first {
       try load(files[at])
-      if readCheckpoint(files[at].segment, isLast: at == files.count - 1) { break }
+      // With a checkpoint file streams go on from there: its subjects count what happened since, one thing after the other.
+      if readCheckpoint(files[at].segment, isLast: at == files.count - 1, withStreams: start == nil) { break }
     }
     for at in files.indices where at >= first {
       let segment = files[at].segment
@@ -77,6 +89,7 @@ final class Recovery {
       segment.durableSize = segment.size  // what is read of it to apply a removal
       try load(files[at], from: offset)
       report.bytesRead += max(0, files[at].bytes - offset)
+      isInCheckpoint = offset == SegmentHeader.recordsOffset
       var scan = SegmentScan(self, segment, header: files[at].header, from: offset, end: end, isLast: isLast)
       let result = scan.run()
       segment.durableSize = result.end
@@ -88,12 +101,21 @@ final class Recovery {
   func forgetReading() {
     sealed = [:]
     checkpointPosition = 0
+    metadataPosition = 0
+    countedThrough = 0
+    isUncertain = false
+    isInCheckpoint = false
     lastKnown = [:]
     damage = 0
     damageSeen = [:]
     recent = nil
     tail = nil
     report.bytesRead = 0
+  }
+
+  func checkpointIsTaken(_ position: UInt64) {
+    checkpointPosition = position - 1
+    metadataPosition = position - 1
   }
 
   func knew(_ stream: UInt32, last: UInt64) { lastKnown[stream] = last }
@@ -219,7 +241,7 @@ final class Recovery {
   // MARK: Checkpoint
 
   /// Takes over the checkpoint at the beginning of a segment, when it is complete and its batch is durable.
-  private func readCheckpoint(_ segment: Segment, isLast: Bool) -> Bool {
+  private func readCheckpoint(_ segment: Segment, isLast: Bool, withStreams: Bool) -> Bool {
     let base = UnsafeRawPointer(memory.baseAddress!)
     func record(_ offset: Int) -> Record? {
       guard offset < segment.size else { return nil }
@@ -243,11 +265,12 @@ final class Recovery {
       while let other = record(next), other.kind != RecordKind.commit { next += other.paddedLength }
       guard record(next) != nil else { return false }
     }
-    checkpointPosition = segment.base + UInt64(offset)
+    metadataPosition = segment.base + UInt64(offset)
+    if withStreams { checkpointPosition = metadataPosition }
     store.metadata.removeAll()
     var at = start
     while at < offset, let next = record(at) {
-      applyState(next)
+      if withStreams || next.kind != RecordKind.streamState { applyState(next) }
       at += next.paddedLength
     }
     return true
@@ -279,33 +302,60 @@ final class Recovery {
   // MARK: Records
 
   func apply(_ record: Record, _ segment: Segment, _ position: UInt64) {
+    store.replayPosition = position
     switch record.kind {
-    case RecordKind.message: applyMessage(record, segment, position)
-    case RecordKind.remove: applyRemoval(record, segment, position)
+    case RecordKind.message:
+      isInCheckpoint = false
+      applyMessage(record, segment, position)
+    case RecordKind.remove:
+      isInCheckpoint = false
+      applyRemoval(record, segment, position)
     case RecordKind.first:
-      guard position > checkpointPosition, record.sequence <= StreamLog.sequenceMax + 1, record.sequence > 0 else { return }
+      isInCheckpoint = false
+      guard position > checkpointPosition, !isDropped(record.stream, position), record.sequence <= StreamLog.sequenceMax + 1,
+        record.sequence > 0
+      else { return }
       let stream = store.stream(record.stream)
       raiseFirst(stream, record.sequence)
       let last = UInt64(bitPattern: record.timestamp_ns)
       if last <= StreamLog.sequenceMax { lastKnown[stream.id] = max(lastKnown[stream.id] ?? 0, last) }
-    case RecordKind.metadata, RecordKind.metadataRemoved: if position > checkpointPosition { applyMetadata(record) }
+    case RecordKind.metadata, RecordKind.metadataRemoved: if position > metadataPosition { applyMetadata(record) }
     case RecordKind.drop:
-      if position > checkpointPosition { applyDrop(record) }
-    case RecordKind.streamState, RecordKind.sealed: if position > checkpointPosition { applyState(record) }
-    case RecordKind.checkpointEnd: segment.checkpointEnd = Int(position - segment.base) + record.paddedLength
+      if isInCheckpoint {
+        if position > metadataPosition { applyDrop(record) }
+      } else if position > checkpointPosition {
+        // What came before in the log is of the dropped one, also a segment's checkpoint that was written for this very record.
+        store.drops[record.stream] = max(store.drops[record.stream] ?? 0, record.sequence)
+        forget(record.stream)
+      }
+    case RecordKind.sealed: if position > metadataPosition { applyState(record) }
+    case RecordKind.streamState: if position > checkpointPosition, !isDropped(record.stream, position) { applyState(record) }
+    case RecordKind.checkpointEnd:
+      isInCheckpoint = false
+      segment.checkpointEnd = Int(position - segment.base) + record.paddedLength
     default: break  // commit frames, checkpoint brackets, and kinds that only a newer minor version knows
     }
+  }
+
+  /// Whether what is said of a stream at a position is of one that was dropped since.
+  private func isDropped(_ stream: UInt32, _ position: UInt64) -> Bool {
+    guard !store.drops.isEmpty, let drop = store.drops[stream] else { return false }
+    return position < drop
   }
 
   private func applyDrop(_ record: Record) {
     // The mark of a later checkpoint says nothing new, unless the drop itself was damaged.
     guard record.sequence > store.drops[record.stream] ?? 0 || store.drops[record.stream] == nil else { return }
     store.drops[record.stream] = record.sequence
-    lastKnown[record.stream] = nil
-    damageSeen[record.stream] = nil
-    if let stream = store.streams[record.stream] {
+    forget(record.stream)
+  }
+
+  private func forget(_ id: UInt32) {
+    lastKnown[id] = nil
+    damageSeen[id] = nil
+    if let stream = store.streams[id] {
       stream.forgetEverything()
-      store.streams[record.stream] = nil
+      store.streams[id] = nil
     }
     recent = nil
   }
@@ -314,7 +364,7 @@ final class Recovery {
     let id = record.stream
     let sequence = record.sequence
     guard sequence > 0, sequence <= StreamLog.sequenceMax else { return }
-    if !store.drops.isEmpty, let drop = store.drops[id], position < drop { return }
+    if isDropped(id, position) { return }
     let stream: StreamLog
     if let recent, recent.id == id { stream = recent } else { stream = store.stream(id) }
     recent = stream
@@ -332,7 +382,7 @@ final class Recovery {
       stream.lastSequence = sequence - 1
       stream.indexNewest(sequence, position, bytes: size, segment, hasHeaders: record.hasHeaders)
       if count == 0 { stream.firstSequence = mark }
-      stream.subjects.add(record.subject, sequence)
+      stream.subjects.add(record.subject, sequence, at: position)
       stream.lastTimestamp_ns = max(stream.lastTimestamp_ns, record.timestamp_ns)
     } else if record.isRelocated, stream.contains(sequence) {
       // Copied forward, and the original's file is still there, or there again.
@@ -344,7 +394,7 @@ final class Recovery {
       store.relocate(stream, sequence, bytes: size, from: old, to: position)
     } else if record.isRelocated, stream.removed.remove(sequence) {
       stream.place(sequence, position, bytes: size, isIndexed: false)
-      stream.subjects.add(record.subject, sequence)
+      stream.subjects.add(record.subject, sequence, at: position)
       stream.count += 1
       stream.bytes += size
       segment.liveMessages += 1
@@ -353,7 +403,7 @@ final class Recovery {
   }
 
   private func applyRemoval(_ record: Record, _ segment: Segment, _ position: UInt64) {
-    if !store.drops.isEmpty, let drop = store.drops[record.stream], position < drop { return }
+    if isDropped(record.stream, position) { return }
     guard let stream = store.streams[record.stream], record.sequence >= stream.firstSequence else { return }
     let target = UInt64(bitPattern: record.timestamp_ns)
     guard target >= store.drops[record.stream] ?? 0 else { return }
@@ -392,5 +442,6 @@ final class Recovery {
       stream.removed.removeBelow(stream.firstSequence)
     }
     stream.firstIsDirty = false
+    stream.subjects.countEverything()
   }
 }

@@ -45,6 +45,9 @@ final class Segment {
   /// and with it the removals of the copies, the originals would be back after a restart.
   var copiedFrom: Set<UInt64> = []
 
+  /// Whether a position lies in its file.
+  @inline(__always) func holds(_ position: UInt64) -> Bool { position >= base && position - base < UInt64(size) }
+
   var isEmpty: Bool { liveMessages == 0 && liveRemovals == 0 && copiedFrom.isEmpty }
   /// Bytes that compaction would have to copy.
   var keptBytes: Int { liveBytes + liveRemovals * Record.headerBytes }

@@ -153,6 +153,7 @@ struct SegmentScan {
     recovery.report.damagedRegions += 1
     recovery.report.damagedBytes += region.end - region.start
     segment.isDamaged = true
+    if segment.base + UInt64(region.start) < recovery.countedThrough { recovery.isUncertain = true }
     if recovery.report.places.count < RecoveryReport.placesMax {
       recovery.report.places.append(
         DamagedPlace(file: Segment.name(segment.base), offset: region.start, bytes: region.end - region.start))

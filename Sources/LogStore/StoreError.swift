@@ -104,6 +104,9 @@ extension LogStore {
     public var promptDelay_ns: Int64 = second_ns
     /// Removals wait for company at most this long.
     public var lazyDelay_ns: Int64 = second_ns
+    // For tests: a frame of a checkpoint is closed when it has so much, and a page of subjects divided.
+    var checkpointFrameBytes = CheckpointFrame.bytesMin
+    var subjectsPerPage: Int?
     public init() {}
   }
 
@@ -114,8 +117,9 @@ extension LogStore {
     static let segmentFileBytesMax = 512 << 20
     /// Files kept open for reading, so that a store of many segments does not use up the process's descriptors.
     static let openFilesMax = 48
-    /// Bytes copied by compaction in one loop turn, to hold the loop for well under 5 ms.
+    /// Bytes copied by compaction in one loop turn, and how long it may go on reading for them: the loop is held for well under 5 ms.
     static let compactionBytesPerTurn = 256 << 10
+    static let turn_ns = millisecond_ns
     /// After a disk failure a new segment is tried after this long, then after twice as long each time, up to the maximum.
     static let retryDelay_ns = second_ns
     static let retryDelayMax_ns = 30 * second_ns

@@ -63,7 +63,7 @@ extension StreamLog {
     var wanted = first
     while let next = nextSequence(atOrAfter: wanted) {
       guard let at = index.floor(next) else { return }
-      let end = at + 1 < index.count ? index[at + 1].sequence : .max
+      let end = index.end(of: at)
       if withHeaders, !index[at].mayHaveHeaders {
         if end == .max { return }
         wanted = end
@@ -92,13 +92,11 @@ extension StreamLog {
   public func sequence(atOrAfter timestamp_ns: Int64) throws(StoreError) -> UInt64? {
     guard count > 0 else { return nil }
     // The last anchor whose first message is older: the wanted one is behind it or the next one.
-    var low = 0
-    var high = index.count
-    while low < high {
-      let middle = (low + high) / 2
-      if let stamp = try firstTimestamp(middle), stamp < timestamp_ns { low = middle + 1 } else { high = middle }
+    let older = try index.lastPlace { place throws(StoreError) in
+      if let stamp = try firstTimestamp(place) { return stamp < timestamp_ns }
+      return false
     }
-    let start = low == 0 ? firstSequence : index[low - 1].sequence
+    let start = older.map { index[$0].sequence } ?? firstSequence
     var found: UInt64?
     try scan(from: start) { message in
       if message.timestamp_ns >= timestamp_ns { found = message.sequence }
@@ -109,7 +107,7 @@ extension StreamLog {
 
   /// The timestamp of the first live message behind an anchor that is not damaged; nil when all in the anchor's reach are. Throws
   /// only what the disk reports: one damaged record must not make a whole stream unsearchable.
-  private func firstTimestamp(_ at: Int) throws(StoreError) -> Int64? {
+  private func firstTimestamp(_ at: AnchorIndex.Place) throws(StoreError) -> Int64? {
     guard let first = nextSequence(atOrAfter: index[at].sequence), let anchor = index.floor(first) else { return nil }
     let buffer = store.takeReadBuffer()
     defer { store.giveReadBuffer(buffer) }

@@ -32,12 +32,12 @@ extension StreamLog {
       return
     }
     // Whole anchors first: their sums are known.
-    while index.count > 1, index[1].sequence - 1 <= sequence {
-      let anchor = index[0]
-      _ = countDown(anchor, from: firstSequence, through: index[1].sequence - 1, messages: Int(anchor.count))
+    while let place = index.first, case let end = index.end(of: place), end != .max, end - 1 <= sequence {
+      let anchor = index[place]
+      _ = countDown(anchor, from: firstSequence, through: end - 1, messages: Int(anchor.count))
       settle(anchor, messages: Int(anchor.count), bytes: anchor.bytes)
-      index.removeFirst(1)
-      firstSequence = index[0].sequence
+      index.removeFirst()
+      firstSequence = end
     }
     removed.removeBelow(firstSequence)
     removePart(sequence)
@@ -50,7 +50,8 @@ extension StreamLog {
 
   /// Removes the messages through `sequence` behind the first anchor, which reaches beyond it.
   private func removePart(_ sequence: UInt64) {
-    let anchor = index[0]
+    guard let place = index.first else { return }
+    let anchor = index[place]
     let first = max(anchor.sequence, firstSequence)
     guard first <= sequence else { return }
     let gone = liveCount(first, sequence)
@@ -58,9 +59,9 @@ extension StreamLog {
     var size = countDown(anchor, from: first, through: sequence, messages: gone)
     size = gone == Int(anchor.count) ? anchor.bytes : min(size, anchor.bytes)
     settle(anchor, messages: gone, bytes: size)
-    index[0].count -= UInt32(gone)
-    index[0].bytes -= size
-    if Int(index[0].count) > 0 { index[0].sequence = sequence + 1 }
+    index[place].count -= UInt32(gone)
+    index[place].bytes -= size
+    if index[place].count > 0 { index[place].sequence = sequence + 1 }
   }
 
   /// Takes the messages behind `anchor` between two sequences out of the subjects, of which there are `gone`. Returns their bytes.
@@ -85,12 +86,7 @@ extension StreamLog {
   /// Removes all messages: `firstSequence` becomes `lastSequence + 1`.
   public func removeAll() {
     guard count > 0 else { return }
-    for at in 0..<index.count { settle(index[at], messages: Int(index[at].count), bytes: index[at].bytes) }
-    index.removeAll()
-    forgetSubjects()
-    removed.removeAll()
-    count = 0
-    bytes = 0
+    forgetMessages()
     firstSequence = lastSequence + 1
     firstMoved()
     store.queueRelease()
@@ -117,16 +113,25 @@ extension StreamLog {
 
   /// Everything goes, without a trace in the log.
   func forgetEverything() {
-    for at in 0..<index.count { settle(index[at], messages: Int(index[at].count), bytes: index[at].bytes) }
+    forgetMessages()
+    lastSequence = 0
+    firstSequence = 1
+    lastTimestamp_ns = 0
+    firstIsDirty = false
+  }
+
+  private func forgetMessages() {
+    // Anchors that follow each other are mostly in one segment.
+    var segment: Segment?
+    index.forEach { anchor in
+      if segment?.holds(anchor.position) != true { segment = store.segment(at: anchor.position) }
+      settle(anchor, messages: Int(anchor.count), bytes: anchor.bytes, segment)
+    }
     index.removeAll()
     forgetSubjects()
     removed.removeAll()
     count = 0
     bytes = 0
-    lastSequence = 0
-    firstSequence = 1
-    lastTimestamp_ns = 0
-    firstIsDirty = false
   }
 
   /// A removal found in the log: the first sequence stays where it is until recovery ends.
@@ -136,8 +141,8 @@ extension StreamLog {
   }
 
   /// Takes messages behind an anchor out of the sums.
-  private func settle(_ anchor: Anchor, messages: Int, bytes size: Int) {
-    let segment = store.segment(at: anchor.position)
+  private func settle(_ anchor: Anchor, messages: Int, bytes size: Int, _ known: Segment? = nil) {
+    let segment = known ?? store.segment(at: anchor.position)
     segment.liveMessages -= messages
     segment.liveBytes -= size
     // The file must not go before the removal is durable: half of a purge would be seen after a power cut.
@@ -176,6 +181,6 @@ extension StreamLog {
 
   /// Anchors at the front that stand for nothing any more.
   private func dropEmptyFront() {
-    while !index.isEmpty, index[0].count == 0 { index.removeFirst(1) }
+    while let first = index.first, index[first].count == 0 { index.removeFirst() }
   }
 }

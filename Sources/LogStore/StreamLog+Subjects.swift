@@ -6,8 +6,8 @@ import Platform
 
 /// The subjects as counted anew, up to a sequence.
 struct Recount {
-  var subjects = SubjectIndex()
-  var through: UInt64
+  var subjects: SubjectIndex
+  var through: UInt64 = 0
 }
 
 extension StreamLog {
@@ -21,7 +21,7 @@ extension StreamLog {
 
   /// A message has left.
   func uncount(_ subject: ByteView, _ sequence: UInt64) {
-    subjects.remove(subject, sequence)
+    subjects.remove(subject, sequence, at: store.replayPosition)
     if recount != nil, sequence <= recount.unsafelyUnwrapped.through { recount?.subjects.remove(subject, sequence) }
   }
 
@@ -32,9 +32,17 @@ extension StreamLog {
 
   /// A message has left whose subject could not be read, so one subject has too many: they are counted anew, a piece per loop turn.
   func subjectsAreUncertain() {
-    recount = Recount(through: 0)
-    if store.isOpen { store.recountSoon(self, after: 0) }
+    beginRecount()
+    store.checkpoint?.isSpoiled = true
+    if store.isOpen { store.readAgainSoon(self, after: 0) }
   }
+
+  func beginRecount() {
+    recount = Recount(subjects: SubjectIndex(seed: subjects.seed, pageSubjectsMax: store.options.subjectsPerPage))
+  }
+
+  /// Does a piece of what its messages are read again for. Returns whether that was the last.
+  func continueReading() -> Bool { continueRecount() }
 
   /// Counts a piece. Returns whether the count is at its end.
   func continueRecount() -> Bool {
@@ -55,7 +63,7 @@ extension StreamLog {
       }
     } catch {
       recount = piece
-      store.recountSoon(self, after: StreamLog.recountRetry_ns)
+      store.readAgainSoon(self, after: StreamLog.recountRetry_ns)
       return false
     }
     if isComplete { subjects = piece.subjects } else { recount = piece }
@@ -64,22 +72,23 @@ extension StreamLog {
 }
 
 extension LogStore {
-  func recountSoon(_ stream: StreamLog, after delay_ns: Int64) {
-    if !recounting.contains(where: { $0 === stream }) { recounting.append(stream) }
-    if !recountTimer.isScheduled { host.after(delay_ns, recountTimer) { [self] in recountPiece() } }
+  /// Reads the messages of a stream again, to count its subjects anew.
+  func readAgainSoon(_ stream: StreamLog, after delay_ns: Int64) {
+    if !rereading.contains(where: { $0 === stream }) { rereading.append(stream) }
+    if !rereadTimer.isScheduled { host.after(delay_ns, rereadTimer) { [self] in readAgain() } }
   }
 
-  private func recountPiece() {
-    guard isOpen, !isClosing, let stream = recounting.first else { return }
-    if stream.continueRecount() { recounting.removeFirst() }
-    if let next = recounting.first { recountSoon(next, after: 0) }
+  private func readAgain() {
+    guard isOpen, !isClosing, let stream = rereading.first else { return }
+    if stream.continueReading() { rereading.removeFirst() }
+    if let next = rereading.first { readAgainSoon(next, after: 0) }
   }
 
   /// Finishes all counts at once, when the store is opened.
   func finishRecounts() {
     for stream in streams.values {
       // When the disk cannot be read it goes on later.
-      while stream.recount != nil, !recounting.contains(where: { $0 === stream }), !stream.continueRecount() {}
+      while stream.recount != nil, !rereading.contains(where: { $0 === stream }), !stream.continueRecount() {}
     }
   }
 }

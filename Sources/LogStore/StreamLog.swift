@@ -26,7 +26,7 @@ public final class StreamLog {
   var removed = SequenceSet()
   var index = AnchorIndex()
   /// The subjects of its messages.
-  public internal(set) var subjects = SubjectIndex()
+  public internal(set) var subjects: SubjectIndex
   /// Nobody waits for the disk after appending: messages may take their time (`Options.promptDelay_ns`).
   public var isPrompt = false
   /// How many messages the subject of the last appended one had then.
@@ -44,6 +44,7 @@ public final class StreamLog {
   init(id: UInt32, store: LogStore) {
     self.id = id
     self.store = store
+    subjects = SubjectIndex(seed: store.subjectsSeed, pageSubjectsMax: store.options.subjectsPerPage)
   }
 
   /// Appends a message. Its sequence must be above `lastSequence`; a gap counts as removed. Timestamps should not go back.
@@ -88,8 +89,7 @@ public final class StreamLog {
     if sequence > lastSequence + 1, count > 0 { removed.insert(lastSequence + 1, sequence - 1) }
     if count == 0 { firstSequence = sequence }
     lastSequence = sequence
-    let last = index.count - 1
-    if last >= 0, index[last].position >= segment.base, position > index[last].position,
+    if let last = index.last, index[last].position >= segment.base, position > index[last].position,
       position - index[last].position < UInt64(store.options.indexSpacingBytes), index[last].count < Anchor.countMax
     {
       index[last].count += 1
@@ -140,11 +140,11 @@ public final class StreamLog {
   /// The last live sequence in the oldest segment that holds messages of this stream: removing everything through it is the least that
   /// can free a segment.
   public var oldestSegmentLastSequence: UInt64? {
-    guard !index.isEmpty else { return nil }
-    let segment = store.segment(at: index[0].position)
-    var next = 1
-    while next < index.count, store.segment(at: index[next].position) === segment { next += 1 }
-    return next < index.count ? index[next].sequence - 1 : lastSequence
+    guard let first = index.first else { return nil }
+    let segment = store.segment(at: index[first].position)
+    var next = index.place(after: first)
+    while let place = next, segment.holds(index[place].position) { next = index.place(after: place) }
+    return next.map { index[$0].sequence - 1 } ?? lastSequence
   }
 
   // MARK: Placing records out of order (compaction, after a disk failure, recovery)
@@ -153,7 +153,7 @@ public final class StreamLog {
   func place(_ sequence: UInt64, _ position: UInt64, bytes size: Int, isIndexed: Bool) {
     guard let at = index.floor(sequence) else {
       precondition(!isIndexed, "an indexed message has no anchor")
-      index.insert(Anchor(sequence: sequence, position: position, bytes: size, count: 1), at: 0)
+      index.insertFirst(Anchor(sequence: sequence, position: position, bytes: size, count: 1))
       (movedAnchor, movedLast) = (sequence, sequence)
       return
     }
@@ -162,12 +162,12 @@ public final class StreamLog {
       index[at].bytes -= size
     }
     let old = index[at]
-    let end = at + 1 < index.count ? index[at + 1].sequence : .max
+    let end = index.end(of: at)
     let liveAfter = nextSequence(atOrAfter: sequence + 1).map { $0 < end } ?? false
     let nextLive = nextSequence(atOrAfter: old.sequence)
     let liveBefore = nextLive.map { $0 < sequence } ?? false
 
-    func joins(_ candidate: Int) -> Bool {
+    func joins(_ candidate: AnchorIndex.Place) -> Bool {
       let anchor = index[candidate]
       return anchor.sequence == movedAnchor && movedLast < sequence && position > anchor.position
         && position - anchor.position < UInt64(store.options.indexSpacingBytes)
@@ -177,10 +177,10 @@ public final class StreamLog {
       index[at].count += 1
       index[at].bytes += size
       index[at].mayHaveHeaders = true
-    } else if isIndexed, !liveBefore, at > 0, joins(at - 1) {
-      index[at - 1].count += 1
-      index[at - 1].bytes += size
-      index[at - 1].mayHaveHeaders = true
+    } else if isIndexed, !liveBefore, let before = index.place(before: at), joins(before) {
+      index[before].count += 1
+      index[before].bytes += size
+      index[before].mayHaveHeaders = true
       if liveAfter { index[at].sequence = sequence + 1 } else { index.remove(at: at) }
     } else {
       let new = Anchor(sequence: sequence, position: position, bytes: size, count: 1)
@@ -195,12 +195,11 @@ public final class StreamLog {
       }
       var next = at
       if liveBefore {
-        next = at + 1
-        index.insert(new, at: next)
+        next = index.insert(new, after: at)
       } else {
         index[at] = new
       }
-      if let right { index.insert(right, at: next + 1) }
+      if let right { index.insert(right, after: next) }
     }
     movedLast = sequence
   }

@@ -108,6 +108,12 @@ extension Monitor {
     json.beginObject("petiole")
     json.field("version", broker.identity.release)
     json.field("cpu_ns", ProcessStatus.cpu_ns)
+    // Of the event loop: within a turn nobody is served.
+    let times = host.turn.times
+    json.field("turns", times.turns)
+    json.field("turns_over_1ms", times.over1ms)
+    json.field("turns_over_5ms", times.over5ms)
+    json.field("turn_max_us", times.longest_ns / 1000)
     json.endObject()
     json.endObject()
     return json.finish()

@@ -1,7 +1,28 @@
 // What happens at the end of a loop turn: deferred work, then one write for each stream that has output.
 
+/// How long loop turns took: nobody is served within one.
+public struct TurnTimes {
+  public private(set) var turns: UInt64 = 0
+  public private(set) var over1ms: UInt64 = 0
+  public private(set) var over5ms: UInt64 = 0
+  public private(set) var longest_ns: Int64 = 0
+
+  @inline(__always) mutating func note(_ length_ns: Int64) {
+    turns += 1
+    if length_ns > millisecond_ns { noteLong(length_ns) }
+  }
+
+  private mutating func noteLong(_ length_ns: Int64) {
+    over1ms += 1
+    if length_ns > 5 * millisecond_ns { over5ms += 1 }
+    longest_ns = max(longest_ns, length_ns)
+  }
+}
+
 /// The end of a loop turn. The event loop and the simulation call `end()` after each batch of events.
 public final class TurnQueue {
+  /// Of the loop; the simulation, whose time does not pass within a turn, has none.
+  public internal(set) var times = TurnTimes()
   private var deferred: [() -> Void] = []
   private var flushing: [ByteStream] = []
 

@@ -141,7 +141,7 @@ import Testing
       guard let node = again.disk.names["store/" + LogStore.checkpointName(slot)].map({ again.disk.nodes[$0] }),
         var header = node.data.withUnsafeBytes({ CheckpointHeader($0) })
       else { continue }
-      var frame = CheckpointFrame()
+      var frame = CheckpointFrame(bytesMin: CheckpointFrame.bytesMin)
       frame.begin()
       frame.put(CheckpointEntry.segment)
       for number in [bench.store.segments[0].base, 512, 512, 1] { frame.put(number) }

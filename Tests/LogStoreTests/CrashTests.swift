@@ -69,7 +69,10 @@ final class Workload {
 
   init(seed: UInt64, storeBytesMax: Int = 1 << 20, checkpoints: Bool = true, hasFaults: Bool = false) throws {
     self.hasFaults = hasFaults
-    bench = Bench(options: Bench.small(storeBytesMax: storeBytesMax, checkpoints: checkpoints), seed: seed)
+    var options = Bench.small(storeBytesMax: storeBytesMax, checkpoints: checkpoints)
+    // Checkpoints of many frames, with subjects of many pages: much happens while they are written.
+    if seed % 5 < 3 { (options.checkpointFrameBytes, options.subjectsPerPage) = (48, 2) }
+    bench = Bench(options: options, seed: seed)
     random = Seeded(seed)
     _ = try bench.store.open()
     bench.store.onDurable = { [unowned self] in

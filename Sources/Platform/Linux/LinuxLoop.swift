@@ -115,6 +115,7 @@ public final class LinuxLoop {
   public func runTurn(wait: Bool) {
     let count = linux_epoll_wait(epoll, events, Int32(Self.batch), wait ? timeout_ms : 0)
     precondition(count >= 0, "epoll_wait failed")
+    let began_ns = clock.monotonic_ns
     if !later.isEmpty {
       let due = later
       later.removeAll(keepingCapacity: true)
@@ -130,6 +131,7 @@ public final class LinuxLoop {
       if next <= now_ns { timers.fire(now_ns: now_ns) }
     }
     turn.end()
+    turn.times.note(clock.monotonic_ns - began_ns)
   }
 
   /// How long the kernel may sleep: for ever when nothing is due, so that an idle agent never wakes up.
