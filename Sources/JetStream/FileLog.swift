@@ -25,6 +25,13 @@ final class FileLog: MessageLog {
   func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void) {
     log.subjects.forEach(matching: filter, body)
   }
+  var keepsHistory: Bool {
+    get { log.keepsHistory }
+    set { log.keepsHistory = newValue }
+  }
+  func next(_ subject: ByteView, atOrAfter sequence: UInt64, left: inout Int) -> UInt64? {
+    (try? log.next(subject, atOrAfter: sequence, left: &left)) ?? nil
+  }
   func settle(_ subject: ByteView, first: UInt64?, last: UInt64?) { log.settle(subject, first: first, last: last) }
 
   func append(

@@ -120,6 +120,7 @@ extension JetStream {
     let stream = Stream(engine: self, config: config, created_ns: created_ns, logID: logID, slot: takeSlot(), log: log)
     slots[Int(stream.slot)] = stream
     log.isDurable = !config.asyncPersist
+    log.keepsHistory = config.maxMessagesPerSubject > 1
     table.set(config.name, stream)
     stream.subscribe()
     return stream
@@ -198,6 +199,7 @@ extension JetStream {
     let retentionChanged = stream.config.retention != config.retention
     stream.config = config
     stream.log.isDurable = !config.asyncPersist
+    stream.log.keepsHistory = config.maxMessagesPerSubject > 1
     stream.chooseTransforms()
     if subjectsChanged {
       stream.unsubscribe()

@@ -43,6 +43,7 @@ final class MemoryLog: MessageLog {
   private(set) var lastTimestamp_ns: Int64 = 0
   private var subjects = SubjectIndex()
   private(set) var appendedSubjectCount = 0
+  private var history: SubjectHistory?
 
   init(use: MemoryUse = MemoryUse()) { self.use = use }
 
@@ -60,6 +61,37 @@ final class MemoryLog: MessageLog {
   func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void) {
     subjects.forEach(matching: filter, body)
   }
+  var keepsHistory: Bool {
+    get { history != nil }
+    set {
+      guard newValue != keepsHistory else { return }
+      history = newValue ? SubjectHistory() : nil
+      guard newValue else { return }
+      for entry in entries[head...] where entry.isThere {
+        entry.bytes.withView { history?.add($0.prefix(Int(entry.subjectLength)), entry.sequence) }
+      }
+    }
+  }
+
+  func next(_ subject: ByteView, atOrAfter sequence: UInt64, left: inout Int) -> UInt64? {
+    if let history { return history.next(subject, atOrAfter: sequence) { isMessage($0, of: subject) } }
+    var found: UInt64?
+    var rest = left
+    _ = scan(from: sequence) { message in
+      guard rest > 0 else { return false }
+      rest -= 1
+      if message.subject == subject { found = message.sequence }
+      return found == nil
+    }
+    left = rest
+    return found
+  }
+
+  private func isMessage(_ sequence: UInt64, of subject: ByteView) -> Bool {
+    guard let index = index(sequence) else { return false }
+    return entries[index].bytes.withView { $0.prefix(Int(entries[index].subjectLength)) == subject }
+  }
+
   func settle(_ subject: ByteView, first: UInt64?, last: UInt64?) { subjects.settle(subject, first: first, last: last) }
 
   /// The first entry at or after `sequence`; the end when there is none.
@@ -105,6 +137,7 @@ final class MemoryLog: MessageLog {
     entries.append(entry)
     lastSequence = sequence
     appendedSubjectCount = subjects.add(subject, sequence)
+    history?.add(subject, sequence)
     count += 1
     bytes += entry.size
     lastTimestamp_ns = timestamp_ns
@@ -121,7 +154,11 @@ final class MemoryLog: MessageLog {
   private func takeOut(_ index: Int, _ sequence: UInt64) {
     count -= 1
     bytes -= entries[index].size
-    entries[index].bytes.withView { _ = subjects.remove($0.prefix(Int(entries[index].subjectLength)), sequence) }
+    entries[index].bytes.withView { bytes in
+      let subject = bytes.prefix(Int(entries[index].subjectLength))
+      subjects.remove(subject, sequence)
+      history?.remove(subject) { contains($0) }
+    }
     entries[index].isThere = false
     entries[index].bytes = []
   }

@@ -57,6 +57,12 @@ public protocol MessageLog: AnyObject {
   func subject(_ subject: ByteView) -> SubjectIndex.State?
   /// Calls `body` with each subject that `filter` matches.
   func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void)
+  /// Whether it is remembered where the messages of each subject are, so that `next` need not read others.
+  var keepsHistory: Bool { get set }
+  /// The first message of a literal subject at or after `sequence`. What is not remembered is looked at, `left` messages at most, which is
+  /// counted down: with nil and nothing left there may be one further on. With nil and something left there is none, or the disk
+  /// could not be read.
+  func next(_ subject: ByteView, atOrAfter sequence: UInt64, left: inout Int) -> UInt64?
   /// Somebody searched: these are the real first and last message of `subject`.
   func settle(_ subject: ByteView, first: UInt64?, last: UInt64?)
 

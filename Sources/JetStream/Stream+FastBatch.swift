@@ -250,6 +250,7 @@ extension Stream {
   /// The stream goes: nothing of it may come any more.
   func endExtras() {
     engine.host.timers.cancel(extras.dueTimer)
+    engine.host.timers.cancel(extras.overdueTimer)
     endDisallowedBatches(all: true)
   }
 }

@@ -120,15 +120,15 @@ extension Stream {
 
   /// The first message of a literal subject.
   func firstSequence(of subject: ByteView) -> UInt64? {
+    var left = Int.max
+    return firstSequence(of: subject, left: &left)
+  }
+
+  /// The same, looking at `left` messages at most when it is not known where they are.
+  func firstSequence(of subject: ByteView, left: inout Int) -> UInt64? {
     guard let state = subjects[subject] else { return nil }
     if !state.firstIsOld { return state.first }
-    var first: UInt64 = 0
-    log.scan(from: state.first) { message in
-      guard message.subject == subject else { return true }
-      first = message.sequence
-      return false
-    }
-    guard first > 0 else { return nil }
+    guard let first = log.next(subject, atOrAfter: state.first, left: &left) else { return nil }
     subjects.settle(subject, first: first)
     return first
   }

@@ -25,11 +25,10 @@ extension Stream {
   /// Applies all limits, when the configuration changed.
   func enforceAllLimits() {
     if config.maxMessagesPerSubject > 0 {
-      var over: [ByteString] = []
       subjects.forEach(matching: ByteView(">")) { subject, state in
-        if Int64(state.count) > config.maxMessagesPerSubject { over.append(ByteString(subject)) }
+        if Int64(state.count) > config.maxMessagesPerSubject { extras.overdue.set(ByteString(subject), true) }
       }
-      for subject in over { subject.withView { trim($0, to: Int(clamping: config.maxMessagesPerSubject)) } }
+      trimOverdue()
     }
     enforceTotals()
     expire()
@@ -50,11 +49,42 @@ extension Stream {
     }
   }
 
-  /// Removes the oldest messages of a subject until `limit` are left.
-  private func trim(_ subject: ByteView, to limit: Int) {
-    while let state = subjects[subject], state.count > limit, let first = firstSequence(of: subject) {
-      guard removeOne(first) else { return }
+  /// So many messages are looked at for the next one of a subject, about a millisecond: where they are is known a moment later.
+  private static let searchMax = 4096
+
+  /// Removes the oldest messages of a subject until `limit` are left. False when the next one was not found in the time for it.
+  @discardableResult
+  private func trim(_ subject: ByteView, to limit: Int) -> Bool {
+    var left = Self.searchMax
+    while let state = subjects[subject], state.count > limit {
+      guard let first = firstSequence(of: subject, left: &left) else {
+        if left > 0 { return true }  // the disk cannot be read now
+        extras.overdue.set(ByteString(subject), true)
+        trimLater()
+        return false
+      }
+      guard removeOne(first) else { return true }
     }
+    return true
+  }
+
+  private func trimLater() {
+    guard !extras.overdueTimer.isScheduled, !isDeleted else { return }
+    engine.host.after(Stream.expiryStepPause_ns, extras.overdueTimer) { [unowned(unsafe) self] in trimOverdue() }
+  }
+
+  /// Trims the subjects that are overdue, for a while, and goes on in later turns.
+  private func trimOverdue() {
+    guard !isDeleted, config.maxMessagesPerSubject > 0 else { return extras.overdue.removeAll() }
+    let limit = Int(clamping: config.maxMessagesPerSubject)
+    let end_ns = engine.host.clock.monotonic_ns + Stream.stepMax_ns
+    var place = 0
+    while let (subject, _) = extras.overdue.next(from: &place) {
+      guard engine.host.clock.monotonic_ns < end_ns, subject.withView({ trim($0, to: limit) }) else { return trimLater() }
+      extras.overdue.remove(subject)
+      place -= 1  // another one may be there now
+    }
+    extras.overdue.removeAll()
   }
 
   /// Removes the first message. Returns false when nothing could be removed.
@@ -68,8 +98,11 @@ extension Stream {
   func makeRoom() {
     guard isFile, config.discard == .old, !madeRoom, let last = log.oldestPartLastSequence, last < log.lastSequence else { return }
     madeRoom = true
-    removeThrough(last)
+    removeThrough(min(last, log.firstSequence + Self.roomStep - 1))
   }
+
+  /// So many sequences give way at once, more than what one commit takes and for a few milliseconds at most.
+  private static let roomStep: UInt64 = 8192
 
   // MARK: Age
 

@@ -13,6 +13,12 @@ final class StreamExtras {
   /// Below it no message expires by age: it has `Nats-TTL: never`.
   var ageFloor: UInt64 = 0
 
+  // MARK: The limit per subject (Stream+Removal)
+
+  /// Subjects that may have more messages than they should: what had to be looked at was too much for one turn.
+  var overdue = ByteMap<Bool>()
+  let overdueTimer = Timer()
+
   // MARK: Schedules (Stream+Schedules)
 
   /// By the subject of the message that says so.

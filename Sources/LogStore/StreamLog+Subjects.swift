@@ -22,12 +22,15 @@ extension StreamLog {
   /// A message has left.
   func uncount(_ subject: ByteView, _ sequence: UInt64) {
     subjects.remove(subject, sequence, at: store.replayPosition)
+    history?.remove(subject) { contains($0) }
     if recount != nil, sequence <= recount.unsafelyUnwrapped.through { recount?.subjects.remove(subject, sequence) }
   }
 
   func forgetSubjects() {
     subjects.removeAll()
     recount = nil
+    history?.removeAll()
+    isHistoryComplete = true
   }
 
   /// A message has left whose subject could not be read, so one subject has too many: they are counted anew, a piece per loop turn.
@@ -42,7 +45,7 @@ extension StreamLog {
   }
 
   /// Does a piece of what its messages are read again for. Returns whether that was the last.
-  func continueReading() -> Bool { continueRecount() }
+  func continueReading() -> Bool { recount == nil ? continueHistory() : continueRecount() && isHistoryComplete }
 
   /// Counts a piece. Returns whether the count is at its end.
   func continueRecount() -> Bool {
@@ -72,7 +75,7 @@ extension StreamLog {
 }
 
 extension LogStore {
-  /// Reads the messages of a stream again, to count its subjects anew.
+  /// Reads the messages of a stream again, to count its subjects anew or for their history.
   func readAgainSoon(_ stream: StreamLog, after delay_ns: Int64) {
     if !rereading.contains(where: { $0 === stream }) { rereading.append(stream) }
     if !rereadTimer.isScheduled { host.after(delay_ns, rereadTimer) { [self] in readAgain() } }

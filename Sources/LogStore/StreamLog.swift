@@ -33,6 +33,9 @@ public final class StreamLog {
   public private(set) var appendedSubjectCount = 0
   /// The subjects are being counted anew.
   var recount: Recount?
+  /// Where each subject's messages are, when somebody wants to know; complete when all messages are in it.
+  var history: SubjectHistory?
+  var isHistoryComplete = true
   /// The first sequence moved and that is not yet in the log.
   var firstIsDirty = false
   var isDropped = false
@@ -76,6 +79,7 @@ public final class StreamLog {
     let segment = store.collecting.unsafelyUnwrapped.segment
     indexNewest(sequence, position, bytes: length - Record.headerBytes + 30, segment, hasHeaders: !headers.isEmpty)
     appendedSubjectCount = subjects.add(subject, sequence)
+    if isHistoryComplete { history?.add(subject, sequence) }
     lastTimestamp_ns = timestamp_ns
     store.appendedPosition += 1
     if isPrompt { store.commitWithin(store.options.promptDelay_ns) } else { store.commitSoon() }

@@ -175,3 +175,85 @@ import Testing
     #expect(count(rig, "S") == 6)
   }
 }
+
+@Suite("The limit per subject") struct SubjectLimitTests {
+  /// What a stream should hold: the newest `limit` messages of each subject.
+  private struct Model {
+    let limit: Int
+    var messages: [String: [String]] = [:]
+
+    mutating func publish(_ subject: String, _ payload: String) {
+      messages[subject, default: []].append(payload)
+      if messages[subject]!.count > limit { messages[subject]!.removeFirst() }
+    }
+  }
+
+  private func contents(_ rig: Rig) -> [String: [String]] {
+    var found: [String: [String]] = [:]
+    rig.jetStream.stream(ByteString("S"))?.scan(from: 0) { message in
+      found[message.subject.string, default: []].append(message.payload.string)
+      return true
+    }
+    return found
+  }
+
+  @Test("each subject keeps its newest messages, from the first one on and after a start", arguments: ["file", "memory"], [2, 3, 7])
+  func newest(storage: String, limit: Int) throws {
+    var rig = try Rig()
+    var random = SystemRandomNumberGenerator()
+    rig.create(#"{"name":"S","subjects":["s.>"],"storage":"\#(storage)","max_msgs_per_subject":\#(limit)}"#)
+    var model = Model(limit: limit)
+    var number = 0
+    for round in 0..<3 {
+      for _ in 0..<800 {
+        number += 1
+        // Some subjects get much, some little.
+        let subject = "s.\(min(Int.random(in: 0..<60, using: &random), Int.random(in: 0..<60, using: &random)))"
+        model.publish(subject, "\(number)")
+        rig.send(subject, "\(number)", reply: false)
+        if number % 100 == 0 { rig.settle() }
+      }
+      rig.settle()
+      #expect(contents(rig) == model.messages)
+      if round == 1, storage == "file" {
+        rig.pass(2 * second_ns)
+        rig = try rig.restarted()
+      }
+    }
+    // A lower limit is applied at once, a higher one to what comes.
+    _ = rig.call(
+      "$JS.API.STREAM.UPDATE.S", #"{"name":"S","subjects":["s.>"],"storage":"\#(storage)","max_msgs_per_subject":1}"#)
+    rig.settle()
+    rig.pass(second_ns)
+    #expect(contents(rig) == model.messages.mapValues { Array($0.suffix(1)) })
+  }
+
+  @Test("a stream that begins to keep its newest messages, or has no history yet, finds the oldest in later turns")
+  func longSearch() throws {
+    let rig = try Rig()
+    rig.create(#"{"name":"S","subjects":["s.>"]}"#)
+    // The second message of s.a lies beyond what one search looks at.
+    rig.send("s.a", "1", reply: false)
+    for number in 0..<6000 {
+      rig.send("s.x.\(number)", reply: false)
+      if number % 500 == 0 { rig.settle() }
+    }
+    for number in 2...4 { rig.send("s.a", "\(number)", reply: false) }
+    rig.settle()
+    _ = rig.call("$JS.API.STREAM.UPDATE.S", #"{"name":"S","subjects":["s.>"],"max_msgs_per_subject":2}"#)
+    rig.pass(second_ns)
+    #expect(contents(rig)["s.a"] == ["3", "4"])
+    let stream = try #require(rig.jetStream.stream(ByteString("S")))
+    #expect(stream.log.keepsHistory && stream.extras.overdue.isEmpty)
+    // From now on it is known where they are: nothing is searched for.
+    for number in 0..<6000 {
+      rig.send("s.y.\(number)", reply: false)
+      if number % 500 == 0 { rig.settle() }
+    }
+    rig.send("s.a", "5", reply: false)
+    rig.settle()
+    var left = 0
+    #expect(contents(rig)["s.a"] == ["4", "5"])
+    #expect(ByteString("s.a").withView { stream.log.next($0, atOrAfter: 1, left: &left) } != nil)
+  }
+}
