@@ -34,6 +34,7 @@ extension Agent {
     jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
     jetStreamOptions.strict = options.jetStream.isStrict
     jetStreamOptions.usesLongAckSubjects = options.jetStream.usesLongAckSubjects
+    if case .interval_ns(let interval_ns) = options.jetStream.sync { jetStreamOptions.syncInterval_ns = interval_ns }
     self.jetStreamOptions = jetStreamOptions
     broker.jetStream = true
     broker.domain = jetStreamOptions.domain

@@ -55,6 +55,11 @@ extension Options {
     } else {
       store.storeBytesMax = max((free_bytes + ownFiles_bytes) / Self.storeShare, Self.storeMin_bytes)
     }
+    if case .interval_ns(let interval_ns) = jetStream.sync {
+      store.promptDelay_ns = interval_ns
+      store.lazyDelay_ns = max(store.lazyDelay_ns, interval_ns)
+      store.syncsLazily = true
+    }
     return store
   }
 

@@ -21,6 +21,7 @@ struct linux_committer {
   struct iovec *chunks;
   int capacity;
   int count;
+  int syncs;
   int result;
   int failed_in_sync;
 };
@@ -64,7 +65,7 @@ static void *run(void *argument) {
 
     int failed_in_sync = 0;
     int result = write_all(committer->fd, committer->chunks, committer->count, committer->offset);
-    if (result == 0) {
+    if (result == 0 && committer->syncs) {
       if (committer->sync_delay_ns > 0) wait_ns(committer->sync_delay_ns);
       // A failed fdatasync is never repeated: the kernel has dropped the pages and would report success.
       if (fdatasync(committer->fd) != 0) {
@@ -110,7 +111,7 @@ linux_committer *linux_committer_start(int wake_fd, int64_t sync_delay_ns) {
   return committer;
 }
 
-void linux_committer_submit(linux_committer *committer, int fd, const struct iovec *chunks, int count, int64_t offset) {
+void linux_committer_submit(linux_committer *committer, int fd, const struct iovec *chunks, int count, int64_t offset, int syncs) {
   pthread_mutex_lock(&committer->mutex);
   if (committer->state == submitted || count < 0) abort(); // the reactor broke the rule of one commit at a time
   if (count > committer->capacity) {
@@ -120,6 +121,7 @@ void linux_committer_submit(linux_committer *committer, int fd, const struct iov
   }
   if (count > 0) memcpy(committer->chunks, chunks, (size_t)count * sizeof *chunks);
   committer->count = count;
+  committer->syncs = syncs;
   committer->fd = fd;
   committer->offset = offset;
   committer->result = -1;

@@ -282,12 +282,11 @@ extension JetStreamOptions {
           } else if let length_ns = decoder.duration(entry.value, field: entry.key) {
             guard length_ns > 0 else { return decoder.error(at: entry.value.location, "\(entry.key) must be longer than 0") }
             options.sync = .interval_ns(length_ns)
-            decoder.warning(
-              at: entry.value.location,
-              "\(entry.key): this version of petiole syncs before every acknowledgement, as with `always`")
           }
         }, standard: "always",
-        doc: "Acknowledged means on disk. An interval is read, as configurations of nats-server have one, and warned about."),
+        doc:
+          "`always`: acknowledged means on disk. With an interval messages are acknowledged when they were taken, written within some milliseconds and synced when the interval is over: a killed process loses next to nothing, a power cut that interval."
+      ),
       Option(
         "segment_size", kind: .size(mebibyte...(8 * mebibyte)) { $0.segment_bytes = Int($1) }, standard: "4MB",
         doc: "The size of the store's files. Petiole's own."),

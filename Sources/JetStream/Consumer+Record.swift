@@ -68,7 +68,7 @@ extension Consumer {
     isDirty = false
     guard isPersistent, !isEnded, state.changes != writtenChanges else { return }
     writtenChanges = state.changes
-    engine.store.setMetadata(stateKey, state.record)
+    engine.store.setMetadata(stateKey, state.record, mayWait: true)
   }
 
   /// Forgets what is written down.

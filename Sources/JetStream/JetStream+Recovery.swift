@@ -115,11 +115,14 @@ extension JetStream {
     }
   }
 
+  /// Whether what a stream acknowledges is on the medium.
+  private func isDurable(_ config: StreamConfig) -> Bool { !config.asyncPersist && options.syncInterval_ns == nil }
+
   @discardableResult
   private func register(_ config: StreamConfig, created_ns: Int64, logID: UInt32, log: any MessageLog) -> Stream {
     let stream = Stream(engine: self, config: config, created_ns: created_ns, logID: logID, slot: takeSlot(), log: log)
     slots[Int(stream.slot)] = stream
-    log.isDurable = !config.asyncPersist
+    log.isDurable = isDurable(config)
     log.keepsHistory = config.maxMessagesPerSubject > 1
     table.set(config.name, stream)
     stream.subscribe()
@@ -198,7 +201,7 @@ extension JetStream {
     let allowsSchedules = config.allowSchedules && !stream.config.allowSchedules
     let retentionChanged = stream.config.retention != config.retention
     stream.config = config
-    stream.log.isDurable = !config.asyncPersist
+    stream.log.isDurable = isDurable(config)
     stream.log.keepsHistory = config.maxMessagesPerSubject > 1
     stream.chooseTransforms()
     if subjectsChanged {

@@ -21,6 +21,9 @@ public final class JetStream {
     public var maxStore: Int64 = -1
     /// Whether ack subjects name the domain and the account (nats-server's feature flag `js_ack_fc_v2`). Both forms are understood.
     public var usesLongAckSubjects = false
+    /// File streams acknowledge what they took, and the store syncs at such intervals (it has to be told by itself); nil: what is acknowledged
+    /// is on the medium, but for streams with `persist_mode: async`.
+    public var syncInterval_ns: Int64?
     /// Whether an unknown field in a request is an error.
     public var strict = true
     public init() {}

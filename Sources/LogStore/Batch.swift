@@ -55,6 +55,8 @@ final class Batch {
   var positionEnd: UInt64 = 0
   /// The chain before its first record.
   let firstChain: UInt32
+  /// Up to this file offset it was written ahead of its commit.
+  var aheadEnd: Int
   /// Has its commit frame.
   var isClosed = false
 
@@ -62,8 +64,20 @@ final class Batch {
     self.segment = segment
     self.start = start
     end = start
+    aheadEnd = start
     self.chain = chain
     firstChain = chain
+  }
+
+  /// The bytes that were not written ahead.
+  var unwritten: [ByteView] {
+    var views: [ByteView] = []
+    views.reserveCapacity(chunks.count)
+    for chunk in chunks where chunk.offset + chunk.used > aheadEnd {
+      let skip = max(0, aheadEnd - chunk.offset)
+      views.append(ByteView(UnsafeRawBufferPointer(start: chunk.base + skip, count: chunk.used - skip)))
+    }
+    return views
   }
 
   /// The bytes at a file offset up to the end of their chunk, or nil when they are not in this batch.

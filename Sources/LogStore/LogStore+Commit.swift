@@ -21,6 +21,7 @@ extension LogStore {
   /// Something was removed: it goes with the next batch, or alone after a while.
   func commitLazily() {
     isDirty = true
+    if options.syncsLazily, !aheadTimer.isScheduled { writeAheadSoon() }
     guard !lazyTimer.isScheduled, isOpen else { return }
     host.after(options.lazyDelay_ns, lazyTimer) { [self] in
       if isDirty { startCommit() }
@@ -31,6 +32,7 @@ extension LogStore {
   /// A message was appended that nobody waits for: it goes with the next batch, or alone after a while.
   @inline(__always) func commitWithin(_ delay_ns: Int64) {
     isDirty = true
+    if !aheadTimer.isScheduled { writeAheadSoon() }
     guard !lazyTimer.isScheduled, !commitQueued, inFlight == nil else { return }
     host.after(delay_ns, lazyTimer) { [self] in startCommit() }
   }
@@ -77,7 +79,8 @@ extension LogStore {
     let last = batch.chunks.count - 1
     let target = batch.chunks[last].base + batch.chunks[last].used
     let position = batch.segment.base + UInt64(batch.end)
-    LogStore.writeCommit(target, batch: nextBatch, count: batch.count, chain: batch.chain, bytes: size, salt: salt, position: position)
+    let frame = CommitFrame(batch: nextBatch, count: batch.count, chain: batch.chain, bytes: size)
+    frame.write(target, kind: RecordKind.commit, salt: salt, position: position)
     batch.chunks[last].used += Record.commitBytes
     batch.end += Record.commitBytes
     batch.segment.size += Record.commitBytes
@@ -91,15 +94,8 @@ extension LogStore {
     waiting.append(batch)
   }
 
-  static func writeCommit(
-    _ target: UnsafeMutableRawPointer, batch: UInt64, count: UInt32, chain: UInt32, bytes: Int, salt: UInt32, position: UInt64
-  ) {
-    Record.writeHeader(
-      target, length: Record.commitBytes, tag: RecordKind.commit, subjectLength: 0, stream: count, sequence: batch,
-      timestamp_ns: Int64(bitPattern: UInt64(truncatingIfNeeded: bytes) << 32 | UInt64(chain)))
-    let crc = Record.checksum(target, length: Record.commitBytes, salt: salt, position: position)
-    target.storeBytes(of: crc.littleEndian, as: UInt32.self)
-  }
+  /// Something is on its way to the disk, which does one thing at a time.
+  var isDiskBusy: Bool { inFlight != nil || isCheckpointBeingWritten || isErasing || isWritingAhead }
 
   /// Writes the next batch, if none is on its way.
   func startCommit() {
@@ -122,23 +118,19 @@ extension LogStore {
     }
     let batch = waiting.removeFirst()
     inFlight = batch
-    var views: [ByteView] = []
-    views.reserveCapacity(batch.chunks.count)
-    for chunk in batch.chunks {
-      views.append(ByteView(UnsafeRawBufferPointer(start: chunk.base, count: chunk.used)))
-    }
     let file: FileHandle
     do throws(StoreError) { file = try self.file(of: batch.segment) } catch {
       commitFailed(batch, DiskError(.inputOutput, operation: "open", path: batch.segment.path))
       return
     }
-    host.disk.commit(file, at: batch.start, views) { [self] result in ended(batch, result) }
+    host.disk.commit(file, at: batch.aheadEnd, batch.unwritten) { [self] result in ended(batch, result) }
   }
 
   private func ended(_ batch: Batch, _ result: CommitResult) {
     precondition(inFlight === batch, "a commit ended that was not under way")
     switch result {
     case .failed(let error): commitFailed(batch, error)
+    case .written: preconditionFailure("a commit that is not durable is none")
     case .durable:
       inFlight = nil
       syncs += 1

@@ -61,7 +61,7 @@ extension LogStore {
   /// Begins a new segment and writes into it what has not become durable.
   func resume() {
     guard isOpen, isFailed, inFlight == nil else { return }
-    if isErasing { return retryLater() }
+    if isErasing || isWritingAhead { return retryLater() }
     let old = stalled
     let failedFrom: UInt64
     if let first = old.first {

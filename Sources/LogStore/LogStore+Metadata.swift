@@ -3,12 +3,12 @@ import Bytes
 
 extension LogStore {
   /// Sets `key` with the next batch; the value is at most half of `Limits.recordBytesMax`. Uses the reserve when the store is full.
-  /// `isVital`: it is written twice, so that no single damaged place loses it.
+  /// `isVital`: it is written twice, so that no single damaged place loses it. `mayWait`: a store that syncs lazily need not hurry.
   @discardableResult
-  public func setMetadata(_ key: ByteString, _ value: [UInt8], isVital: Bool = false) -> UInt64 {
+  public func setMetadata(_ key: ByteString, _ value: [UInt8], isVital: Bool = false, mayWait: Bool = false) -> UInt64 {
     metadataBytes += value.count - (metadata[key]?.count ?? -key.count)
     metadata.set(key, value)
-    changedMetadata(isVital) { () throws(StoreError) in
+    changedMetadata(isVital, hurries: !mayWait || !options.syncsLazily) { () throws(StoreError) in
       try key.withView { key throws(StoreError) in
         try value.withView { value throws(StoreError) in try appendKeyed(kind: RecordKind.metadata, key: key, value: value) }
       }
@@ -20,7 +20,7 @@ extension LogStore {
   public func removeMetadata(_ key: ByteString, isVital: Bool = false) -> UInt64 {
     guard let value = metadata.remove(key) else { return appendedPosition }
     metadataBytes -= key.count + value.count
-    changedMetadata(isVital) { () throws(StoreError) in
+    changedMetadata(isVital, hurries: true) { () throws(StoreError) in
       try key.withView { key throws(StoreError) in
         try appendKeyed(kind: RecordKind.metadataRemoved, key: key, value: ByteView())
       }
@@ -52,7 +52,7 @@ extension LogStore {
     return appendedPosition
   }
 
-  private func changedMetadata(_ isVital: Bool, _ log: () throws(StoreError) -> Void) {
+  private func changedMetadata(_ isVital: Bool, hurries: Bool, _ log: () throws(StoreError) -> Void) {
     precondition(isOpen, "the store is not open")
     // The position comes after the record: a batch that is closed to make room must not count it in.
     do throws(StoreError) {
@@ -63,6 +63,6 @@ extension LogStore {
       appendedPosition += 1
       checkpointIsOwed()
     }
-    commitSoon()
+    if hurries { commitSoon() } else { commitLazily() }
   }
 }

@@ -73,6 +73,7 @@ public final class LogStore {
   /// Keys the hashes of new streams' subjects. From the host, so that a simulation repeats itself.
   let subjectsSeed: UInt64
   let lazyTimer = Timer()
+  let aheadTimer = Timer()
   let retryTimer = Timer()
   var retryDelay_ns = Limits.retryDelay_ns
 
@@ -87,6 +88,8 @@ public final class LogStore {
   /// Records that are to be overwritten, and whether one is being.
   var erasures: [Erasure] = []
   var isErasing = false
+  /// A part of the collecting batch is being written before its commit.
+  var isWritingAhead = false
 
   /// When the store was opened, something on the medium could not be read. What is not there may only be unreadable.
   public internal(set) var foundDamage = false
@@ -235,6 +238,7 @@ public final class LogStore {
     }
     host.timers.cancel(lazyTimer)
     host.timers.cancel(releaseTimer)
+    host.timers.cancel(aheadTimer)
     host.timers.cancel(retryTimer)
     host.timers.cancel(compactionTimer)
     host.timers.cancel(rereadTimer)

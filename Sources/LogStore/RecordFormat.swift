@@ -21,6 +21,8 @@ enum RecordKind {
   static let streamState: UInt8 = 10
   /// In a checkpoint: the segment at the position in the sequence field ends at the one in the timestamp field, whatever its file holds.
   static let sealed: UInt8 = 11
+  /// Within a batch: what a commit frame here would say. What comes before was written, though perhaps not synced.
+  static let mark: UInt8 = 12
 }
 
 /// Flags of a record (high four bits of the tag).
@@ -127,6 +129,35 @@ struct Record {
     target.storeBytes(of: stream.littleEndian, toByteOffset: 12, as: UInt32.self)
     target.storeBytes(of: sequence.littleEndian, toByteOffset: 16, as: UInt64.self)
     target.storeBytes(of: timestamp_ns.littleEndian, toByteOffset: 24, as: Int64.self)
+  }
+}
+
+/// What the frame at the end of a batch says of it.
+struct CommitFrame: Equatable {
+  let batch: UInt64
+  let count: UInt32
+  let chain: UInt32
+  let bytes: Int
+
+  init(batch: UInt64, count: UInt32, chain: UInt32, bytes: Int) {
+    self.batch = batch
+    self.count = count
+    self.chain = chain
+    self.bytes = bytes
+  }
+
+  init(_ record: Record) {
+    let stated = UInt64(bitPattern: record.timestamp_ns)
+    self.init(batch: record.sequence, count: record.stream, chain: UInt32(truncatingIfNeeded: stated), bytes: Int(stated >> 32))
+  }
+
+  /// Writes it with its checksum, as a commit or as a mark.
+  func write(_ target: UnsafeMutableRawPointer, kind: UInt8, salt: UInt32, position: UInt64) {
+    Record.writeHeader(
+      target, length: Record.commitBytes, tag: kind, subjectLength: 0, stream: count, sequence: batch,
+      timestamp_ns: Int64(bitPattern: UInt64(truncatingIfNeeded: bytes) << 32 | UInt64(chain)))
+    let crc = Record.checksum(target, length: Record.commitBytes, salt: salt, position: position)
+    target.storeBytes(of: crc.littleEndian, as: UInt32.self)
   }
 }
 

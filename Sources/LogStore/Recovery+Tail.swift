@@ -67,6 +67,14 @@ extension Recovery {
         let bytes = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[first..<tail.end])
         try store.host.disk.write(file, at: first, ByteView(bytes))
       }
+      if let frame = tail.frame {
+        try withUnsafeTemporaryAllocation(byteCount: Record.commitBytes, alignment: 8) { bytes throws(DiskError) in
+          frame.write(bytes.baseAddress!, kind: RecordKind.commit, salt: store.salt, position: segment.base + UInt64(tail.end))
+          try store.host.disk.write(file, at: tail.end, ByteView(UnsafeRawBufferPointer(bytes)))
+        }
+        segment.size += Record.commitBytes
+        segment.durableSize = segment.size
+      }
       try store.host.disk.sync(file)
     } catch { writeAgain(segment, tail, error) }
   }

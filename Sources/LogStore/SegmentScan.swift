@@ -23,10 +23,10 @@ struct SegmentScan {
   private var batchStart: Int
   private var count: UInt32 = 0
   private var chain: UInt32 = 0
+  /// Behind the last mark of the batch that is being read, damage before it, and the frame that a commit there would have.
+  private var marked: (end: Int, frame: CommitFrame, damage: [Region])?
   /// Damage in the batch that is being read.
   private var damage: [Region] = []
-  /// `count` and `chain` where it begins.
-  private var whole: (count: UInt32, chain: UInt32) = (0, 0)
   /// A damaged batch with its commit frame, until something valid follows and proves that it was durable.
   private var held: (start: Int, end: Int, damage: [Region])?
   /// Checksums a search for the next record may compute, so that a hostile file cannot make it slow.
@@ -43,6 +43,8 @@ struct SegmentScan {
     let lastBatch: Int?
     /// Damaged places before the end, ascending.
     let damage: [Region]
+    /// The last batch was cut at a mark: the frame that completes it belongs there.
+    let frame: CommitFrame?
   }
   /// Where the last batch with a commit frame begins, and where the one before; that last one's number, and the chain up to it.
   private var lastBatch: Int?
@@ -79,8 +81,11 @@ struct SegmentScan {
     var offset = batchStart
     while offset < end {
       guard let record = record(offset) else {
+        if damage.isEmpty, takesFlipped(offset) {
+          offset += Record.commitBytes
+          continue
+        }
         let next = search(after: offset)
-        if damage.isEmpty { whole = (count, chain) }
         damage.append(Region(start: offset, end: next))
         offset = next
         continue
@@ -88,8 +93,9 @@ struct SegmentScan {
       if let batch = held { keep(batch) }
       let after = offset + record.paddedLength
       if record.kind == RecordKind.commit {
-        committed(record, at: offset, next: after)
+        committed(CommitFrame(record), at: offset, next: after)
       } else {
+        if record.kind == RecordKind.mark { mark(CommitFrame(record), record.crc, at: offset, next: after) }
         chain = Record.chain(chain, record.crc)
         count &+= 1
       }
@@ -97,7 +103,14 @@ struct SegmentScan {
     }
     let end = finish()
     return Outcome(
-      end: end, start: start, firstBatch: firstBatch, firstChain: firstChain, lastBatch: lastBatch, damage: reported)
+      end: end, start: start, firstBatch: firstBatch, firstChain: firstChain, lastBatch: lastBatch, damage: reported,
+      frame: marked?.end == end ? marked?.frame : nil)
+  }
+
+  /// What a frame at this offset would say of the batch that is being read.
+  private func here(_ offset: Int) -> CommitFrame {
+    let first = batchStart == SegmentHeader.recordsOffset ? 0 : batchStart
+    return CommitFrame(batch: recovery.store.nextBatch, count: count, chain: chain, bytes: offset - first)
   }
 
   private func start(batch: UInt64, chain: UInt32) {
@@ -105,12 +118,41 @@ struct SegmentScan {
     recovery.store.chain = chain
   }
 
+  /// A mark: what comes before it was written. Like a batch with its frame, it may have damage in it, though not lost pages.
+  private mutating func mark(_ stated: CommitFrame, _ crc: UInt32, at offset: Int, next: Int) {
+    let expected = here(offset)
+    guard stated.batch == expected.batch, stated.bytes == expected.bytes else { return }
+    if damage.isEmpty ? stated != expected : damage.contains(where: { hasBlankSector($0) }) { return }
+    marked = (next, frame(behind: stated, crc, bytes: expected.bytes + next - offset), damage)
+  }
+
+  /// Whether a few bits are flipped here in the frame or the mark that belongs behind what was read: it counts all the same.
+  private mutating func takesFlipped(_ offset: Int) -> Bool {
+    let region = Region(start: offset, end: offset + Record.commitBytes)
+    guard region.end <= end else { return false }
+    if nearly(RecordKind.commit, offset) != nil {
+      if let batch = held { keep(batch) }
+      committed(here(offset), at: offset, next: region.end)
+      report(region)
+      return true
+    }
+    guard let crc = nearly(RecordKind.mark, offset) else { return false }
+    if let batch = held { keep(batch) }
+    damage.append(region)
+    marked = (region.end, frame(behind: here(offset), crc, bytes: here(region.end).bytes), damage)
+    chain = Record.chain(chain, crc)
+    count &+= 1
+    return true
+  }
+
+  /// What a frame behind a mark would say.
+  private func frame(behind mark: CommitFrame, _ crc: UInt32, bytes: Int) -> CommitFrame {
+    CommitFrame(batch: mark.batch, count: mark.count &+ 1, chain: Record.chain(mark.chain, crc), bytes: bytes)
+  }
+
   /// A commit frame: the batch before it is complete, or damaged.
-  private mutating func committed(_ frame: Record, at offset: Int, next: Int) {
-    let stated = UInt64(bitPattern: frame.timestamp_ns)
-    let matches =
-      frame.stream == count && frame.sequence == recovery.store.nextBatch && UInt32(truncatingIfNeeded: stated) == chain
-      && Int(stated >> 32) == offset - batchStart - (batchStart == SegmentHeader.recordsOffset ? -SegmentHeader.recordsOffset : 0)
+  private mutating func committed(_ stated: CommitFrame, at offset: Int, next: Int) {
+    let matches = stated == here(offset)
     if damage.isEmpty {
       // A frame that does not fit although every record is whole follows damage in an earlier batch.
       if !matches, recovery.damage == 0 { recovery.damage += 1 }
@@ -122,12 +164,13 @@ struct SegmentScan {
     batchBefore = lastBatch
     lastBatch = batchStart
     (lastNumber, chainBefore) = (recovery.store.nextBatch, recovery.store.chain)
-    recovery.store.nextBatch = frame.sequence &+ 1
-    chain = UInt32(truncatingIfNeeded: stated)
+    recovery.store.nextBatch = stated.batch &+ 1
+    chain = stated.chain
     recovery.store.chain = chain
     batchStart = next
     count = 0
     damage = []
+    marked = nil
   }
 
   /// The held batch was durable: its records count, its damage is reported.
@@ -188,32 +231,25 @@ struct SegmentScan {
       applyAround(batchStart, end, damage)
       return end
     }
-    if let first = damage.first, isNearlyCommit(first.start) {
-      // It was durable; what follows is the rest of a batch that was not.
-      let frame = Region(start: first.start, end: first.start + Record.commitBytes)
-      applyAround(batchStart, frame.end, [frame])
-      recovery.store.nextBatch &+= 1
-      recovery.store.chain = whole.chain
-      lastBatch = batchStart
-      return frame.end
-    }
-    return cutEnd(batchStart)
+    guard let marked else { return cutEnd(batchStart) }
+    // Written ahead of its commit: what is whole up to a mark counts.
+    applyAround(batchStart, marked.end, marked.damage)
+    recovery.store.nextBatch = marked.frame.batch &+ 1
+    recovery.store.chain = marked.frame.chain
+    lastBatch = batchStart
+    return marked.end
   }
 
   /// Nothing of a file whose first batch is torn is worth keeping.
   private func cutEnd(_ start: Int) -> Int { start == SegmentHeader.recordsOffset ? 0 : start }
 
-  /// Whether the damage in the last batch begins with the frame that the records before it call for, but for a few flipped bits.
-  private func isNearlyCommit(_ offset: Int) -> Bool {
-    guard end - offset >= Record.commitBytes else { return false }
-    let first = batchStart == SegmentHeader.recordsOffset ? 0 : batchStart
-    return withUnsafeTemporaryAllocation(byteCount: Record.commitBytes, alignment: 8) { frame in
-      LogStore.writeCommit(
-        frame.baseAddress!, batch: recovery.store.nextBatch, count: whole.count, chain: whole.chain, bytes: offset - first, salt: salt,
-        position: segment.base + UInt64(offset))
+  /// The checksum of the frame or mark that these records call for, when it is there but for a few flipped bits.
+  private func nearly(_ kind: UInt8, _ offset: Int) -> UInt32? {
+    withUnsafeTemporaryAllocation(byteCount: Record.commitBytes, alignment: 8) { frame in
+      here(offset).write(frame.baseAddress!, kind: kind, salt: salt, position: segment.base + UInt64(offset))
       var different = 0
       for at in 0..<Record.commitBytes { different += (frame[at] ^ base.load(fromByteOffset: offset + at, as: UInt8.self)).nonzeroBitCount }
-      return different <= 8
+      return different <= 8 ? UInt32(littleEndian: frame.load(as: UInt32.self)) : nil
     }
   }
 

@@ -104,6 +104,10 @@ extension LogStore {
     public var promptDelay_ns: Int64 = second_ns
     /// Removals wait for company at most this long.
     public var lazyDelay_ns: Int64 = second_ns
+    /// Messages of streams that do not wait for the disk are written, though not synced, after this long: a killed process leaves them.
+    public var aheadDelay_ns: Int64 = 5 * millisecond_ns
+    /// Only what somebody waits for hurries a sync: removals and metadata that can be lost are written ahead, as messages are.
+    public var syncsLazily = false
     // For tests: a frame of a checkpoint is closed when it has so much, and a page of subjects divided.
     var checkpointFrameBytes = CheckpointFrame.bytesMin
     var subjectsPerPage: Int?

@@ -17,7 +17,11 @@ extension Monitor {
     json.field("max_storage", options?.maxStore ?? 0)
     if let store = source.store {
       json.field("store_dir", store.directory)
-      json.field("sync_always", true)
+      if let interval_ns = options?.syncInterval_ns {
+        json.field("sync_interval", interval_ns)
+      } else {
+        json.field("sync_always", true)
+      }
     }
     json.fieldUnlessEmpty("domain", options?.domain ?? ByteString())
     json.fieldUnlessFalse("strict", options?.strict ?? false)

@@ -35,11 +35,13 @@ public struct DiskError: Error, Equatable, Sendable {
 public enum CommitResult: Equatable {
   /// The bytes are on the medium: written and synced.
   case durable
+  /// The bytes are in the system's cache: they outlive the process, not the machine.
+  case written
   /// Nothing is known about the bytes. The file must not be written or synced again (the kernel may have dropped the pages).
   case failed(DiskError)
 }
 
-/// Files, as the log store needs them. Only `commit` works in the background; everything else completes before it returns and
+/// Files, as the log store needs them. Only `commit` and `writeBehind` work in the background; everything else completes before it returns and
 /// is used at start, at segment changes and for reads.
 public protocol Disk: AnyObject {
   /// Makes `path` and its missing parents; nothing happens when it is there.
@@ -70,6 +72,15 @@ public protocol Disk: AnyObject {
   /// Writes `chunks` one after the other at `offset` and makes them durable, in the background. `done` is called in a later turn of
   /// the loop. The chunks must stay unchanged until then. At most one commit may be under way on a disk.
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void)
+  /// The same, but it need not reach the medium.
+  func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void)
+}
+
+extension Disk {
+  /// Whoever knows no difference does more than is asked for.
+  public func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    commit(file, at: offset, chunks, done: done)
+  }
 }
 
 extension Disk {

@@ -66,12 +66,16 @@ final class Workload {
 
   /// Whether writes fail and the disk fills up now and then.
   private let hasFaults: Bool
+  /// Nobody waits for this stream's messages, so they are written ahead of their commits.
+  private let promptID: UInt32
 
   init(seed: UInt64, storeBytesMax: Int = 1 << 20, checkpoints: Bool = true, hasFaults: Bool = false) throws {
     self.hasFaults = hasFaults
     var options = Bench.small(storeBytesMax: storeBytesMax, checkpoints: checkpoints)
+    options.aheadDelay_ns = 150_000
     // Checkpoints of many frames, with subjects of many pages: much happens while they are written.
     if seed % 5 < 3 { (options.checkpointFrameBytes, options.subjectsPerPage) = (48, 2) }
+    promptID = seed % 3 == 0 ? 0 : 2
     bench = Bench(options: options, seed: seed)
     random = Seeded(seed)
     _ = try bench.store.open()
@@ -84,6 +88,7 @@ final class Workload {
   /// Goes on from what a power cut left of another one's store.
   init(continuing old: Workload, on image: MemoryDisk, seed: UInt64) throws {
     hasFaults = old.hasFaults
+    promptID = old.promptID
     bench = Bench(image, options: old.bench.store.options, seed: seed)
     random = Seeded(seed)
     generations = old.generations
@@ -139,6 +144,7 @@ final class Workload {
     let store = bench.store
     let id = UInt32.random(in: 1...3, using: &random)
     let stream = store.stream(id)
+    stream.isPrompt = id == promptID
     switch Int.random(in: 0..<100, using: &random) {
     case 0..<4: group(stream, id)
     case 4..<62:
@@ -362,6 +368,65 @@ final class Workload {
     try bench.store.stream(2).put(1)
     for _ in 0..<5 { bench.turn() }
     #expect(bench.store.durablePosition >= another)
+  }
+
+  @Test("messages that nobody waits for outlive the process some milliseconds after they came, and a power cut leaves a part of them")
+  func writtenAhead() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    try stream.put(1)
+    bench.settle()
+    stream.isPrompt = true
+    let syncs = bench.store.syncs
+    for sequence in UInt64(2)...9 {
+      try stream.put(sequence, size: 200)
+      for _ in 0..<60 { bench.turn() }
+    }
+    #expect(bench.store.syncs == syncs && bench.store.durablePosition < bench.store.appendedPosition)
+    // Killed: everything is there, and what comes then, too.
+    func killed(_ bench: Bench) -> Bench {
+      let image = MemoryDisk()
+      image.names = bench.disk.names
+      image.nodes = bench.disk.nodes.map { MemoryDisk.Node($0.data) }
+      return Bench(image, seed: 2)
+    }
+    let again = killed(bench)
+    let report = try again.store.open()
+    #expect(again.store.stream(1).live == Array(1...9) && report.damagedRegions == 0)
+    try again.store.stream(1).put(10)
+    again.settle()
+    let third = killed(again)
+    #expect(try third.store.open().damagedRegions == 0 && third.store.stream(1).live == Array(1...10))
+    // A lost page takes what is behind it.
+    let cut = killed(bench)
+    let log = try #require(cut.disk.names.first { $0.key.hasSuffix(".log") }?.value)
+    for at in 1536..<2048 { cut.disk.nodes[log].data[at] = 0 }
+    #expect(try cut.store.open().damagedRegions == 0)
+    let left = cut.store.stream(1).live
+    #expect(left.count > 1 && left.count < 9 && left == Array(1...UInt64(left.count)))
+  }
+
+  @Test("a write ahead that fails is made good in a new segment")
+  func aheadFails() throws {
+    let bench = Bench()
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    try stream.put(1)
+    bench.settle()
+    stream.isPrompt = true
+    bench.disk.failingCommits = [1: .inputOutput]
+    for sequence in UInt64(2)...5 { try stream.put(sequence) }
+    for _ in 0..<100 { bench.turn() }
+    #expect(bench.store.segmentCount == 2)
+    bench.rest()
+    #expect(bench.store.durablePosition == bench.store.appendedPosition)
+    let image = MemoryDisk()
+    image.names = bench.disk.names
+    image.nodes = bench.disk.nodes
+    let again = Bench(image, seed: 2)
+    _ = try again.store.open()
+    #expect(again.store.stream(1).live == Array(1...5))
   }
 
   /// All combinations when they are few, else the extremes and some at random.

@@ -149,6 +149,16 @@ final class MemoryDisk: Disk {
   func freeSpace(_ path: String) throws(DiskError) -> Int { space }
 
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    write(file, offset, chunks, syncs: true, done)
+  }
+
+  func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    write(file, offset, chunks, syncs: false, done)
+  }
+
+  private func write(
+    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ done: @escaping (CommitResult) -> Void
+  ) {
     precondition(pending == nil, "two commits at once")
     let number = handles[file.number]!
     let syncFails = failingSyncs.contains(commits)
@@ -170,9 +180,11 @@ final class MemoryDisk: Disk {
       if let failure {
         if syncFails { operations.append(.syncFailed(node: number)) }
         done(.failed(DiskError(failure, operation: "sync", path: "segment")))
-      } else {
+      } else if syncs {
         operations.append(.sync(node: number))
         done(.durable)
+      } else {
+        done(.written)
       }
     }
   }

@@ -158,6 +158,16 @@ public final class LinuxDisk: Disk, EventSource {
   // MARK: Commits
 
   public func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    submit(file, offset, chunks, syncs: true, done)
+  }
+
+  public func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    submit(file, offset, chunks, syncs: false, done)
+  }
+
+  private func submit(
+    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ done: @escaping (CommitResult) -> Void
+  ) {
     precondition(underWay == nil, "a commit is under way on this disk")
     let path = paths[file.number] ?? ""
     guard let committer = startCommitter() else {
@@ -165,17 +175,19 @@ public final class LinuxDisk: Disk, EventSource {
       return
     }
     committing = path
+    isSyncing = syncs
     underWay = done
     vector.removeAll(keepingCapacity: true)
     for chunk in chunks where chunk.count > 0 {
       vector.append(iovec(iov_base: UnsafeMutableRawPointer(mutating: chunk.base), iov_len: chunk.count))
     }
     let count = Int32(vector.count)
-    vector.withUnsafeBufferPointer { linux_committer_submit(committer, file.number, $0.baseAddress, count, Int64(offset)) }
+    vector.withUnsafeBufferPointer { linux_committer_submit(committer, file.number, $0.baseAddress, count, Int64(offset), syncs ? 1 : 0) }
     if vector.capacity > 4096 { vector = [] }
   }
 
   private var committing = ""
+  private var isSyncing = false
 
   private func startCommitter() -> OpaquePointer? {
     if let committer { return committer }
@@ -195,7 +207,7 @@ public final class LinuxDisk: Disk, EventSource {
     if error < 0 { return }
     underWay = nil
     if error == 0 {
-      done(.durable)
+      done(isSyncing ? .durable : .written)
     } else {
       done(.failed(DiskError(errno: error, operation: failedInSync != 0 ? "sync" : "write", path: committing)))
     }

@@ -332,6 +332,16 @@ public final class SimulatedDisk: Disk {
   // MARK: Commits
 
   public func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    write(file, offset, chunks, syncs: true, done)
+  }
+
+  public func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    write(file, offset, chunks, syncs: false, done)
+  }
+
+  private func write(
+    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ done: @escaping (CommitResult) -> Void
+  ) {
     precondition(!commitUnderWay, "a commit is under way on this disk")
     guard let machine, let process = machine.process else { preconditionFailure("a commit needs a machine whose time passes") }
     commitUnderWay = true
@@ -372,7 +382,13 @@ public final class SimulatedDisk: Disk {
     }
     process.after(took_ns) {
       guard life == self.life, error == nil else { return }
-      if let failure = self.syncNow(opened) { finish(.failed(failure)) } else { finish(.durable) }
+      if !syncs {
+        finish(.written)
+      } else if let failure = self.syncNow(opened) {
+        finish(.failed(failure))
+      } else {
+        finish(.durable)
+      }
     }
   }
 }
