@@ -32,11 +32,16 @@ extension LogStore {
   @discardableResult
   public func dropStream(_ id: UInt32) -> UInt64 {
     guard let stream = streams[id] else { return appendedPosition }
-    // The record first: a batch that is closed to make room for it must still hold what was removed from the stream before.
+    // The record first: a batch that is closed to make room for it must still hold what was removed from the stream before, and nothing of
+    // the dropped stream may follow it.
+    logMovedFirst()
     let here = segments.last.map { $0.base + UInt64($0.size) } ?? 0
     do throws(StoreError) {
       // Twice, as vital metadata.
-      for _ in 0..<2 { _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0) }
+      for _ in 0..<2 {
+        _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: here, timestamp_ns: 0)
+        stream.firstIsDirty = false
+      }
       appendedPosition += 1
     } catch {
       appendedPosition += 1

@@ -189,6 +189,26 @@ import Testing
     #expect(try last.store.stream(1).scanned() == [1, 2])
   }
 
+  @Test("nothing of a dropped stream follows its drop, however little room the segment has left")
+  func dropAtTheEnd() throws {
+    for filler in stride(from: 2000, to: 2900, by: 8) {
+      let bench = Bench()
+      _ = try bench.store.open()
+      for sequence in UInt64(1)...3 { try bench.store.stream(1).put(sequence) }
+      try bench.store.stream(2).put(1, size: filler)
+      bench.settle()
+      bench.store.stream(1).removeThrough(1)
+      bench.store.dropStream(1)
+      for turn in 0..<4 {
+        bench.turn()
+        let killed = Bench(copy(bench.disk), seed: 4)
+        _ = try killed.store.open()
+        let live = killed.store.streamIDs.contains(1) ? killed.store.stream(1).live : nil
+        #expect(live == nil || live == [1, 2, 3] || live == [2, 3], "\(filler), turn \(turn): \(live ?? [])")
+      }
+    }
+  }
+
   @Test("a segment that was begun in vain hides nothing when its file comes back") func vainSegmentComesBack() throws {
     let bench = Bench(options: Bench.small(checkpoints: false))
     _ = try bench.store.open()
