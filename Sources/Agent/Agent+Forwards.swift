@@ -21,7 +21,7 @@ extension Agent {
     for forwarder in forwarders where forwarders(like: forwarder).first === forwarder {
       for isPause in [true, false] {
         let subject = ByteString("$PETIOLE.FORWARD.\(forwarder.streamName.string).\(isPause ? "PAUSE" : "RESUME")")
-        forwarder.account.subscribe(subject) { [unowned(unsafe) self] message, source in  // safe: the account goes with the agent
+        forwarder.account.subscribe(subject, origin: .service) { [unowned(unsafe) self] message, source in  // safe: the account goes with the agent
           // Every gateway of a backbone has this subject; it is for those beside this one.
           guard source.kind == .client else { return }
           self.pause(isPause, forwarder, reply: ByteString(message.reply))

@@ -8,6 +8,8 @@ public final class Subscription {
   public enum Origin: UInt8 {
     /// Somebody wants it.
     case own
+    /// A service of the server for those in the account, such as its JetStream's: what other accounts publish is not imported for it.
+    case service
     /// It stands for what another account wants or offers. Nothing is imported for it again.
     case shared
     /// A service of the server that every account has, here and on the other side of a leaf link: it does not cross.

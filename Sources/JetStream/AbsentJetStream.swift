@@ -53,7 +53,9 @@ public final class AbsentJetStream {
   public init(account: Account, isSystem: Bool) {
     self.account = account
     self.isSystem = isSystem
-    subscription = account.offer("$JS.API.>") { [unowned(unsafe) self] message, _ in answer(message) }  // safe: removed in `stop`
+    subscription = account.offer("$JS.API.>", origin: .service) { [unowned(unsafe) self] message, _ in  // safe: removed in `stop`
+      answer(message)
+    }
   }
 
   public func stop() {

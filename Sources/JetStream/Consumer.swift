@@ -141,7 +141,7 @@ public final class Consumer: StreamConsumer {
     for isLong in [false, true] {
       let prefix = engine.controlPrefix(space, stream.name, name, isLong: isLong)
       let length = prefix.count
-      let subscription = account.subscribe(ByteString(prefix) + (isLong ? long : tail)) { message, source in
+      let subscription = account.subscribe(ByteString(prefix) + (isLong ? long : tail), origin: .service) { message, source in
         jetStream.outsideOfPublishing(message, source) { message, source in handle(message, source, length) }
       }
       subscriptions.append(subscription)

@@ -9,7 +9,7 @@ import Wire
 
 extension JetStream {
   func subscribeAPI() {
-    account.subscribe("$JS.API.>") { [unowned(unsafe) self] message, source in
+    account.subscribe("$JS.API.>", origin: .service) { [unowned(unsafe) self] message, source in
       outsideOfPublishing(message, source) { message, source in
         self.dispatch(APIRequest(message: message, source: source))  // the engine lives as long as its account
       }

@@ -184,7 +184,7 @@ final class SourceFeed {
     lastRequest_ns = host.clock.monotonic_ns
     error = nil
     let inbox = ByteString("$JSC.R.") + ByteString(host.entropy.name(8))
-    answers = account.subscribe(inbox) { [unowned(unsafe) self] message, _ in answered(message) }
+    answers = account.subscribe(inbox, origin: .service) { [unowned(unsafe) self] message, _ in answered(message) }
     send(reply: inbox)
     host.after(source.consumer == nil ? Limits.answer_ns : Limits.resetAnswer_ns, timer) { [unowned(unsafe) self] in
       fail(nil)

@@ -68,7 +68,7 @@ final class StreamRestore {
   }
 
   func start() {
-    subscription = engine.account.subscribe(subject) { [unowned(unsafe) self] message, _ in receive(message) }
+    subscription = engine.account.subscribe(subject, origin: .service) { [unowned(unsafe) self] message, _ in receive(message) }
     restartStallTimer()
   }
 

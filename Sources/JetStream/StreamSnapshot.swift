@@ -67,7 +67,7 @@ final class StreamSnapshot {
   }
 
   func start() {
-    acks = engine.account.subscribe(ackSubject + ByteString(".>")) { [unowned(unsafe) self] _, _ in
+    acks = engine.account.subscribe(ackSubject + ByteString(".>"), origin: .service) { [unowned(unsafe) self] _, _ in
       slots = min(slots + 1, slotsMax)
       stepSoon()
     }

@@ -84,7 +84,7 @@ public final class Forwarder: StreamConsumer {
       progress: progress, last: stream.lastSequence, window: options.window, isOrdered: options.ordered,
       setsAside: options.deadLetter != nil)
     isPaused = stored?.isPaused ?? false
-    inboxSubscription = account.subscribe(ByteString(inbox + ".>")) { [unowned(unsafe) self] message, _ in  // safe: removed in `end`
+    inboxSubscription = account.subscribe(ByteString(inbox + ".>"), origin: .service) { [unowned(unsafe) self] message, _ in  // safe: removed in `end`
       self.answered(message)
     }
     stream.add(self)
