@@ -48,7 +48,11 @@ public final class SharingContext {
       let line = headers.slice(start, end)
       let isEmpty = line.trimmed.isEmpty
       let isNamed = line.count > name.count && line.hasPrefix(name) && line[name.count] == ASCII.colon
-      if !isEmpty, !isNamed { output.append(line) }
+      if !isEmpty, !isNamed {
+        output.append(line)
+        // What is added must not continue the line of whoever left its end out.
+        if line[line.count - 1] != ASCII.lineFeed { output.append(literal: "\r\n") }
+      }
       start = end
     }
   }

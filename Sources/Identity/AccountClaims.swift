@@ -1,5 +1,6 @@
 // What an account's token says: its limits, who may sign users for it, what it shares, whom it has revoked.
 import Bytes
+import Interest
 import JSON
 
 /// A key that may sign users of an account.
@@ -13,6 +14,10 @@ public struct SigningKey: Sendable {
 public struct AccountClaims: Sendable {
   /// Exports and imports of one account.
   private static let sharedMax = 4096
+  /// Longer than this nobody waits for an answer, whatever the token says.
+  private static let thresholdMax_ns: Int64 = 86_400_000_000_000
+  /// Tokens of a subject, as an export may number them.
+  private static let tokenPositionMax: Int64 = 255
 
   /// The account's public key, which is its name.
   public let key: ByteString
@@ -113,14 +118,19 @@ public struct AccountClaims: Sendable {
       var rule = ExportRule(try Self.sharing(export), try export.string("subject") ?? ByteString())
       rule.needsToken = try export.flag("token_req")
       rule.revocations = try Self.revocations(export, "revocations")
-      rule.accountTokenPosition = Int(clamping: try export.integer("account_token_position") ?? 0)
+      guard Subject.isValid(rule.subject) else { throw .claims("exports") }
+      let position = try export.integer("account_token_position") ?? 0
+      guard (0...Self.tokenPositionMax).contains(position) else { throw .claims("account_token_position") }
+      rule.accountTokenPosition = Int(position)
       switch try export.string("response_type") ?? ByteString() {
       case "", "Singleton": break
       case "Stream": rule.response = .stream
       case "Chunked": rule.response = .chunked
       default: throw .claims("response_type")
       }
-      if let threshold_ns = try export.integer("response_threshold"), threshold_ns > 0 { rule.threshold_ns = threshold_ns }
+      if let threshold_ns = try export.integer("response_threshold"), threshold_ns > 0 {
+        rule.threshold_ns = min(threshold_ns, Self.thresholdMax_ns)
+      }
       exports.append(rule)
     }
   }
@@ -144,6 +154,7 @@ public struct AccountClaims: Sendable {
           rule.subject = to
         }
       }
+      guard Subject.isValid(rule.subject), Subject.isValid(rule.localSubject) else { throw .claims("imports") }
       rule.sharesRequester = try item.flag("share")
       rule.token = try item.string("token") ?? ByteString()
       imports.append(rule)

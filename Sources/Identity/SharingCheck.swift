@@ -88,17 +88,23 @@ public struct SharingCheck {
     _ rule: ImportRule, _ export: ExportRule, _ importer: SharedAccount, _ exporter: SharedAccount
   ) throws(SharingProblem) -> Int64? {
     if export.accountTokenPosition > 0 {
-      let isNamed = rule.subject.withView { subject in
-        var tokens = Subject.Tokens(subject)
-        for _ in 1..<export.accountTokenPosition { _ = tokens.next() }
-        return tokens.next().map { importer.name == $0 } ?? false
-      }
-      guard isNamed else { throw .notAuthorized }
+      // The exporter leaves a place open there: otherwise its word means nothing.
+      let isOpen = Self.token(export.accountTokenPosition, of: export.subject) { $0.equals("*") }
+      guard isOpen, Self.token(export.accountTokenPosition, of: rule.subject, is: { importer.name == $0 }) else { throw .notAuthorized }
       return nil
     }
     if export.needsToken { return try activation(rule, export, importer, exporter) }
     guard export.accounts?.contains(importer.name) ?? true else { throw .notAuthorized }
     return nil
+  }
+
+  /// Whether `subject` has a token number `position` (from 1) that is as wanted.
+  private static func token(_ position: Int, of subject: ByteString, is wanted: (ByteView) -> Bool) -> Bool {
+    subject.withView { subject in
+      var tokens = Subject.Tokens(subject)
+      for _ in 1..<position where tokens.next() == nil { return false }
+      return tokens.next().map(wanted) ?? false
+    }
   }
 
   /// Whether the import's token is the exporter's word that this importer may have it.

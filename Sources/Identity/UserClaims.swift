@@ -1,5 +1,6 @@
 // What a user's token says: permissions, limits, from where and when.
 import Bytes
+import Interest
 import JSON
 
 /// A user's claims, also as the template of a scoped signing key.
@@ -70,8 +71,8 @@ public struct UserClaims: Sendable {
 
   static func permissions(_ claims: Claims) throws(TokenProblem) -> Permissions {
     var permissions = Permissions()
-    permissions.publish = try lists(claims.object("pub"))
-    permissions.subscribe = try lists(claims.object("sub"))
+    permissions.publish = try lists(claims.object("pub"), queues: false)
+    permissions.subscribe = try lists(claims.object("sub"), queues: true)
     if claims.has("resp") {
       let responses = try claims.object("resp")
       permissions.responses = Permissions.Responses(
@@ -80,9 +81,19 @@ public struct UserClaims: Sendable {
     return permissions
   }
 
-  private static func lists(_ claims: Claims) throws(TokenProblem) -> Permissions.Lists {
+  /// `queues` says whether entries may name a queue group behind a blank.
+  private static func lists(_ claims: Claims, queues: Bool) throws(TokenProblem) -> Permissions.Lists {
     let allow = try claims.strings("allow")
-    return Permissions.Lists(allow: allow.isEmpty ? nil : allow, deny: try claims.strings("deny"))
+    let deny = try claims.strings("deny")
+    guard (allow + deny).allSatisfy({ $0.withView { isSubject($0, queues: queues) } }) else { throw .claims(queues ? "sub" : "pub") }
+    return Permissions.Lists(allow: allow.isEmpty ? nil : allow, deny: deny)
+  }
+
+  /// What is no subject would deny nothing. Places of a template are looked at when they are filled.
+  private static func isSubject(_ entry: ByteView, queues: Bool) -> Bool {
+    if Subject.isValid(entry) || entry.contains("{{") { return true }
+    guard queues, let blank = entry.firstIndex(of: ASCII.space) else { return false }
+    return Subject.isValid(entry.prefix(blank)) && Subject.isValid(entry.dropFirst(blank + 1))
   }
 
   /// The types of connection that are allowed, or nil when only unknown ones are named. Empty: any.

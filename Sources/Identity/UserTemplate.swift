@@ -64,7 +64,7 @@ public struct UserTemplate {
         if refusesInvalid { return nil }
         return []
       }
-      guard texts.count * values.count <= Self.subjectsMax else { return nil }
+      guard texts.count * values.count <= Self.subjectsMax, !values.contains(where: Self.hasWildcard) else { return nil }
       var grown: [[UInt8]] = []
       for text in texts {
         for value in values { grown.append(text + rest.prefix(open).bytes + value.bytes) }
@@ -83,6 +83,9 @@ public struct UserTemplate {
     }
     return subjects
   }
+
+  /// A name or a tag with a wildcard would mean more than one user's subjects.
+  private static func hasWildcard(_ value: ByteString) -> Bool { value.bytes.contains { $0 == ASCII.star || $0 == ASCII.greater } }
 
   /// What stands for the function in a place; nil when there is no such function.
   private func values(_ function: ByteView) -> [ByteString]? {

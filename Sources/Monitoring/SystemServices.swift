@@ -196,7 +196,7 @@ public final class SystemServices {
       json.fieldUnlessEmpty("account_name", grant.account.claims?.token.name ?? grant.account.name)
       json.fieldUnlessEmpty("user_name", grant.token?.name ?? ByteString())
       if let permissions = grant.permissions?.permissions { Self.write(permissions, to: &json) }
-      if let expires = grant.expires { json.field("expires", max(expires * second_ns - self.monitor.now_ns, 0)) }
+      if let left_ns = grant.left_ns(at: self.monitor.now_ns) { json.field("expires", left_ns) }
       json.endObject()
     }
   }

@@ -247,6 +247,12 @@ private func login(_ user: String, _ password: String, _ more: String = "") -> S
   /// Seconds since 1970 in the simulation.
   private func now(_ rig: BrokerRig) -> Int64 { rig.server.host.clock.wall_ns / second_ns }
 
+  @Test("a token may end at any time, as far as that can be told")
+  func timeLeft() {
+    func left(_ expires: Int64?) -> Int64? { Grant(account: Account(name: "A", seed: 1), expires: expires).left_ns(at: 5 * second_ns) }
+    #expect(left(nil) == nil && left(7) == 2 * second_ns && left(3) == 0 && left(99_999_999_999) == .max && left(.max) == .max)
+  }
+
   @Test("a connection ends with its token, however far away that is")
   func expiry() {
     let rig = BrokerRig()

@@ -191,6 +191,46 @@ import Testing
     #expect(read.imports[1].sharesRequester)
   }
 
+  @Test("nobody waits longer than a day for an answer, and places and subjects that cannot be are refused") func hostileSharing() throws {
+    func read(_ nats: String) throws -> AccountClaims {
+      try AccountClaims(parse(token(accountClaims(account, by: issuer, nats: nats), by: issuer)))
+    }
+    func export(_ more: String) -> String { ",\"exports\":[{\"type\":\"service\",\(more)}]" }
+    let long = try read(export("\"subject\":\"a\",\"response_threshold\":9223372036854775807"))
+    #expect(long.exports[0].threshold_ns == 86_400_000_000_000)
+    for nats in [
+      export("\"subject\":\"a.*\",\"account_token_position\":256"),
+      export("\"subject\":\"a.*\",\"account_token_position\":9000000000000000000"),
+      export("\"subject\":\"a.*\",\"account_token_position\":-1"), export("\"subject\":\"a..b\""), export("\"subject\":\"\""),
+      ",\"imports\":[{\"type\":\"stream\",\"account\":\"A\",\"subject\":\"a b\"}]",
+      ",\"imports\":[{\"type\":\"stream\",\"account\":\"A\",\"subject\":\"a\",\"local_subject\":\".a\"}]",
+      ",\"default_permissions\":{\"pub\":{\"deny\":[\"a..b\"]}}",
+    ] {
+      #expect(throws: TokenProblem.self, "\(nats)") { try read(nats) }
+    }
+  }
+
+  @Test("a user whose permissions name what is no subject is refused: such a deny entry would deny nothing") func invalidSubjects() throws {
+    func read(_ nats: String) throws -> UserClaims { try UserClaims(parse(token(userClaims(user, by: account, nats: nats), by: account))) }
+    #expect(try read(",\"sub\":{\"deny\":[\"a.* q.*\"]}").permissions.subscribe.deny == ["a.* q.*"])
+    for nats in [
+      ",\"pub\":{\"deny\":[\"a..b\"]}", ",\"pub\":{\"deny\":[\"a q\"]}", ",\"pub\":{\"allow\":[\"\"]}", ",\"sub\":{\"deny\":[\"a q r\"]}",
+      ",\"sub\":{\"allow\":[\"a.\"]}",
+    ] {
+      #expect(throws: TokenProblem.self, "\(nats)") { try read(nats) }
+    }
+  }
+
+  @Test("a name or a tag with a wildcard fills no template") func wildTemplates() throws {
+    let accountToken = try parse(token(accountClaims(account, by: issuer), by: issuer))
+    for (tag, fine) in [("room:1", true), ("room:*", false), ("room:>", false), ("room:a.>", false)] {
+      let userToken = try parse(token(userClaims(user, by: signer, nats: ",\"tags\":[\"\(tag)\"]"), by: signer))
+      var permissions = Permissions()
+      permissions.publish = Permissions.Lists(allow: ["x.{{tag(room)}}"])
+      #expect((UserTemplate(user: userToken, account: accountToken).fill(permissions) != nil) == fine, "\(tag)")
+    }
+  }
+
   @Test("an account that says nothing of JetStream has none, and tiers are kept apart") func jetStream() throws {
     let plain = try AccountClaims(parse(token(accountClaims(account, by: issuer), by: issuer)))
     #expect(plain.jetStream == nil)
