@@ -37,8 +37,10 @@ final class StreamImport {
       // Safe: a shadow goes before what it stands for.
       shadow = Subscription(subject: subject, queue: subscription.queue, endpoint: exporter.services, origin: .shared) {
         [unowned(unsafe) self, unowned(unsafe) subscription] message, source in
-        guard !sharing.isPassing, let translated = translate(message) else { return false }
-        return translated.withView { importer.give(message.presented(as: $0), subscription, source) }
+        guard !sharing.isPassing else { return false }
+        // The last delivery that was asked for removes it, and this shadow.
+        let kept = subscription
+        return withExtendedLifetime(kept) { asImported(message) { importer.give($0, kept, source) } }
       }
     }
     shadows[ObjectIdentifier(subscription)] = shadow
@@ -63,10 +65,20 @@ final class StreamImport {
     leafs = [:]
   }
 
-  /// The subject that the importing account sees.
-  fileprivate func translate(_ message: Message) -> ByteString? {
-    // A stream's delivery shows another subject than the one that it is delivered on; that is the one that may be translated.
-    pairing.local(of: message.shownSubject) ?? (message.presentedSubject.isEmpty ? nil : ByteString(message.shownSubject))
+  /// Passes `message` to `give` as the importing account sees it. It goes where the subject that it was published on leads: what a stream's
+  /// delivery shows beside that is the exporting account's choice, and only shown.
+  fileprivate func asImported(_ message: Message, _ give: (Message) -> Bool) -> Bool {
+    guard let subject = pairing.local(of: message.subject) else { return false }
+    let shown = message.presentedSubject.isEmpty ? nil : pairing.local(of: message.presentedSubject)
+    return subject.withView { subject in
+      var copy = message
+      copy.subject = subject
+      guard let shown else { return give(copy) }
+      return shown.withView { shown in
+        copy.presentedSubject = shown
+        return give(copy)
+      }
+    }
   }
 
   fileprivate var isPassing: Bool { sharing.isPassing }
@@ -96,22 +108,10 @@ private final class ImportedLeaf: Endpoint {
   override func isReachable(from source: Endpoint) -> Bool { leaf.isReachable(from: source) }
 
   override func takes(_ message: Message) -> Bool {
-    guard !stream.isPassing, let translated = stream.translate(message) else { return false }
-    return translated.withView { leaf.takes(message.presented(as: $0)) }
+    !stream.isPassing && stream.asImported(message) { leaf.takes($0) }
   }
 
   override func deliverOnce(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
-    guard !stream.isPassing, let translated = stream.translate(message) else { return false }
-    return translated.withView { leaf.deliverOnce(message.presented(as: $0), queues: queues, from: source) }
-  }
-}
-
-extension Message {
-  /// The same message on another subject.
-  func presented(as subject: ByteView) -> Message {
-    var copy = self
-    copy.subject = subject
-    copy.presentedSubject = ByteView()
-    return copy
+    !stream.isPassing && stream.asImported(message) { leaf.deliverOnce($0, queues: queues, from: source) }
   }
 }

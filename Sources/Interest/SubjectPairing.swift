@@ -23,7 +23,6 @@ public struct SubjectPairing {
   /// wildcard of `exported` is there once, and `>` ends both or neither. With `isConstant` an `exported` without wildcards fits every `local`.
   public init?(exported: ByteString, local: ByteString, isConstant: Bool = false) {
     guard Subject.isValid(exported), Subject.isValid(local) else { return nil }
-    isSame = exported == local
     var count = 0
     var tail = false
     self.exported = exported.withView { Self.tokens($0, &count, &tail, references: false) }
@@ -36,6 +35,7 @@ public struct SubjectPairing {
     hasTail = tail
     exportedPattern = exported
     localPattern = Self.pattern(self.local, tail: localTail)
+    isSame = exported == local && local == localPattern
   }
 
   private static func tokens(_ subject: ByteView, _ count: inout Int, _ hasTail: inout Bool, references: Bool) -> [Token] {
@@ -71,12 +71,16 @@ public struct SubjectPairing {
 
   /// The exporter's subject for a local one, a literal or a pattern within `localPattern`; nil when it is not within.
   public func exported(of subject: ByteView) -> ByteString? {
-    isSame ? ByteString(subject) : translate(subject, from: local, to: exported)
+    isSame ? same(subject) : translate(subject, from: local, to: exported)
   }
 
-  /// The local subject for an exported one.
+  /// The local subject for an exported one, likewise.
   public func local(of subject: ByteView) -> ByteString? {
-    isSame ? ByteString(subject) : translate(subject, from: exported, to: local)
+    isSame ? same(subject) : translate(subject, from: exported, to: local)
+  }
+
+  private func same(_ subject: ByteView) -> ByteString? {
+    localPattern.withView { Subject.isSubset(subject, of: $0) } ? ByteString(subject) : nil
   }
 
   private func translate(_ subject: ByteView, from: [Token], to: [Token]) -> ByteString? {

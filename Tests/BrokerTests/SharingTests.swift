@@ -249,6 +249,63 @@ private final class Responder: Endpoint {
     }
   }
 
+  @Test("a stream's delivery is imported on the subject that it was delivered on, whatever it shows")
+  func deliveries() {
+    let rig = SharingRig([
+      account("A", [ExportRule(.stream, "public.>")]),
+      account("B", [], [ImportRule(.stream, "A", "public.>")]), account("C", [], [ImportRule(.stream, "A", "public.>", to: "in.>")]),
+    ])
+    func deliver(_ subject: ByteString, showing shown: ByteString) {
+      let exporter = rig.account("A")
+      subject.withView { subject in
+        shown.withView { shown in _ = exporter.route(Message(subject: subject, presentedSubject: shown), from: exporter.services) }
+      }
+    }
+    var shown: [String] = []
+    for name in ["B", "C"] as [ByteString] {
+      rig.account(name).subscribe(name == "B" ? "public.x" : "in.x") { message, _ in
+        shown.append("\(message.subject.string) \(message.shownSubject.string)")
+      }
+    }
+    let victim = rig.endpoint("B")
+    victim.subscribe("cmd.>")
+    let leaf = rig.endpoint("B", .leaf)
+    leaf.subscribe(">")
+    deliver("public.x", showing: "cmd.stop")
+    #expect(victim.taken() == [] && leaf.taken() == ["public.x []"])
+    #expect(shown == ["public.x cmd.stop", "in.x cmd.stop"])
+    // What is shown has a name of the importer's where its subject is imported as well.
+    shown = []
+    deliver("public.x", showing: "public.y")
+    #expect(shown == ["public.x public.y", "in.x in.y"])
+    // And what is only shown is not imported.
+    deliver("private", showing: "public.x")
+    #expect(shown.count == 2 && leaf.taken() == ["public.x []"])
+  }
+
+  @Test("for the server's own services nothing is imported")
+  func services() {
+    let rig = SharingRig([account("A", [ExportRule(.stream, ">")]), account("B", [], [ImportRule(.stream, "A", ">")])])
+    var got: [String] = []
+    let own = rig.account("B").subscribe("x") { message, _ in got.append("own") }
+    let service = rig.account("B").subscribe("x", origin: .service) { message, _ in got.append("service") }
+    _ = rig.endpoint("A").publish("x")
+    #expect(got == ["own"])
+    rig.account("B").remove(own)
+    rig.account("B").remove(service)
+    #expect(!rig.endpoint("A").publish("x") && rig.account("A").interest.count == 0)
+  }
+
+  @Test("the last message that an importer asked for takes its subscription along")
+  func lastDelivery() {
+    let rig = SharingRig([account("A", [ExportRule(.stream, "s")]), account("B", [], [ImportRule(.stream, "A", "s")])])
+    var listener: TestEndpoint? = rig.endpoint("B")
+    listener!.subscribe("s", max: 1)
+    #expect(rig.endpoint("A").publish("s") && listener!.taken() == ["s <- s"])
+    listener = nil
+    #expect(!rig.endpoint("A").publish("s") && rig.account("A").interest.count == 0)
+  }
+
   @Test("imports pass on what was imported only where that is exported again")
   func chain() {
     let accounts = [
@@ -412,5 +469,31 @@ private final class Responder: Endpoint {
         ]),
     ])
     #expect(rig.refused.map { $0.account } == ["C", "C", "C", "C"])
+  }
+
+  @Test("a token's place in an export's subject has to be there, and to be open", arguments: [1, 3, 4, Int.max])
+  func tokenPlaces(position: Int) {
+    var own = ExportRule(.service, "B.*.B")
+    own.accountTokenPosition = position
+    let rig = SharingRig([account("A", [own]), account("B", [], [ImportRule(.service, "A", "B.B.B", to: "x")])])
+    #expect(rig.refused.map { $0.account } == ["B"])
+  }
+
+  @Test("a requester's header block without an end is ended before anything is added")
+  func openHeaders() {
+    let rig = service()
+    let responder = Responder(rig.account("A"))
+    responder.subscribe("svc.*")
+    let asker = rig.endpoint("B")
+    for headers in ["NATS/1.0\r\nX: y", "NATS/1.0\r\nX: y\r\n\r\nZ"] as [ByteString] {
+      headers.withView { headers in
+        ByteString("my.7.svc").withView { _ = asker.account.route(Message(subject: $0, headers: headers), from: asker) }
+      }
+    }
+    #expect(
+      responder.got.map { $0.headers } == [
+        "NATS/1.0\r\nX: y\r\nNats-Request-Info: {\"acc\":\"B\"}\r\n\r\n",
+        "NATS/1.0\r\nX: y\r\nZ\r\nNats-Request-Info: {\"acc\":\"B\"}\r\n\r\n",
+      ])
   }
 }

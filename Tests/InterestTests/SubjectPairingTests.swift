@@ -19,7 +19,9 @@ import Testing
     let prefix = SubjectPairing(exported: "s.*", local: "from.s.*")
     #expect(local(prefix, "s.1") == "from.s.1" && exported(prefix, "from.s.*") == "s.*" && local(prefix, "s.1.2") == nil)
     let same = SubjectPairing(exported: "a.>", local: "a.>")
-    #expect(local(same, "a.b") == "a.b")
+    #expect(local(same, "a.b") == "a.b" && exported(same, "a.*") == "a.*")
+    // Nothing but what the pattern matches has a counterpart, where both are the same too.
+    #expect(local(same, "b.b") == nil && local(same, "a") == nil && exported(same, "b.*") == nil && exported(same, ">") == nil)
     let whole = SubjectPairing(exported: ">", local: "in.>")
     #expect(local(whole, "a.b") == "in.a.b" && exported(whole, "in.a.b") == "a.b")
   }
