@@ -163,7 +163,7 @@ public final class Account {
   }
 
   /// The subject as routed: rewritten by the first mapping that applies, or nil when none does.
-  @inline(__always) func mapped(_ subject: ByteView) -> ByteString? {
+  @inline(__always) public func mapped(_ subject: ByteView) -> ByteString? {
     // All mappings so far are JetStream's; most subjects leave here.
     guard isMapped(subject) else { return nil }
     for mapping in mappings {

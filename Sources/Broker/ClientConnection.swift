@@ -160,9 +160,8 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     broker.received.count(size)
     account.received.count(size)
     var isAnswer = false
-    if let permissions, !allowed(operation.subject, permissions, &isAnswer) {
-      return sendError("Permissions Violation for Publish to ", quoting: operation.subject)
-    }
+    let mapped = account.mapped(operation.subject)
+    if let permissions, !allowed(operation.subject, mapped, permissions, &isAnswer) { return }
     guard permitted(operation) else { return }
     if options.pedantic, !Subject.isValidToPublish(operation.subject) { sendError("Invalid Publish Subject") }
     // Ahead of what the message causes, which may come back to this very client.
@@ -170,9 +169,9 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     let message = Message(
       subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)
     let taken: Bool
-    if let last = lastMatch, last.isCurrent(for: operation.subject), !account.isMapped(operation.subject) {
+    if mapped == nil, let last = lastMatch, last.isCurrent(for: operation.subject) {
       taken = account.route(message, through: last, from: self)
-    } else if let mapped = account.mapped(operation.subject) {
+    } else if let mapped {
       var rewritten = message
       taken = mapped.withView { subject in
         rewritten.subject = subject
@@ -186,7 +185,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     }
     if !taken, options.noResponders, !operation.reply.isEmpty {
       // The subject is told as a mapping left it.
-      if let mapped = account.mapped(operation.subject) {
+      if let mapped {
         mapped.withView { sendNoResponders($0, operation.reply) }
       } else {
         sendNoResponders(operation.subject, operation.reply)
@@ -194,7 +193,22 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     }
   }
 
-  /// Whether the permissions let `subject` be published; `isAnswer` when only because somebody asked.
+  /// Whether the permissions let `subject` be published; if not, the client was told. Where a mapping takes it counts, as for nats-server;
+  /// but what is denied as it was sent stays denied. `isAnswer` when only because somebody asked.
+  private func allowed(_ subject: ByteView, _ mapped: ByteString?, _ permissions: ClientPermissions, _ isAnswer: inout Bool) -> Bool {
+    guard let mapped else {
+      if allowed(subject, permissions, &isAnswer) { return true }
+      sendError("Permissions Violation for Publish to ", quoting: subject)
+      return false
+    }
+    return mapped.withView { target in
+      let isDenied = permissions.set.deniesPublish(subject)
+      if !isDenied, allowed(target, permissions, &isAnswer) { return true }
+      sendError("Permissions Violation for Publish to ", quoting: isDenied ? subject : target)
+      return false
+    }
+  }
+
   private func allowed(_ subject: ByteView, _ permissions: ClientPermissions, _ isAnswer: inout Bool) -> Bool {
     if let last = lastMatch, last.isCurrent(for: subject) { return true }
     if permissions.set.allowsPublish(subject) { return true }

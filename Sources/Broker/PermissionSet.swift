@@ -51,11 +51,14 @@ public final class PermissionSet {
     if let known = publishAnswers[subject] { return known }
     let allowed =
       (permissions.publish.allow?.contains { Subject.matches(subject, $0) } ?? true)
-      && !permissions.publish.deny.contains { Subject.matches(subject, $0) }
+      && !deniesPublish(subject)
     if publishAnswers.count >= Self.answersMax { publishAnswers.removeAll() }
     publishAnswers.set(ByteString(subject), allowed)
     return allowed
   }
+
+  /// Whether a deny entry is about `subject`, whatever is allowed.
+  func deniesPublish(_ subject: ByteView) -> Bool { permissions.publish.deny.contains { Subject.matches(subject, $0) } }
 
   /// Whether `pattern` may be subscribed to, in the queue group `queue` unless it is empty.
   func allowsSubscribe(_ pattern: ByteView, queue: ByteView) -> Bool {

@@ -8,7 +8,7 @@ extension LeafLink {
   func receiveMessage(_ operation: LeafOperation) {
     receivedTraffic.count(operation.body.count)
     account.received.count(operation.body.count)
-    guard receivePermission.isUnrestricted || receivePermission.permits(message: operation.subject) || isAnswer(operation.subject) else {
+    guard receivePermission.isUnrestricted || mayReceive(operation.subject) else {
       // A hub polices its spokes; a spoke drops what it may not import without a word (section 10.1).
       return role.isSpoke ? () : refuse(.publish(ByteString(operation.subject)))
     }
@@ -19,7 +19,8 @@ extension LeafLink {
       subject: operation.subject, reply: operation.reply, headers: operation.headers, payload: operation.payload)
     if let (reply, presented) = Self.splitDelivery(operation.reply) {
       message.reply = reply
-      message.presentedSubject = presented
+      // Who may only publish some subjects shows no others.
+      if role.isSolicitor || receivePermission.permits(message: presented) { message.presentedSubject = presented }
     }
     if operation.queues.isEmpty {
       account.routeFromLeaf(message, queues: [], from: self)
@@ -28,6 +29,14 @@ extension LeafLink {
       operation.forEachQueue { queues.append(ByteString($0)) }
       account.routeFromLeaf(message, queues: queues, from: self)
     }
+  }
+
+  private func mayReceive(_ subject: ByteView) -> Bool {
+    guard receivePermission.permits(message: subject) || isAnswer(subject) else { return false }
+    // Permissions are about subjects as they are sent: another server reaches this one's JetStream by its domain alone. What this server
+    // denies whom it has let in stays denied on that way, too.
+    guard !role.isSolicitor, let mapped = account.mapped(subject) else { return true }
+    return !mapped.withView { receivePermission.denies(message: $0) }
   }
 
   /// Answers to what a service import asked, and acknowledgements, come in whatever else may (section 10.3).

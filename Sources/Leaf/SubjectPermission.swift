@@ -34,8 +34,11 @@ public struct SubjectPermission: Equatable {
   /// Whether a message on `subject` (a literal) may pass.
   public func permits(message subject: ByteView) -> Bool {
     if !allow.isEmpty, !allow.contains(where: { Subject.matches(subject, $0) }) { return false }
-    return !deny.contains { Subject.matches(subject, $0) }
+    return !denies(message: subject)
   }
+
+  /// Whether a deny entry is about `subject`, whatever is allowed.
+  public func denies(message subject: ByteView) -> Bool { deny.contains { Subject.matches(subject, $0) } }
 
   /// Whether interest in `subject` may be advertised (section 10.2): some allow entry covers it or lies inside it, and no deny entry
   /// covers it.

@@ -45,6 +45,34 @@ import Testing
     #expect(publishes(set(publish: .init(allow: ["a"]), responses: .init()), "a"))
   }
 
+  @Test("a subject that is mapped to another is denied when either is, and allowed as what it becomes")
+  func mapped() {
+    func heard(_ lists: Permissions.Lists) -> [String] {
+      let rig = BrokerRig()
+      rig.account.map(SubjectPrefixMapping(source: "$JS.edge.API.>", destination: "$JS.API.>"))
+      var user = UserRule(name: "u")
+      user.password = StoredPassword("p")
+      var permissions = Permissions()
+      permissions.publish = lists
+      user.permissions = permissions
+      var rules = AccessRules()
+      rules.users = [user]
+      rig.broker.use(rules)
+      var got: [String] = []
+      rig.account.subscribe("$JS.API.>") { message, _ in got.append(message.subject.string) }
+      let client = rig.client("CONNECT {\"verbose\":false,\"user\":\"u\",\"pass\":\"p\"}\r\n")
+      for _ in 0..<2 {
+        let answer = client.say("PUB $JS.edge.API.DELETE.S 0\r\n\r\nPING\r\n")
+        #expect(answer.hasPrefix("-ERR 'Permissions Violation for Publish to ") == got.isEmpty)
+      }
+      return got
+    }
+    let arrived = ["$JS.API.DELETE.S", "$JS.API.DELETE.S"]
+    #expect(heard(.init(deny: ["$JS.API.DELETE.>"])) == [] && heard(.init(deny: ["$JS.edge.API.DELETE.>"])) == [])
+    #expect(heard(.init(allow: ["$JS.edge.API.>"])) == [] && heard(.init(allow: ["$JS.API.>"])) == arrived)
+    #expect(heard(.init(allow: ["$JS.API.>"], deny: ["$JS.edge.API.>"])) == [] && heard(.init(deny: ["x"])) == arrived)
+  }
+
   @Test("entries for queue groups")
   func queues() {
     let named = set(subscribe: .init(allow: ["foo", "bar v1.*", "baz v1", "baz v2"], deny: ["foo prod"]))

@@ -1,6 +1,7 @@
 // Interest and messages of a hub with several spokes, and of chains of servers (leafnode-protocol.md sections 9 to 14).
 import Broker
 import Bytes
+import Identity
 import Interest
 import JSON
 import Platform
@@ -111,6 +112,30 @@ import Testing
     #expect(rig.say("HMSG x.1 reply 12 13\r\nNATS/1.0\r\n\r\nx\r\n", a) == [])
     #expect(b.taken() == ["HMSG x.1 (reply) [] NATS/1.0\r\n\r\nx"])
     #expect(rig.hub.takeGot() == ["x.1 (reply) NATS/1.0\r\n\r\nx"])
+  }
+
+  @Test("what a leaf's user is denied stays denied by its domain's name, and is not shown either")
+  func deniedUser() {
+    let rig = AcceptRig()
+    rig.hub.account.map(SubjectPrefixMapping(source: "$JS.hub.API.>", destination: "$JS.API.>"))
+    var user = UserRule(name: "u")
+    user.password = StoredPassword("p")
+    var permissions = Permissions()
+    permissions.publish = Permissions.Lists(allow: ["x.>", "$JS.hub.API.>"], deny: ["$JS.API.STREAM.DELETE.>"])
+    user.permissions = permissions
+    var rules = AccessRules()
+    rules.users = [user]
+    rig.hub.broker.use(rules)
+    rig.hub.subscribe(">")
+    let a = rig.spoke("a", ",\"user\":\"u\",\"pass\":\"p\"")
+    // By the domain, as other servers ask.
+    _ = rig.say("LMSG $JS.hub.API.INFO 0\r\n\r\n", a)
+    #expect(rig.hub.takeGot() == ["$JS.API.INFO () "])
+    _ = rig.say("LMSG x.1 $JS.ACK.S.C.1.1.1.1.0@x.2 0\r\n\r\nLMSG x.1 $JS.ACK.S.C.1.1.1.1.0@cmd.stop 0\r\n\r\n", a)
+    #expect(rig.hub.takeGot() == ["x.2 ($JS.ACK.S.C.1.1.1.1.0) ", "x.1 ($JS.ACK.S.C.1.1.1.1.0) "])
+    #expect(a.closed == nil)
+    _ = rig.say("LMSG $JS.hub.API.STREAM.DELETE.S 0\r\n\r\n", a)
+    #expect(rig.hub.takeGot() == [] && a.closed != nil)
   }
 
   @Test("leafs of one cluster get nothing from each other, plain or in a group")
