@@ -194,6 +194,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
           let used = plainInput.withView { receivePlain($0) }
           if used == plainInput.count { plainInput = [] } else { plainInput.removeFirst(used) }
         }
+        // Little that is compressed becomes much. Before the link works nothing is longer than a control line, and a solicitor that is
+        // being judged has nothing more to say.
+        if !isReady, plainInput.count > parser.lineMax { return refuse(.controlLineTooLong) }
       }
     } catch {
       host.log.error("leafnode \(remote) - compressed stream: \(error.text)")

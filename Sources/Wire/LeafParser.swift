@@ -5,6 +5,8 @@ import Bytes
 public struct LeafParser {
   /// Longest arguments of a control line, in bytes: what real servers accept of each other, INFO included (section 11.5).
   public var controlLineMax = 64 * 1024
+  /// A whole control line is no longer than this, verb and line end included.
+  public var lineMax: Int { controlLineMax + Self.verbMax + 2 }
   /// Largest headers and payload together, in bytes.
   public var payloadMax: Int
 

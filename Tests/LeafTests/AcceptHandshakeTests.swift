@@ -2,6 +2,7 @@
 import Broker
 import Bytes
 import Compression
+import Identity
 import Interest
 import JSON
 import Platform
@@ -228,6 +229,31 @@ import Testing
     rig.run()
     #expect(end.taken() == ["LMSG a () [] payload"])
     #expect(end.nonsense == nil && end.closed == nil)
+  }
+
+  @Test("who is not let in yet cannot make the hub hold much, compressed or not")
+  func bomb() {
+    let rig = AcceptRig { _, link in link.compression = .s2Auto }
+    // bcrypt of "secret", cost 4: the verdict takes a while.
+    var user = UserRule(name: "hashed")
+    user.password = StoredPassword("$2b$04$17OA79sCmgnl9iHQvDygYeUBn2wkvjAmMF9cR/eZ8aI4Ue8UNt0V.")
+    var rules = AccessRules()
+    rules.users = [user]
+    rig.hub.broker.use(rules)
+    let fine = rig.dial()
+    let end = rig.dial()
+    for end in [fine, end] {
+      end.send("INFO {\"compression\":\"s2_auto\"}\r\n")
+      end.compress()
+      rig.run()
+    }
+    let connect = AcceptRig.connect("edge", ",\"user\":\"hashed\",\"pass\":\"secret\"")
+    fine.send(connect)
+    rig.run(second_ns)
+    #expect(fine.closed == nil && rig.hub.accepted.count == 1)
+    end.send(connect + String(repeating: "PING\r\n", count: 12_000))
+    rig.run(second_ns)
+    #expect(end.closed != nil && rig.hub.accepted.count == 1)
   }
 
   @Test("modes that nobody knows are refused; a solicitor may go on without asking")
