@@ -18,7 +18,8 @@ public final class Log {
   }
 
   @inline(never) private func write(_ lineLevel: LogLevel, _ line: () -> Words) {
-    if lineLevel <= level { sink(lineLevel, line().string) }
+    // A line stays one, whatever of it others have said.
+    if lineLevel <= level { sink(lineLevel, GoQuoted.oneLine(line().text).string) }
   }
 
   public func fatal(_ line: @autoclosure () -> Words) { write(.fatal, line) }
