@@ -14,13 +14,16 @@ final class ClientPermissions {
   private static let pruneStep = 4096
   /// When there is no room, they are looked through so often at most.
   private static let pruneInterval_ns = second_ns
-  /// More are never kept: the oldest would be forgotten long before. Bounds what one connection can make the server keep.
-  private static let answersMax = 65_536
+  /// More is never kept: bounds what others can make the server keep for one connection.
+  private static let answersMax_bytes = 4 << 20
+  /// What one takes besides its subject.
+  private static let answerOverhead_bytes = 96
 
   let set: PermissionSet
   /// Whether a subscription of this connection is wider than what it may receive.
   private(set) var filtersDeliveries = false
   private var answers = ByteMap<Answer>()
+  private var answers_bytes = 0
   private var answersPruned = 0
   private var pruned_ns = Int64.min / 2
 
@@ -42,17 +45,25 @@ final class ClientPermissions {
         (limits.max <= 0 || answer.count <= limits.max) && (limits.expires_ns <= 0 || now_ns - answer.since_ns <= limits.expires_ns)
       isSpent = !allowed
     }
-    if isSpent { answers.remove(subject) }
+    if isSpent { forget(subject) }
     return allowed
   }
 
   /// A message with a reply subject is delivered: it may be answered.
   func delivered(reply: ByteView, now_ns: Int64) {
     guard set.responses != nil, !set.allowsPublish(reply) else { return }
-    let isFull = answers.count >= Self.answersMax
+    let size = reply.count + Self.answerOverhead_bytes
+    let isFull = answers_bytes + size > Self.answersMax_bytes
     if answers.count >= answersPruned + Self.pruneStep || (isFull && now_ns - pruned_ns >= Self.pruneInterval_ns) { prune(now_ns) }
-    guard answers.count < Self.answersMax else { return }
+    if answers[reply] == nil {
+      guard answers_bytes + size <= Self.answersMax_bytes else { return }
+      answers_bytes += size
+    }
     answers.set(ByteString(reply), Answer(since_ns: now_ns))
+  }
+
+  private func forget(_ subject: ByteView) {
+    if answers.remove(subject) != nil { answers_bytes -= subject.count + Self.answerOverhead_bytes }
   }
 
   private func prune(_ now_ns: Int64) {
@@ -63,7 +74,7 @@ final class ClientPermissions {
         spent.append(subject)
       }
     }
-    for subject in spent { answers.remove(subject) }
+    for subject in spent { subject.withView { forget($0) } }
     pruned_ns = now_ns
     answersPruned = answers.count
   }

@@ -30,6 +30,8 @@ public final class PermissionSet {
 
   /// Answers that are kept: publishers repeat themselves.
   private static let answersMax = 512
+  /// Longer subjects are looked at each time: what is kept is bounded in bytes too.
+  private static let keptSubjectMax = 256
 
   /// As enforced.
   public let permissions: Permissions
@@ -52,6 +54,7 @@ public final class PermissionSet {
     let allowed =
       (permissions.publish.allow?.contains { Subject.matches(subject, $0) } ?? true)
       && !deniesPublish(subject)
+    guard subject.count <= Self.keptSubjectMax else { return allowed }
     if publishAnswers.count >= Self.answersMax { publishAnswers.removeAll() }
     publishAnswers.set(ByteString(subject), allowed)
     return allowed

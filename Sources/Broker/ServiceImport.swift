@@ -7,10 +7,6 @@ import Platform
 
 /// One service that an account imports.
 final class ServiceImport {
-  /// Requests that wait for their first answer at a time. The oldest gives way: an importer that asks what nobody answers must not fill
-  /// the memory.
-  private static let waitingMax = 16_384
-
   let rule: ImportRule
   let pairing: SubjectPairing
   let response: ExportRule.Response
@@ -19,9 +15,7 @@ final class ServiceImport {
   unowned(unsafe) let exporter: Account  // likewise
   private let sharing: SharingContext
   private var subscription: Subscription?
-  /// Reply subjects of requests under way, oldest first; those before `oldest` are gone.
-  private var waiting: [ByteString] = []
-  private var oldest = 0
+  private let waiting: WaitingReplies
 
   init(_ rule: ImportRule, pairing: SubjectPairing, export: ExportRule, importer: Account, exporter: Account, sharing: SharingContext) {
     self.rule = rule
@@ -31,6 +25,7 @@ final class ServiceImport {
     self.importer = importer
     self.exporter = exporter
     self.sharing = sharing
+    waiting = WaitingReplies(exporter)
   }
 
   func start() {
@@ -48,15 +43,14 @@ final class ServiceImport {
 
   /// Passes a request on. Returns whether anybody in the exporting account took it.
   private func request(_ message: Message, _ source: Endpoint) -> Bool {
-    guard let subject = pairing.exported(of: message.subject) else { return false }
+    guard message.reply.count <= WaitingReplies.subjectMax, let subject = pairing.exported(of: message.subject) else { return false }
     var headers: [UInt8] = []
     sharing.writeRequester(source, importer, shares: rule.sharesRequester, over: message.headers, to: &headers)
     var reply = ByteString()
-    // An ack subject names its stream and must arrive as it is.
-    let isTracked = !message.reply.isEmpty && !message.reply.hasPrefix("$JS.ACK.")
+    let isTracked = !message.reply.isEmpty && !exporter.understandsAck(message.reply)
     if isTracked {
       reply = exporter.responses.expect(ByteString(message.reply), for: importer, kind: response, within_ns: threshold_ns)
-      remember(reply)
+      waiting.add(reply)
     } else if !message.reply.isEmpty {
       reply = ByteString(message.reply)
     }
@@ -72,17 +66,33 @@ final class ServiceImport {
     if !taken, isTracked { exporter.responses.forget(reply) }
     return taken
   }
+}
 
-  private func remember(_ reply: ByteString) {
-    waiting.append(reply)
-    if waiting.count - oldest > Self.waitingMax {
-      exporter.responses.forget(waiting[oldest])
-      oldest += 1
-      if oldest >= Self.waitingMax {
-        waiting.removeFirst(oldest)
-        oldest = 0
-      }
-    }
+/// Reply subjects that one side has under way in another account, oldest first. Beyond a number the oldest give way: who asks what nobody
+/// answers must not fill the memory.
+final class WaitingReplies {
+  static let countMax = 8192
+  /// Subjects of inboxes are a tenth as long; what is kept is bounded in bytes too.
+  static let subjectMax = 1024
+
+  unowned(unsafe) let responder: Account  // safe: the broker keeps accounts
+  private var subjects: [ByteString] = []
+  private var oldest = 0
+
+  init(_ responder: Account) { self.responder = responder }
+
+  func add(_ subject: ByteString) {
+    let responses = responder.responses
+    subjects.append(subject)
+    while oldest < subjects.count, !responses.expects(subjects[oldest]) { oldest += 1 }
+    let isLong = subjects.count - oldest > 2 * Self.countMax
+    guard isLong || oldest > 1024 else { return }
+    subjects = isLong ? subjects[oldest...].filter { responses.expects($0) } : Array(subjects[oldest...])
+    oldest = 0
+    // Down to the number at once: then this is seldom, whatever is asked.
+    guard subjects.count > Self.countMax else { return }
+    for subject in subjects.prefix(subjects.count - Self.countMax) { responses.forget(subject) }
+    subjects.removeFirst(subjects.count - Self.countMax)
   }
 }
 
@@ -102,8 +112,12 @@ public final class ServiceResponses {
   unowned(unsafe) private let account: Account  // safe: the account owns it
   private let sharing: SharingContext
   private var expected = ByteMap<Expected>()
+  /// What answers ask in their turn, by the account that is asked.
+  private var asked: [WaitingReplies] = []
   private var prefix = ByteString()
   private let timer = Timer()
+  /// Late ones are looked for no more often: each look is at all of them.
+  private static let look_ns = second_ns / 10
 
   init(account: Account, sharing: SharingContext) {
     self.account = account
@@ -128,18 +142,30 @@ public final class ServiceResponses {
 
   func forget(_ subject: ByteString) { expected.remove(subject) }
 
+  var count: Int { expected.count }
+  func expects(_ subject: ByteString) -> Bool { expected[subject] != nil }
+
+  /// For an answer that asks something itself: it is answered the other way round.
+  private func askBack(_ reply: ByteView, _ known: Expected) -> ByteString {
+    guard reply.count <= WaitingReplies.subjectMax else { return ByteString() }
+    if reply.isEmpty || known.importer.understandsAck(reply) { return ByteString(reply) }
+    let subject = known.importer.responses.expect(ByteString(reply), for: account, kind: .single, within_ns: known.within_ns)
+    let waiting: WaitingReplies
+    if let old = asked.first(where: { $0.responder === known.importer }) {
+      waiting = old
+    } else {
+      waiting = WaitingReplies(known.importer)
+      asked.append(waiting)
+    }
+    waiting.add(subject)
+    return subject
+  }
+
   /// Passes an answer back. Returns whether anybody took it.
   private func respond(_ message: Message, _ source: Endpoint) -> Bool {
     guard let known = expected[message.subject] else { return false }
     let subject = ByteString(message.subject)
-    // An answer that asks something itself is answered the other way round.
-    var reply = ByteString()
-    if !message.reply.isEmpty {
-      reply =
-        message.reply.hasPrefix("$JS.ACK.")
-        ? ByteString(message.reply)
-        : known.importer.responses.expect(ByteString(message.reply), for: account, kind: .single, within_ns: known.within_ns)
-    }
+    let reply = askBack(message.reply, known)
     let taken = sharing.pass {
       known.reply.withView { subject in
         reply.withView { reply in
@@ -173,8 +199,18 @@ public final class ServiceResponses {
       if deadline_ns <= now_ns { late.append(subject) } else { next_ns = min(next_ns, deadline_ns) }
     }
     for subject in late { expected.remove(subject) }
-    if next_ns < Int64.max { watch(at: next_ns) }
+    if next_ns < Int64.max { watch(at: max(next_ns, now_ns + Self.look_ns)) }
   }
 
   func stop() { sharing.host.timers.cancel(timer) }
+}
+
+extension Account {
+  /// Whether a reply subject from another account is an ack subject, which names its stream and should arrive as it is, and can: where it
+  /// would be taken for the ack of a message of this account's own JetStream, it is an answer like others, unless this account imports it.
+  fileprivate func understandsAck(_ reply: ByteView) -> Bool {
+    guard reply.hasPrefix("$JS.ACK.") else { return false }
+    let takers = interest.match(reply).plain.filter { $0.kind == .internal }
+    return takers.isEmpty || takers.contains { $0.origin == .shared }
+  }
 }

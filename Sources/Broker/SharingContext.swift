@@ -47,7 +47,8 @@ public final class SharingContext {
       let end = headers.firstIndex(of: ASCII.lineFeed, from: start).map { $0 + 1 } ?? headers.count
       let line = headers.slice(start, end)
       let isEmpty = line.trimmed.isEmpty
-      let isNamed = line.count > name.count && line.hasPrefix(name) && line[name.count] == ASCII.colon
+      // In any case: a responder may read it in any case, too.
+      let isNamed = line.firstIndex(of: ASCII.colon).map { line.prefix($0).trimmed.equalsIgnoringCase(name) } ?? false
       if !isEmpty, !isNamed {
         output.append(line)
         // What is added must not continue the line of whoever left its end out.

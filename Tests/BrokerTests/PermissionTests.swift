@@ -157,7 +157,7 @@ import Testing
   func flood() {
     let client = ClientPermissions(set(responses: .init(expires_ns: 10 * second_ns)))
     for number in 0..<70_000 { ByteString("r\(number)").withView { client.delivered(reply: $0, now_ns: Int64(number)) } }
-    #expect(answers(client, "r0", at: second_ns) && answers(client, "r65535", at: second_ns))
+    #expect(answers(client, "r0", at: second_ns) && answers(client, "r40000", at: second_ns))
     // There was no room for this one.
     #expect(!answers(client, "r69999", at: second_ns))
     ByteString("new").withView { client.delivered(reply: $0, now_ns: 20 * second_ns) }

@@ -385,6 +385,19 @@ private final class Responder: Endpoint {
     #expect(!rig.endpoint("C").publish("my.7.svc"))
   }
 
+  @Test("nobody can say in a request's headers that it comes from another account")
+  func forgedRequester() {
+    let rig = service()
+    let responder = Responder(rig.account("A"))
+    responder.subscribe("svc.*")
+    let asker = rig.endpoint("B")
+    let headers: ByteString = "NATS/1.0\r\nnats-request-info: {\"acc\":\"C\"}\r\nNats-Request-Info : {\"acc\":\"C\"}\r\nX: y\r\n\r\n"
+    headers.withView { headers in
+      ByteString("my.7.svc").withView { _ = asker.account.route(Message(subject: $0, headers: headers), from: asker) }
+    }
+    #expect(responder.got.map { $0.headers } == ["NATS/1.0\r\nX: y\r\nNats-Request-Info: {\"acc\":\"B\"}\r\n\r\n"])
+  }
+
   @Test("several answers end with an empty one", arguments: [ExportRule.Response.stream, .chunked])
   func manyAnswers(response: ExportRule.Response) {
     let rig = service { $0.response = response }
@@ -495,5 +508,36 @@ private final class Responder: Endpoint {
         "NATS/1.0\r\nX: y\r\nNats-Request-Info: {\"acc\":\"B\"}\r\n\r\n",
         "NATS/1.0\r\nX: y\r\nZ\r\nNats-Request-Info: {\"acc\":\"B\"}\r\n\r\n",
       ])
+  }
+
+  @Test("who asks what nobody answers fills no memory, and hears the answers to what was asked last")
+  func unanswered() {
+    let rig = SharingRig([
+      account("A", [ExportRule(.service, "svc")]), account("B", [], [ImportRule(.service, "A", "svc")]),
+    ])
+    let responder = Responder(rig.account("A"))
+    responder.subscribe("svc")
+    let asker = rig.endpoint("B")
+    _ = asker.subscribe("in.*")
+    for number in 0..<5 * WaitingReplies.countMax { asker.ask("svc", ByteString("in.\(number)")) }
+    #expect(rig.account("A").responses.count <= 2 * WaitingReplies.countMax + 1)
+    #expect(responder.answer(responder.got.count - 1) && asker.taken().count == 1 && !responder.answer(0))
+  }
+
+  @Test("an ack subject of another account is no ack of this one's messages")
+  func acks() {
+    let rules = [account("A", [ExportRule(.service, "svc")]), account("B", [], [ImportRule(.service, "A", "svc")])]
+    for hasJetStream in [true, false] {
+      let rig = SharingRig(rules)
+      let responder = Responder(rig.account("A"))
+      responder.subscribe("svc")
+      if hasJetStream { rig.account("A").subscribe("$JS.ACK.S.C.>") { _, _ in Issue.record("another account's ack") } }
+      let asker = rig.endpoint("B")
+      _ = asker.subscribe("$JS.ACK.>")
+      asker.ask("svc", "$JS.ACK.S.C.1.1.1.1.0")
+      #expect(responder.got[0].reply.hasPrefix("_R_.") == hasJetStream)
+      responder.answer()
+      #expect(asker.taken().count == (hasJetStream ? 1 : 0))
+    }
   }
 }
