@@ -80,7 +80,12 @@ extension Options {
   }
 
   /// How clients are served TLS, with the files as they are now; nil when they are not.
-  func clientTLS() throws(AgentError) -> ClientTLS? {
+  func clientTLS() throws(AgentError) -> ClientTLS? { try Self.serve(tls, isOptional: allowsNonTLS) }
+
+  /// Likewise for other servers' leaf links.
+  func leafListenerTLS() throws(AgentError) -> ClientTLS? { try Self.serve(leafnodes.tls, isOptional: false) }
+
+  private static func serve(_ tls: TLSOptions?, isOptional: Bool) throws(AgentError) -> ClientTLS? {
     guard let tls else { return nil }
     let context = try tls.listening()
     let first: ClientTLS.First
@@ -90,7 +95,7 @@ extension Options {
     case .within_ns(let wait_ns): first = .within_ns(wait_ns)
     }
     return ClientTLS(
-      context: context, first: first, isOptional: allowsNonTLS, timeout_ns: tls.timeout_ns ?? TLSOptions.timeoutDefault_ns,
+      context: context, first: first, isOptional: isOptional, timeout_ns: tls.timeout_ns ?? TLSOptions.timeoutDefault_ns,
       mapsUsers: tls.maps)
   }
 
@@ -113,6 +118,7 @@ extension Options {
   /// Whether the files of every `tls` block can be used.
   public func checkTLS() throws(AgentError) {
     _ = try clientTLS()
+    _ = try leafListenerTLS()
     _ = try monitoringTLS()
     _ = try webSocketTLS()
     for tls in leafnodes.remotes.map({ $0.tls }) + [uplink?.tls] + (uplink?.clusters.map { $0.tls } ?? []) {
@@ -130,12 +136,14 @@ extension Agent {
   /// Reads every certificate and key anew, for connections made from now on. What cannot be used leaves everything as it was.
   func reloadTLS(_ new: Options) throws(AgentError) {
     let clients = try new.clientTLS()
+    let leafs = try new.leafListenerTLS()
     let monitoring = try new.monitoringTLS()
     let webSockets = try new.webSocketTLS()
     var loaded: [TLSContext?] = []
     for (tls, location) in leafTLS { loaded.append(try load(tls, location)) }
     for (index, context) in loaded.enumerated() { leafTLS[index].tls.use(context) }
     broker.tls = clients
+    leafListener?.tls = leafs
     monitor.tls = monitoring
     broker.webSockets?.tls = webSockets
     broker.webSocketMapsUsers = new.webSocket.tls?.maps ?? false

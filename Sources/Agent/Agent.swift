@@ -83,6 +83,7 @@ public final class Agent {
   /// Puts the rules of who may connect into force.
   private func useAccess(_ options: Options) {
     for refused in broker.use(options.access) { host.log.error("\(refused.text)") }
+    leafListener?.judgeAgain()
   }
 
   private func startClients() throws(AgentError) {
@@ -163,6 +164,7 @@ public final class Agent {
     let listener = LeafListener(
       broker: broker, options: options.leafnodes.listenOptions(cluster: dials ? broker.identity.name : ByteString()), linkOptions: leaf,
       shared: shared)
+    listener.tls = try options.leafListenerTLS()
     do throws(NetworkError) {
       try listener.listen(address)
     } catch {
@@ -271,7 +273,7 @@ public final class Agent {
     keeps("pid_file", options.pidFile, new.pidFile)
     keeps("ports_file_dir", options.portsFileDirectory, new.portsFileDirectory)
     keeps("jetstream", options.jetStream, new.jetStream)
-    keeps("leafnodes", options.leafnodes, new.leafnodes)
+    keeps("leafnodes", options.leafnodes, new.leafnodes.with(options.leafnodes.authorization))
     keeps("uplink", options.uplink, new.uplink)
     keeps("forward", options.forwards, new.forwards)
     guard refused.isEmpty else { return refused }

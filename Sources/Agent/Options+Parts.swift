@@ -113,6 +113,8 @@ extension LeafnodeOptions {
     listen.isUnadvertised = isUnadvertised
     listen.versionMin = versionMin.flatMap { text in text.withView { ReleaseVersion($0) } }
     listen.versionMinText = versionMin ?? ByteString()
+    listen.authenticationTimeout_ns =
+      authorization.timeout_ns ?? tls.map { ($0.timeout_ns ?? TLSOptions.timeoutDefault_ns) + second_ns } ?? listen.authenticationTimeout_ns
     listen.cluster = cluster
     return listen
   }

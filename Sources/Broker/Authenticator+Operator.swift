@@ -45,7 +45,7 @@ extension Authenticator {
         subscriptionsMax: Int(clamping: claims.subscriptionsMax), payloadMax: Int(clamping: claims.payloadMax), expires: expires,
         token: GrantToken(
           text: facts.jwt, issuer: token.issuer.text == accountKey ? ByteString() : token.issuer.text, name: token.name, tags: token.tags,
-          issuedAt: token.issuedAt)))
+          isBearer: claims.isBearer, issuedAt: token.issuedAt)))
   }
 
   /// Whether a trusted operator, or a key that one has named, signed the account.

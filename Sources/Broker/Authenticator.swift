@@ -8,12 +8,13 @@ import Platform
 public final class Authenticator {
   public private(set) var rules = AccessRules()
   unowned(unsafe) let broker: Broker  // safe: the broker owns it
-  private var users = ByteMap<KnownUser>()
-  private var hasKeys = false
-  private var hasPasswords = false
+  private var users = UserTable()
+  /// Leaf links are judged by these, where there are any.
+  private var leafUsers = UserTable()
   /// What everybody gets where nobody has to say who he is.
   private(set) lazy var openGrant = Grant(account: broker.globalAccount)
-  private var anonymousGrant: Grant?
+  private lazy var openLeafGrant = openGrant
+  private var anonymousUser: KnownUser?
   private var tokenGrant: Grant?
   /// Operator mode.
   var operators: [OperatorClaims] = []
@@ -23,32 +24,58 @@ public final class Authenticator {
     let grant: Grant
   }
 
+  private struct UserTable {
+    private var users = ByteMap<KnownUser>()
+    private(set) var hasKeys = false
+    private(set) var hasPasswords = false
+
+    var isEmpty: Bool { !hasKeys && !hasPasswords }
+    subscript(_ name: ByteString) -> KnownUser? { users[name] }
+
+    mutating func add(_ rule: UserRule, _ grant: Grant) {
+      users.set(rule.name, KnownUser(rule: rule, grant: grant))
+      if rule.isKey { hasKeys = true } else { hasPasswords = true }
+    }
+  }
+
   init(broker: Broker) { self.broker = broker }
 
   /// Takes over other rules. The broker has made the accounts that they name.
   func use(_ new: AccessRules) {
     rules = new
-    users.removeAll()
-    for rule in new.users {
-      guard let account = broker.account(rule.account) else { preconditionFailure("a user's account was not made") }
-      let permissions = rule.permissions.map { PermissionSet($0) }
-      users.set(
-        rule.name,
-        KnownUser(
-          rule: rule, grant: Grant(account: account, user: rule.name, permissions: permissions, proof: rule.isKey ? nil : rule.password)))
-    }
-    hasKeys = new.users.contains { $0.isKey }
-    hasPasswords = new.users.contains { !$0.isKey }
+    users = table(of: new.users)
+    leafUsers = table(of: new.leafUsers)
+    openLeafGrant = new.leafAccount == AccessRules.globalAccount ? openGrant : Grant(account: account(new.leafAccount))
     tokenGrant = new.token.map { Grant(account: broker.globalAccount, proof: $0) }
-    anonymousGrant = new.isOpen ? openGrant : users[new.anonymousUser]?.grant
+    anonymousUser = new.isOpen ? KnownUser(rule: UserRule(name: ByteString()), grant: openGrant) : users[new.anonymousUser]
     operators = new.operators.compactMap { text in
       text.withView { view in (try? Token(view)).flatMap { try? OperatorClaims($0) } }
     }
   }
 
+  private func table(of rules: [UserRule]) -> UserTable {
+    var table = UserTable()
+    for rule in rules {
+      table.add(
+        rule,
+        Grant(
+          account: account(rule.account), user: rule.name, permissions: rule.permissions.map { PermissionSet($0) },
+          proof: rule.isKey ? nil : rule.password))
+    }
+    return table
+  }
+
+  private func account(_ name: ByteString) -> Account {
+    guard let account = broker.account(name) else { preconditionFailure("an account of the rules was not made") }
+    return account
+  }
+
+  /// Leaf links have users of their own where the configuration says so, and nothing else counts for them then.
+  private func hasOwnUsers(_ facts: ConnectFacts) -> Bool { facts.isLeaf && !leafUsers.isEmpty }
+
   public var isRequired: Bool { rules.isRequired }
   /// Whether clients are told that they have to say who they are: not where it is known who they are otherwise.
-  public var isAskedFor: Bool { rules.isRequired && (anonymousGrant == nil || rules.isOpen) }
+  public var isAskedFor: Bool { rules.isRequired && (anonymousUser == nil || rules.isOpen) }
   /// Whether whoever connects gets something to sign.
   public var needsNonce: Bool { rules.needsNonce }
   public var timeout_ns: Int64 { rules.timeout_ns }
@@ -68,43 +95,50 @@ public final class Authenticator {
   private static let nonceBytes = 11
 
   /// Whoever connects without a word, where that is allowed.
-  var anonymous: Grant? { rules.isRequired ? anonymousGrant : openGrant }
+  func anonymous(_ connection: ConnectionTypes) -> Grant? {
+    guard rules.isRequired else { return openGrant }
+    return anonymousUser.flatMap { Self.allows($0.rule, connection) ? $0.grant : nil }
+  }
 
   /// Judges `facts`. `done` is called once: at once, or later when a hash has to be computed; that can be cancelled.
   @discardableResult
   public func judge(_ facts: ConnectFacts, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
-    guard rules.isRequired else {
-      done(.granted(openGrant))
+    let isOwn = hasOwnUsers(facts)
+    let users = isOwn ? leafUsers : users
+    guard rules.isRequired || isOwn else {
+      done(.granted(facts.isLeaf ? openLeafGrant : openGrant))
       return nil
     }
     if rules.isOperatorMode {
       done(judgeToken(facts))
       return nil
     }
-    if facts.isAnonymous, facts.certificateNames == nil, let anonymousGrant {
-      done(.granted(anonymousGrant))
+    // A key says nothing where there are none, as for nats-server.
+    let isAnonymous = facts.isAnonymous && (facts.nkey.isEmpty || !users.hasKeys)
+    if isAnonymous, facts.certificateNames == nil, !isOwn, anonymousUser != nil {
+      done(anonymous(facts.connection).map { .granted($0) } ?? .refused)
       return nil
     }
-    if !facts.nkey.isEmpty, hasKeys {
-      done(judgeKey(facts))
+    if !facts.nkey.isEmpty, users.hasKeys {
+      done(judgeKey(facts, users))
       return nil
     }
-    if let names = facts.certificateNames, hasPasswords {
-      guard let known = first(of: names), Self.allows(known.rule, facts) else {
+    if let names = facts.certificateNames, users.hasPasswords {
+      guard let known = Self.first(of: names, users), Self.allows(known.rule, facts.connection) else {
         done(.refused)
         return nil
       }
       // The certificate says who it is; a password that the user has counts besides, as for nats-server.
       return compare(known.rule.password, facts.password, known.grant, done)
     }
-    if !facts.user.isEmpty, hasPasswords {
-      guard let known = users[facts.user], !known.rule.isKey, Self.allows(known.rule, facts) else {
+    if !facts.user.isEmpty, users.hasPasswords {
+      guard let known = users[facts.user], !known.rule.isKey, Self.allows(known.rule, facts.connection) else {
         done(.refused)
         return nil
       }
       return compare(known.rule.password, facts.password, known.grant, done)
     }
-    guard let token = rules.token, let tokenGrant else {
+    guard !isOwn, let token = rules.token, let tokenGrant else {
       done(.refused)
       return nil
     }
@@ -124,13 +158,13 @@ public final class Authenticator {
     return broker.host.passwords.check(given, against: stored.text) { done($0 ? .granted(grant) : .refused) }
   }
 
-  private static func allows(_ rule: UserRule, _ facts: ConnectFacts) -> Bool {
-    rule.connections.isEmpty || rule.connections.contains(facts.connection)
+  private static func allows(_ rule: UserRule, _ connection: ConnectionTypes) -> Bool {
+    rule.connections.isEmpty || rule.connections.contains(connection)
   }
 
   /// A user that proves to own a key by signing the nonce.
-  private func judgeKey(_ facts: ConnectFacts) -> Verdict {
-    guard let known = users[facts.nkey], known.rule.isKey, Self.allows(known.rule, facts), let key = PublicKey(facts.nkey),
+  private func judgeKey(_ facts: ConnectFacts, _ users: UserTable) -> Verdict {
+    guard let known = users[facts.nkey], known.rule.isKey, Self.allows(known.rule, facts.connection), let key = PublicKey(facts.nkey),
       Self.hasSigned(facts, key)
     else { return .refused }
     return .granted(known.grant)
@@ -144,7 +178,7 @@ public final class Authenticator {
   }
 
   /// The first of a certificate's names that is a user's.
-  private func first(of names: [ByteString]) -> KnownUser? {
+  private static func first(of names: [ByteString], _ users: UserTable) -> KnownUser? {
     for name in names {
       if let known = users[name], !known.rule.isKey { return known }
     }
@@ -152,13 +186,15 @@ public final class Authenticator {
   }
 
   /// Judges again after a change of the rules: what a password has proven stays proven as long as the stored one is the same.
-  func judgeAgain(_ facts: ConnectFacts, had old: Grant, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
-    if let proof = old.proof, proof.isHash, rules.isRequired, !rules.isOperatorMode {
-      if !facts.user.isEmpty, let known = users[facts.user], known.rule.password == proof, Self.allows(known.rule, facts) {
+  public func judgeAgain(_ facts: ConnectFacts, had old: Grant, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
+    let isOwn = hasOwnUsers(facts)
+    let users = isOwn ? leafUsers : users
+    if let proof = old.proof, proof.isHash, rules.isRequired || isOwn, !rules.isOperatorMode {
+      if !facts.user.isEmpty, let known = users[facts.user], known.rule.password == proof, Self.allows(known.rule, facts.connection) {
         done(.granted(known.grant))
         return nil
       }
-      if facts.user.isEmpty || !hasPasswords, let token = rules.token, token == proof, let tokenGrant {
+      if !isOwn, facts.user.isEmpty || !users.hasPasswords, let token = rules.token, token == proof, let tokenGrant {
         done(.granted(tokenGrant))
         return nil
       }

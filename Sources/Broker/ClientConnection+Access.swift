@@ -14,9 +14,7 @@ final class ClientAccess {
 }
 
 extension ClientConnection {
-  /// Where an expiry is far away, it is looked at again after so long: the wall clock may be set meanwhile.
-  private static let expiryLook_ns = 3600 * second_ns
-  private static let loggedNameMax = 128
+  private var connectionType: ConnectionTypes { upgrade == nil ? .standard : .webSocket }
 
   /// Before INFO: whether this client has to say who it is.
   func awaitAccess() {
@@ -37,7 +35,7 @@ extension ClientConnection {
   /// Whether a client that was not let in yet may begin like this: with CONNECT, or with anything where those may who say nothing.
   func mayBegin(with byte: UInt8) -> Bool {
     if byte | 0x20 == UInt8(ascii: "c") { return true }
-    if let grant = broker.authenticator.anonymous { return admit(grant) }
+    if let grant = broker.authenticator.anonymous(connectionType) { return admit(grant) }
     failAuthentication()
     return false
   }
@@ -47,14 +45,15 @@ extension ClientConnection {
     guard let asked = ConnectOptions(text, facts: &facts) else { return close(.badConnect) }
     if connected { dropSubscriptions() }
     let authenticator = broker.authenticator
-    if !authenticator.isRequired, facts.isAnonymous, facts.jwt.isEmpty { return connected(asked) }
+    if !authenticator.isRequired, facts.isAnonymous, facts.nkey.isEmpty, facts.jwt.isEmpty { return connected(asked) }
     let access = self.access ?? ClientAccess()
     self.access = access
     facts.nonce = access.facts.nonce
     facts.address = stream.remote.address
-    facts.connection = upgrade == nil ? .standard : .webSocket
+    facts.connection = connectionType
     facts.certificateNames = certificateNames
     access.facts = facts
+    access.check?.cancel()
     isWaiting = true
     access.check = authenticator.judge(facts) { verdict in self.judged(verdict, asked) }
     if isWaiting { stream.setReading(false) }
@@ -67,8 +66,10 @@ extension ClientConnection {
     guard !isClosing else { return }
     switch verdict {
     case .refused: failAuthentication()
-    case .granted(let grant):
-      if admit(grant) { connected(asked) }
+    case .granted(let new):
+      // What it subscribed to as somebody else is not this one's.
+      if new !== grant { dropSubscriptions() }
+      if admit(new) { connected(asked) }
     }
     if wasPaused { resumeReading() }
   }
@@ -87,12 +88,8 @@ extension ClientConnection {
   }
 
   func failAuthentication() {
-    var name: [UInt8] = []
-    if let user = access?.facts.user, !user.isEmpty {
-      name.append(literal: " - User ")
-      user.withView { GoQuoted.append($0.prefix(min($0.count, Self.loggedNameMax)), to: &name) }
-    }
-    broker.host.log.error("\(stream.remote) - \(upgrade == nil ? "cid" : "wid"):\(id) - authentication error\(ByteString(name))")
+    let name = access?.facts.shownUser ?? ""
+    broker.host.log.error("\(stream.remote) - \(upgrade == nil ? "cid" : "wid"):\(id) - authentication error\(name)")
     broker.refused(self)
     refuse(.notAuthorized)
   }
@@ -137,30 +134,18 @@ extension ClientConnection {
   }
 
   /// The least of the server's, the account's and the user's limit.
-  var payloadMax: Int { Self.least(broker.limits.payloadMax, account.limits.payloadMax, grant.payloadMax) }
+  var payloadMax: Int { grant.payloadMax(within: broker.limits.payloadMax) }
   var subscriptionsMax: Int {
-    Self.least(
-      broker.limits.subscriptionsMax > 0 ? broker.limits.subscriptionsMax : .max, account.limits.subscriptionsMax, grant.subscriptionsMax)
-  }
-
-  private static func least(_ server: Int, _ account: Int, _ user: Int) -> Int {
-    min(server, account < 0 ? .max : account, user < 0 ? .max : user)
+    grant.subscriptionsMax(within: broker.limits.subscriptionsMax > 0 ? broker.limits.subscriptionsMax : .max)
   }
 
   // MARK: Time
 
   /// Watches for the end of the user's or the account's token.
   private func watchExpiry() {
-    let user = grant.expires
-    let authority = account.claims.map { $0.token.expires } ?? 0
-    guard let access, user != nil || authority > 0 else { return }
-    let now_ns = broker.host.clock.wall_ns
-    let isAccounts = authority > 0 && authority < user ?? .max
-    let (end_ns, overflow) = (isAccounts ? authority : user ?? authority).multipliedReportingOverflow(by: second_ns)
-    let left_ns = overflow ? Self.expiryLook_ns : end_ns - now_ns
-    let isExpired = left_ns <= 0
-    broker.host.after(isExpired ? 0 : min(left_ns, Self.expiryLook_ns), access.timer) { [unowned(unsafe) self] in  // safe: cancelled in `leave`
-      isExpired ? refuse(isAccounts ? .accountExpired : .authenticationExpired) : watchExpiry()
+    guard let access, let end = grant.end(at: broker.host.clock.wall_ns) else { return }
+    broker.host.after(end.sleep_ns, access.timer) { [unowned(unsafe) self] in  // safe: cancelled in `leave`
+      end.isReached ? refuse(end.isAccounts ? .accountExpired : .authenticationExpired) : watchExpiry()
     }
   }
 
@@ -203,9 +188,7 @@ extension ClientConnection {
 
   /// The client is not let in any more: it is told why where it can do anything about it.
   private func endAccess() {
-    if let token = grant.token, let authority = account.claims, authority.revocations.revoke(grant.user, issuedAt: token.issuedAt) {
-      return refuse(.authenticationRevoked)
-    }
+    if grant.isRevoked { return refuse(.authenticationRevoked) }
     if hasName, let access, !broker.authenticator.knows(access.facts) { return close(.userChanged) }
     failAuthentication()
   }

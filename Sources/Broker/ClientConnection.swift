@@ -76,7 +76,10 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   func start() {
     stream.delegate = self
     awaitAccess()
-    if upgrade == nil, let tls = broker.tls { return begin(tls) }
+    if upgrade == nil, let tls = broker.tls {
+      if tls.isOptional { armPing() }
+      return begin(tls, on: stream, host: broker.host)
+    }
     sendInfo()
     armPing()
   }

@@ -1,8 +1,8 @@
-// How clients are served TLS, and how a connection finds out whether and when it begins.
+// How those who connect are served TLS, and how a connection finds out whether and when it begins: clients and leaf links.
 import Bytes
 import Platform
 
-/// The TLS of the client listener.
+/// The TLS of a listener.
 public struct ClientTLS {
   public enum First {
     /// TLS follows INFO.
@@ -33,92 +33,116 @@ public struct ClientTLS {
   public var verifies: Bool { context.settings.requiresPeerCertificate }
 }
 
-/// Stands in for a client until its first bytes tell whether it begins with TLS.
-final class TLSDoor: ByteStreamDelegate {
+/// A connection that may begin TLS.
+public protocol TLSEntrant: ByteStreamDelegate {
+  /// Nothing is wanted any more.
+  var isGone: Bool { get }
+  func sayInfo()
+  /// Everything from here on is inside TLS. `saysInfo`: INFO is said in there.
+  func enter(_ tls: ClientTLS, saysInfo: Bool) -> TLSStream
+}
+
+/// Stands in for a connection until its first bytes tell whether it begins with TLS.
+public final class TLSDoor: ByteStreamDelegate {
   /// What a record of a TLS handshake begins with, and no line of the protocol does.
   private static let handshakeRecord: UInt8 = 22
 
-  private let client: ClientConnection
+  private let entrant: any TLSEntrant
+  private let host: Host
   private let tls: ClientTLS
   private let timer = Timer()
   private var saidInfo: Bool
 
   /// `wait_ns`: how long INFO is held back; nil when it has been said.
-  init(client: ClientConnection, tls: ClientTLS, wait_ns: Int64?) {
-    self.client = client
+  public init(_ entrant: any TLSEntrant, of stream: ByteStream, host: Host, tls: ClientTLS, wait_ns: Int64?) {
+    self.entrant = entrant
+    self.host = host
     self.tls = tls
     saidInfo = wait_ns == nil
-    client.stream.delegate = self
+    stream.delegate = self
     if let wait_ns {
-      client.broker.host.after(wait_ns, timer) { [unowned(unsafe) self] in self.waited() }  // safe: cancelled when the door is left
+      host.after(wait_ns, timer) { [unowned(unsafe) self] in self.waited() }  // safe: cancelled when the door is left
     }
   }
 
   private func waited() {
-    guard !client.isClosing else { return }
+    guard !entrant.isGone else { return }
     saidInfo = true
-    client.sendInfo()
-    client.startTLS(tls)
+    entrant.sayInfo()
+    _ = entrant.enter(tls, saysInfo: false)
   }
 
-  func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
-    guard !client.isClosing else { return bytes.count }
-    client.broker.host.timers.cancel(timer)
+  public func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
+    guard !entrant.isGone else { return bytes.count }
+    host.timers.cancel(timer)
     if bytes[0] == Self.handshakeRecord || !tls.isOptional {
-      if !saidInfo { client.saysInfoWhenSecured = true }
-      return client.startTLS(tls).received(bytes, on: stream)
+      return entrant.enter(tls, saysInfo: !saidInfo).received(bytes, on: stream)
     }
-    stream.delegate = client
-    return client.received(bytes, on: stream)
+    stream.delegate = entrant
+    return entrant.received(bytes, on: stream)
   }
 
-  func closed(_ stream: ByteStream, reason: CloseReason) {
-    client.broker.host.timers.cancel(timer)
-    client.closed(stream, reason: reason)
+  public func closed(_ stream: ByteStream, reason: CloseReason) {
+    host.timers.cancel(timer)
+    entrant.closed(stream, reason: reason)
   }
 }
 
-extension ClientConnection {
+extension TLSEntrant {
   /// Says INFO and begins TLS, in the order that the listener's TLS asks for.
-  func begin(_ tls: ClientTLS) {
+  public func begin(_ tls: ClientTLS, on stream: ByteStream, host: Host) {
     if tls.isOptional {
       // As in nats-server: who may do without TLS gets INFO first, whatever `handshake_first` says.
-      sendInfo()
-      armPing()
-      _ = TLSDoor(client: self, tls: tls, wait_ns: nil)
+      sayInfo()
+      _ = TLSDoor(self, of: stream, host: host, tls: tls, wait_ns: nil)
       return
     }
     switch tls.first {
-    case .yes:
-      saysInfoWhenSecured = true
-      startTLS(tls)
-    case .within_ns(let wait_ns): _ = TLSDoor(client: self, tls: tls, wait_ns: wait_ns)
+    case .yes: _ = enter(tls, saysInfo: true)
+    case .within_ns(let wait_ns): _ = TLSDoor(self, of: stream, host: host, tls: tls, wait_ns: wait_ns)
     case .no:
-      sendInfo()
-      startTLS(tls)
+      sayInfo()
+      _ = enter(tls, saysInfo: false)
     }
   }
+}
 
-  /// Everything from here on is inside TLS.
-  @discardableResult
-  func startTLS(_ tls: ClientTLS) -> TLSStream {
-    let secure = TLSStream(over: stream, context: tls.context, serverName: nil, host: broker.host, timeout_ns: tls.timeout_ns)
+extension TLSStream {
+  /// `inner` inside the listener's TLS. The caller sets the delegate and starts it.
+  public convenience init(over inner: ByteStream, _ tls: ClientTLS, host: Host) {
+    self.init(over: inner, context: tls.context, serverName: nil, host: host, timeout_ns: tls.timeout_ns)
+  }
+
+  /// What the other side may be called by its certificate, in nats-server's order.
+  public var userNames: [ByteString] {
+    guard let certificate = peerCertificates.first else { return [] }
+    var names: [ByteString] = []
+    for kind: TLSCertificate.Name.Kind in [.email, .host, .uri] {
+      for name in certificate.names where name.kind == kind { names.append(name.text) }
+    }
+    return names + [certificate.subject]
+  }
+}
+
+extension ClientConnection: TLSEntrant {
+  public var isGone: Bool { isClosing }
+
+  public func sayInfo() { sendInfo() }
+
+  public func enter(_ tls: ClientTLS, saysInfo: Bool) -> TLSStream {
+    saysInfoWhenSecured = saysInfo
+    let secure = TLSStream(over: stream, tls, host: broker.host)
     carry(by: secure)
     secure.delegate = self
     secure.start()
     return secure
   }
 
-  /// What the client may be called by its certificate, in nats-server's order; nil where certificates do not say who clients are.
+  /// nil where certificates do not say who clients are.
   var certificateNames: [ByteString]? {
     let maps = upgrade == nil ? broker.tls?.mapsUsers ?? false : broker.webSocketMapsUsers
     guard maps, let secureStream else { return nil }
-    guard let certificate = secureStream.peerCertificates.first else { return [] }
-    var names: [ByteString] = []
-    for kind: TLSCertificate.Name.Kind in [.email, .host, .uri] {
-      for name in certificate.names where name.kind == kind { names.append(name.text) }
-    }
-    return names + [certificate.subject]
+    return secureStream.userNames
   }
 
   public func secured(_ stream: ByteStream) {

@@ -1,10 +1,11 @@
 // What a connection says of itself to be let in, and what is known of it besides. The same for clients and leaf links.
 import Bytes
 import Identity
+import JSON
 import Platform
 
 /// The facts of one CONNECT.
-public struct ConnectFacts {
+public struct ConnectFacts: Equatable {
   public var user = ByteString()
   public var password = ByteString()
   public var token = ByteString()
@@ -25,54 +26,35 @@ public struct ConnectFacts {
 
   public init() {}
 
-  /// Whether nothing was said that could be right or wrong.
-  var isAnonymous: Bool { user.isEmpty && password.isEmpty && token.isEmpty && nkey.isEmpty }
-}
+  /// Whether this is no client but another server.
+  var isLeaf: Bool { connection == .leafnode || connection == .leafnodeWebSocket }
 
-/// What an authenticated connection may be and do.
-public final class Grant {
-  public let account: Account
-  /// As monitoring and logs show it: a name or a key; empty for everybody.
-  public let user: ByteString
-  /// nil: unrestricted.
-  public let permissions: PermissionSet?
-  /// -1 is no limit; those of the account count too.
-  public let subscriptionsMax: Int
-  public let payloadMax: Int
-  /// When the connection ends, in seconds since 1970; nil: never.
-  public let expires: Int64?
-  /// The token behind it; nil where there is none.
-  public let token: GrantToken?
-  /// What proved it: the stored password, so that it need not be proven again as long as that stays.
-  let proof: StoredPassword?
+  /// Whether nothing was said that could be right or wrong, but for a key.
+  var isAnonymous: Bool { user.isEmpty && password.isEmpty && token.isEmpty }
 
-  public init(
-    account: Account, user: ByteString = ByteString(), permissions: PermissionSet? = nil, subscriptionsMax: Int = -1, payloadMax: Int = -1,
-    expires: Int64? = nil, token: GrantToken? = nil, proof: StoredPassword? = nil
-  ) {
-    self.account = account
-    self.user = user
-    self.permissions = permissions
-    self.subscriptionsMax = subscriptionsMax
-    self.payloadMax = payloadMax
-    self.expires = expires
-    self.token = token
-    self.proof = proof
+  /// Takes over a member of CONNECT that says who connects or proves it. nil: it is another one; false: it is not text.
+  public mutating func take(_ member: JSONMember) -> Bool? {
+    // null is as good as empty; another type is an error.
+    let text = member.value.isNull ? ByteString() : member.value.string
+    switch member.name {
+    case "user": user = text ?? user
+    case "pass": password = text ?? password
+    case "auth_token": token = text ?? token
+    case "nkey": nkey = text ?? nkey
+    case "jwt": jwt = text ?? jwt
+    case "sig": signature = text ?? signature
+    default: return nil
+    }
+    return text != nil
   }
-}
 
-/// What monitoring shows of a user's token.
-public struct GrantToken {
-  public let text: ByteString
-  /// The signing key, when it is not the account itself.
-  public let issuer: ByteString
-  public let name: ByteString
-  public let tags: [ByteString]
-  let issuedAt: Int64
-}
+  private static let shownNameMax = 128
 
-/// Whether a connection is let in.
-public enum Verdict {
-  case granted(Grant)
-  case refused
+  /// For the log: the name that was given, if any was, and nothing of what should have proven it.
+  public var shownUser: Words {
+    guard !user.isEmpty else { return "" }
+    var name: [UInt8] = []
+    user.withView { GoQuoted.append($0.prefix(min($0.count, Self.shownNameMax)), to: &name) }
+    return " - User \(ByteString(name))"
+  }
 }

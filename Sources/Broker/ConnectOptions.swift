@@ -37,16 +37,10 @@ struct ConnectOptions {
       case "protocol":
         guard let number = member.value.int else { return nil }
         protocolVersion = number
-      case "user": guard set(&facts.user, member.value) else { return nil }
-      case "pass": guard set(&facts.password, member.value) else { return nil }
-      case "auth_token": guard set(&facts.token, member.value) else { return nil }
-      case "nkey": guard set(&facts.nkey, member.value) else { return nil }
-      case "jwt": guard set(&facts.jwt, member.value) else { return nil }
-      case "sig": guard set(&facts.signature, member.value) else { return nil }
       case "account", "new_account":
         if let bool = member.value.bool { wantsAccount = wantsAccount || bool }
         if let text = member.value.string { wantsAccount = wantsAccount || !text.isEmpty }
-      default: break
+      default: guard facts.take(member) ?? true else { return nil }
       }
     }
   }

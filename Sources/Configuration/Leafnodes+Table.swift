@@ -43,6 +43,16 @@ extension LeafnodeOptions {
         "write_deadline", kind: .duration(1_000_000...(60 * minute_ns)) { $0.writeDeadline_ns = $1 }, standard: "that of clients",
         doc: "How long a leaf link may take no bytes before it is closed."),
       Option(
+        "authorization",
+        kind: .custom(type: "map") { decoder, options, entry in
+          guard let map = decoder.map(entry.value, field: entry.key) else { return }
+          options.authorization.location = entry.value.location
+          decoder.decode(map, by: LeafAuthorizationOptions.table, refused: LeafAuthorizationOptions.refused, into: &options.authorization)
+        }, standard: "as clients", doc: "Who may connect as a leaf: users of leaf links alone. Without it they are judged as clients are."),
+      Option(
+        "tls", kind: .custom(type: "map") { decoder, options, entry in options.tls = TLSOptions.decode(&decoder, entry, isListener: true) },
+        doc: "How leaf links that are accepted use TLS."),
+      Option(
         "remotes",
         kind: .custom(type: "array of maps") { decoder, options, entry in
           options.remotes = []
@@ -74,7 +84,7 @@ extension LeafnodeOptions {
 
   static var refused: RefusedOptions {
     RefusedOptions(
-      unsupported: "authorization tls write_timeout")
+      unsupported: "write_timeout")
   }
 }
 

@@ -22,6 +22,8 @@ enum OptionReference {
     section("`jetstream`", JetStreamOptions.table, &output, refused: JetStreamOptions.refused)
     section("`websocket`", WebSocketOptions.table, &output, refused: WebSocketOptions.refused)
     section("`leafnodes`", LeafnodeOptions.table, &output, refused: LeafnodeOptions.refused)
+    section("`leafnodes.authorization`", LeafAuthorizationOptions.table, &output, refused: LeafAuthorizationOptions.refused)
+    section("`leafnodes.authorization.users`, each entry", LeafUserDeclaration.table, &output)
     section("`leafnodes.remotes`, each entry", LeafRemote.table, &output, refused: LeafRemote.refused)
     section("`proxy`, of a remote and of the uplink", ProxyOptions.table, &output)
     section("`uplink`", UplinkOptions.table, &output)

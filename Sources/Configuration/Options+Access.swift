@@ -22,6 +22,8 @@ extension Options {
       authorization.timeout_ns ?? tls.map { ($0.timeout_ns ?? TLSOptions.timeoutDefault_ns) + 1_000_000_000 }
       ?? AccessRules.timeoutDefault_ns
     rules.anonymousUser = noAuthUser
+    rules.leafUsers = leafnodes.authorization.rules
+    rules.leafAccount = leafnodes.authorization.account
     rules.operators = operatorMode.tokens
     rules.trustedKeys = operatorMode.trustedKeys
     rules.accountTokens = operatorMode.accountTokens
@@ -107,7 +109,28 @@ extension Options {
     for account in accounts where account.rule.name == rules.systemAccount && account.rule.jetStream != nil {
       error(account.location, "JetStream can not be enabled on the system account \"\(account.rule.name)\"")
     }
-    problems += operatorProblems(place) + importProblems()
+    problems += leafUserProblems() + operatorProblems(place) + importProblems()
+    return problems
+  }
+
+  private func leafUserProblems() -> [ConfigurationProblem] {
+    let authorization = leafnodes.authorization
+    var problems: [ConfigurationProblem] = []
+    func error(_ text: Words) { problems.append(ConfigurationProblem(at: authorization.location, text)) }
+    let users = authorization.rules
+    if !authorization.users.isEmpty, users.count > authorization.users.count {
+      error("can not have a single user/pass or nkey and a users array")
+    } else if authorization.users.isEmpty, users.count > 1 {
+      error("can not have both a user and an nkey")
+    }
+    if operatorMode.isOn, !users.isEmpty { error("operator mode does not allow specifying users in leafnode config") }
+    let known = accountNames
+    for account in users.map({ $0.account }) + [authorization.account] where !known.contains(account) {
+      error("cannot find account \"\(account)\" specified in leafnode authorization")
+    }
+    for (index, user) in users.enumerated() where users[..<index].contains(where: { $0.name == user.name }) {
+      error("duplicate user \"\(user.name)\" found in leafnode authorization")
+    }
     return problems
   }
 

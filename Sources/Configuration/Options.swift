@@ -126,6 +126,9 @@ public struct LeafnodeOptions: Equatable, Sendable {
   public var isIsolated = false
   /// nil: as that of clients.
   public var writeDeadline_ns: Int64?
+  public var authorization = LeafAuthorizationOptions()
+  /// Of links that are accepted; remotes have their own.
+  public var tls: TLSOptions?
   public var remotes: [LeafRemote] = []
   /// Between attempts.
   public var reconnect_ns: Int64 = 1_000_000_000
@@ -134,6 +137,13 @@ public struct LeafnodeOptions: Equatable, Sendable {
   public var compression = LeafCompression(.s2Auto)
 
   public init() {}
+
+  /// The same with other users.
+  public func with(_ authorization: LeafAuthorizationOptions) -> LeafnodeOptions {
+    var copy = self
+    copy.authorization = authorization
+    return copy
+  }
 }
 
 /// An entry of `leafnodes.remotes`: one leaf link to whichever of its servers answers.

@@ -48,6 +48,10 @@ public struct AccessRules: Equatable, Sendable {
   public var isOpen = false
   /// How long a connection may take to say who it is.
   public var timeout_ns = AccessRules.timeoutDefault_ns
+  /// Users of leaf links alone: where there are any, leaf links are judged by nothing else.
+  public var leafUsers: [UserRule] = []
+  /// Whose leaf links are that need not say who they are.
+  public var leafAccount: ByteString = AccessRules.globalAccount
   /// Besides the global one and the system's.
   public var accounts: [AccountRule] = []
   public var systemAccount = AccessRules.systemAccountDefault

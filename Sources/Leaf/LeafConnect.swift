@@ -1,4 +1,5 @@
 // CONNECT as the solicitor of a leaf link sends it.
+import Broker
 import Bytes
 import Interest
 import JSON
@@ -28,12 +29,8 @@ public struct LeafConnect: Equatable {
   public var denyPublish: [ByteString] = []
   /// The account at its side.
   public var remoteAccount = ByteString()
-  public var user = ByteString()
-  public var password = ByteString()
-  public var token = ByteString()
-  public var nkey = ByteString()
-  public var jwt = ByteString()
-  public var signature = ByteString()
+  /// Who it says it is, and the proof.
+  public var facts = ConnectFacts()
   /// Set by clients and gateways that took this port for theirs.
   public var lang = ByteString()
   public var gateway = ByteString()
@@ -54,13 +51,6 @@ public struct LeafConnect: Equatable {
       case "remote_account": guard Self.set(&remoteAccount, value, Self.nameMax) else { return nil }
       case "lang": guard Self.set(&lang, value, Self.nameMax) else { return nil }
       case "gateway": guard Self.set(&gateway, value, Self.nameMax) else { return nil }
-      // Bounded by the control line.
-      case "user": guard Self.set(&user, value, .max) else { return nil }
-      case "pass": guard Self.set(&password, value, .max) else { return nil }
-      case "auth_token": guard Self.set(&token, value, .max) else { return nil }
-      case "nkey": guard Self.set(&nkey, value, .max) else { return nil }
-      case "jwt": guard Self.set(&jwt, value, .max) else { return nil }
-      case "sig": guard Self.set(&signature, value, .max) else { return nil }
       case "jetstream": guard Self.set(&jetStream, value) else { return nil }
       case "headers": guard Self.set(&headers, value) else { return nil }
       case "is_hub": guard Self.set(&isHub, value) else { return nil }
@@ -71,7 +61,8 @@ public struct LeafConnect: Equatable {
           guard let subject = subject.string, subject.withView({ Subject.isValid($0) }) else { return nil }
           denyPublish.append(subject)
         }
-      default: break
+      // Bounded by the control line.
+      default: guard facts.take(member) ?? true else { return nil }
       }
     }
   }

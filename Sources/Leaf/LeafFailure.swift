@@ -31,6 +31,8 @@ public enum LeafFailure: Error, Equatable {
   case refused(LeafRefusal)
   /// What the link would prove itself with is not there.
   case credentials(String)
+  /// Its user has another account or other rights since a reload.
+  case accessChanged
   case closedHere
 
   /// For people: what happened, and what to do where something can be done.
@@ -64,6 +66,7 @@ public enum LeafFailure: Error, Equatable {
     case .refusedByPeer(let text): "the other end refused: \(text)"
     case .refused(let refusal): "refused: \(refusal.words ?? "its operations cannot be read")"
     case .credentials(let text): "\(text)"
+    case .accessChanged: "its user's account or rights have changed"
     case .closedHere: "closed"
     }
   }

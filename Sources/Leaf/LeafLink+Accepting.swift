@@ -2,7 +2,6 @@
 import Broker
 import Bytes
 import Compression
-import Identity
 import JSON
 import Platform
 import Wire
@@ -12,7 +11,7 @@ extension LeafLink {
   func greet() {
     guard let listener else { preconditionFailure("only a link that was accepted greets") }
     nonce = ByteString(host.entropy.name(Self.nonceLength))
-    sendInfo(.first)
+    if let tls = listener.tls { begin(tls, on: stream, host: host) } else { sayInfo() }
     host.after(listener.options.authenticationTimeout_ns, deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
       self.refuse(.authenticationTimeout)
     }
@@ -62,38 +61,7 @@ extension LeafLink {
     peer.headers = connect.headers && options.headers
     role.isSpoke = connect.isHub
     if connect.isolate { isIsolated = true }
-    passwordCheck = listener.authenticator.judge(facts(connect)) { verdict in self.judged(verdict, connect) }
-  }
-
-  private func facts(_ connect: LeafConnect) -> ConnectFacts {
-    var facts = ConnectFacts()
-    facts.user = connect.user
-    facts.password = connect.password
-    facts.token = connect.token
-    facts.nkey = connect.nkey
-    facts.jwt = connect.jwt
-    facts.signature = connect.signature
-    facts.nonce = nonce
-    facts.connection = .leafnode
-    facts.address = remote.address
-    return facts
-  }
-
-  private func judged(_ verdict: Verdict, _ connect: LeafConnect) {
-    passwordCheck = nil
-    guard !isEnded, let listener else { return }
-    guard case .granted(let grant) = verdict else { return refuse(.authorization) }
-    enter(grant.account)
-    guard account.hasRoomForLeafnode else { return refuse(.accountFull) }
-    listener.evictDuplicates(of: self)
-    if let permissions = grant.permissions?.permissions {
-      // What the user may publish is what comes from the other end.
-      receivePermission = SubjectPermission(permissions.publish)
-      sendPermission = SubjectPermission(permissions.subscribe)
-    }
-    sendInfo(.answer)
-    sendPermission.deny += connect.denyPublish
-    begin()
+    ask(connect)
   }
 
   // MARK: INFO
@@ -122,7 +90,11 @@ extension LeafLink {
     json.field("port", address.port)
     json.field("headers", options.headers)
     json.field("auth_required", true)
-    json.field("max_payload", options.payloadMax)
+    if let tls = listener.tls {
+      json.field("tls_required", true)
+      json.fieldUnlessFalse("tls_verify", tls.verifies)
+    }
+    json.field("max_payload", payloadMax)
     json.fieldUnlessFalse("jetstream", options.jetStream)
     json.fieldUnlessEmpty("domain", options.domain)
     json.fieldUnlessEmpty("cluster", listener.options.cluster)
@@ -136,6 +108,7 @@ extension LeafLink {
       json.field("client_id", id)
       json.field("connect_info", true)
       json.field("remote_account", account.name)
+      json.fieldUnlessFalse("acc_is_sys", listener.isSystem(account))
       // To the solicitor: what it may receive, and what it may send.
       if !sendPermission.isUnrestricted { write(sendPermission, "import", &json) }
       if !receivePermission.isUnrestricted { write(receivePermission, "export", &json) }
@@ -158,5 +131,24 @@ extension LeafLink {
     if !permission.allow.isEmpty { json.field("allow", permission.allow) }
     if !permission.deny.isEmpty { json.field("deny", permission.deny) }
     json.endObject()
+  }
+}
+
+extension LeafLink: TLSEntrant {
+  public var isGone: Bool { isEnded }
+
+  public func sayInfo() { sendInfo(.first) }
+
+  public func enter(_ tls: ClientTLS, saysInfo: Bool) -> TLSStream {
+    saysInfoWhenSecured = saysInfo
+    let secure = TLSStream(over: stream, tls, host: host)
+    carry(by: secure)
+    return secure
+  }
+
+  /// nil where certificates do not say who other servers are.
+  var certificateNames: [ByteString]? {
+    guard let tls = listener?.tls, tls.mapsUsers else { return nil }
+    return secureStream?.userNames ?? []
   }
 }

@@ -117,7 +117,7 @@ extension LeafLink {
   func begin() {
     isReady = true
     host.timers.cancel(deadline)
-    parser.payloadMax = options.payloadMax
+    parser.payloadMax = payloadMax
     shared.add(self)
     advertiseAll()
     account.observe(self)

@@ -108,7 +108,7 @@ extension LeafLink: InterestObserver {
     } else if let known = remoteInterest[key] {
       if queue != nil { account.setWeight(operation.weight, of: known) }
     } else {
-      guard remoteInterest.count < Self.remoteInterestMax else {
+      guard remoteInterest.count < interestMax else {
         return role.isSpoke ? end(.protocolViolation) : say(.subscriptionsExceeded)
       }
       let subscription = Subscription(
@@ -120,6 +120,8 @@ extension LeafLink: InterestObserver {
 
   /// Who advertises more than this would exhaust a gateway's memory.
   static let remoteInterestMax = 100_000
+
+  private var interestMax: Int { access?.grant?.subscriptionsMax(within: Self.remoteInterestMax) ?? Self.remoteInterestMax }
 
   func dropRemoteInterest() {
     remoteInterest.forEach { _, subscription in account.remove(subscription) }

@@ -42,8 +42,12 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   unowned(unsafe) let listener: LeafListener?  // safe: a listener ends its links before it goes
   /// What the other end of an accepted link may sign.
   var nonce = ByteString()
-  /// Its password is being checked.
-  var passwordCheck: PasswordCheck?
+  /// What is kept of its being let in.
+  var access: LeafAccess?
+  /// Whether that is being found out: what the other end sent meanwhile waits.
+  var isWaiting = false
+  /// Whether the first INFO of an accepted link is said inside TLS.
+  var saysInfoWhenSecured = false
   var parser: LeafParser
   let output: LeafOutput
   /// Decompresses what the other end sends, once both directions are S2.
@@ -137,17 +141,22 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     do throws(TLSError) {
       let secure = try options.tls.secured(stream, name: options.hubName, host: host)
       host.timers.cancel(deadline)
-      stream = secure
-      secureStream = secure
-      output.stream = secure
-      secure.delegate = self
-      secure.start()
+      carry(by: secure)
     } catch {
       end(.tls(error))
     }
   }
 
+  func carry(by secure: TLSStream) {
+    stream = secure
+    secureStream = secure
+    output.stream = secure
+    secure.delegate = self
+    secure.start()
+  }
+
   public func secured(_ stream: ByteStream) {
+    guard listener == nil else { return saysInfoWhenSecured ? sayInfo() : () }
     if handshake.awaitsTLS { perform(handshake.secured(), handshake.info) } else { awaitInfo() }
   }
 
@@ -191,8 +200,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
           if used < chunk.count, !isEnded { plainInput.append(chunk.dropFirst(used)) }
         } else {
           plainInput.append(chunk)
-          let used = plainInput.withView { receivePlain($0) }
-          if used == plainInput.count { plainInput = [] } else { plainInput.removeFirst(used) }
+          receivePlainInput()
         }
         // Little that is compressed becomes much. Before the link works nothing is longer than a control line, and a solicitor that is
         // being judged has nothing more to say.
@@ -204,13 +212,26 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     }
   }
 
+  private func receivePlainInput() {
+    let used = plainInput.withView { receivePlain($0) }
+    if used == plainInput.count { plainInput = [] } else { plainInput.removeFirst(used) }
+  }
+
+  func pauseReading() { stream.setReading(false) }
+
+  func resumeReading() {
+    guard !isEnded else { return }
+    if !plainInput.isEmpty { receivePlainInput() }
+    stream.setReading(true)
+  }
+
   /// Handles whole operations at the front of plain bytes; returns how many bytes they were.
   private func receivePlain(_ bytes: ByteView) -> Int {
     var used = 0
     var operation = LeafOperation()
     let carrier = stream
     carrier.readMinimum = 1
-    while used < bytes.count, !isEnded, stream === carrier {
+    while used < bytes.count, !isEnded, !isWaiting, stream === carrier {
       switch parser.parse(bytes.dropFirst(used), into: &operation) {
       case .operation(let consumed):
         used += consumed
@@ -222,7 +243,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
         if decoder == nil { stream.readMinimum = needed }
         return used
       case .violation(let violation):
-        host.log.error("leafnode \(remote) - \(violation) at \"\(bytes.dropFirst(used).prefix(min(32, bytes.count - used)).string)\"")
+        // Before it is ready the line may be CONNECT, of which nothing but the word is for the log.
+        let shown = bytes.dropFirst(used).prefix(min(isReady ? 32 : 7, bytes.count - used))
+        host.log.error("leafnode \(remote) - \(violation) at \"\(shown)\"")
         refuse(violation)
         return bytes.count
       }
@@ -285,6 +308,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     host.clock.monotonic_ns - refused_ns <= Self.refusalCloses_ns ? refusal : nil
   }
 
+  /// The largest message that may come in.
+  var payloadMax: Int { access?.grant?.payloadMax(within: options.payloadMax) ?? options.payloadMax }
+
   /// Puts the link into the account whose it is, before it is ready.
   func enter(_ account: Account) {
     self.account = account
@@ -323,8 +349,10 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     isEnded = true
     host.timers.cancel(deadline)
     host.timers.cancel(pingTimer)
-    passwordCheck?.cancel()
-    passwordCheck = nil
+    if let access {
+      access.check?.cancel()
+      host.timers.cancel(access.timer)
+    }
     account.stopObserving(self)
     shared.remove(self)
     if isReady { account.leafnodeCount -= 1 }

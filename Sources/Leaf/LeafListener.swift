@@ -28,6 +28,8 @@ public final class LeafListener: LeafLinkOwner {
 
   private let broker: Broker
   private let host: Host
+  /// How those who connect from now on are served TLS; nil: they are not.
+  public var tls: ClientTLS?
   public let options: LeafListenOptions
   private let linkOptions: LeafOptions
   private let shared: LeafShared
@@ -53,6 +55,13 @@ public final class LeafListener: LeafLinkOwner {
   }
 
   var authenticator: Authenticator { broker.authenticator }
+
+  func isSystem(_ account: Account) -> Bool { account === broker.systemAccount }
+
+  /// The rules of who may connect have changed.
+  public func judgeAgain() {
+    for link in connections { link.judgeAgain() }
+  }
 
   /// Takes over a connection from a solicitor.
   public func accept(_ stream: ByteStream) {

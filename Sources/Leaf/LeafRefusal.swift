@@ -5,6 +5,9 @@ import Bytes
 public enum LeafRefusal: Equatable, Sendable {
   case authorization
   case authenticationTimeout
+  case userExpired
+  case accountExpired
+  case revoked
   case accountFull
   /// A client took this port for its own.
   case wrongPort
@@ -35,6 +38,9 @@ public enum LeafRefusal: Equatable, Sendable {
     switch self {
     case .authorization: "Authorization Violation"
     case .authenticationTimeout: "Authentication Timeout"
+    case .userExpired: "User Authentication Expired"
+    case .accountExpired: "Account Authentication Expired"
+    case .revoked: "User Authentication Revoked"
     case .accountFull: "maximum account active connections exceeded"
     case .wrongPort: "attempted to connect to leaf node port"
     case .gateway(let name): "Rejecting connection from gateway \"\(name)\" on the leafnode port"

@@ -107,7 +107,8 @@ extension Monitor {
         json.fieldUnlessEmpty("authorized_user", client.user)
         json.field("account", client.account.name)
         if let token = client.grant.token {
-          json.field("jwt", token.text)
+          // Who has a bearer's token is its bearer.
+          if !token.isBearer { json.field("jwt", token.text) }
           json.fieldUnlessEmpty("issuer_key", token.issuer)
           json.fieldUnlessEmpty("name_tag", token.name)
           json.fieldUnlessEmpty("tags", token.tags)

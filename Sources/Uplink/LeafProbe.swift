@@ -179,7 +179,7 @@ extension LinkFailure {
     case .refusedByPeer(let text):
       let isAuthorization = ByteString(text).withView { $0.contains("Authorization") || $0.contains("Authentication") }
       self = isAuthorization ? .authorization : .closed
-    case .refused: self = .protocolError
+    case .refused, .accessChanged: self = .protocolError
     case .credentials: self = .authorization
     case .closedHere: self = .closedHere
     }

@@ -142,6 +142,72 @@ private func login(_ user: String, _ password: String, _ more: String = "") -> S
     #expect(wrong.say(login("guest", "x")) == violation)
   }
 
+  @Test("what somebody subscribed to before he said who he is does not follow him into another account")
+  func subscriptionsBefore() {
+    let rig = BrokerRig()
+    let other = rules([("a", "b")]) {
+      $0.users[0].account = "A"
+      $0.accounts.append(AccountRule(name: "A"))
+      $0.users.append(UserRule(name: "guest"))
+      $0.anonymousUser = "guest"
+    }
+    rig.broker.use(other)
+    let client = rig.client("SUB x 1\r\n")
+    client.say(login("a", "b"))
+    client.forget()
+    let guest = rig.client("")
+    guest.forget()
+    #expect(guest.say("PUB x 1\r\ny\r\nPING\r\n") == "+OK\r\nPONG\r\n" && client.heard() == "")
+    #expect(client.say("UNSUB 1\r\nSUB x 2\r\nPUB x 1\r\nz\r\nPING\r\n") == "MSG x 2 1\r\nz\r\nPONG\r\n" && guest.heard() == "")
+    #expect(rig.account.interest.count == 0)
+  }
+
+  @Test("they who say nothing come in the ways that their user may")
+  func anonymousConnections() {
+    let rig = BrokerRig()
+    rig.broker.use(
+      rules([("guest", "")]) {
+        $0.users[0].connections = [.leafnode]
+        $0.anonymousUser = "guest"
+      })
+    for greeting in ["PING\r\n", "CONNECT {\"verbose\":false}\r\n"] {
+      let client = rig.client("")
+      client.forget()
+      // What it says may be lost: bytes are still under way when it closes.
+      #expect(["", violation].contains(client.say(greeting, wait_ns: second_ns / 10)) && client.closed != nil)
+    }
+    var facts = ConnectFacts()
+    facts.connection = .leafnode
+    var user: ByteString?
+    rig.broker.authenticator.judge(facts) { if case .granted(let grant) = $0 { user = grant.user } }
+    #expect(user == "guest")
+  }
+
+  @Test("where leaf links have users of their own, those count for them, and for nobody else")
+  func leafUsers() {
+    let rig = BrokerRig()
+    rig.broker.use(
+      rules([("client", "c")]) {
+        var leaf = UserRule(name: "leaf")
+        leaf.password = StoredPassword("l")
+        leaf.account = "A"
+        $0.leafUsers = [leaf]
+        $0.accounts.append(AccountRule(name: "A"))
+      })
+    func judge(_ user: ByteString, _ password: ByteString, _ connection: ConnectionTypes) -> ByteString? {
+      var facts = ConnectFacts()
+      facts.user = user
+      facts.password = password
+      facts.connection = connection
+      var found: ByteString?
+      rig.broker.authenticator.judge(facts) { if case .granted(let grant) = $0 { found = grant.account.name } }
+      return found
+    }
+    #expect(judge("leaf", "l", .leafnode) == "A" && judge("client", "c", .standard) == "$G")
+    #expect(judge("leaf", "l", .standard) == nil && judge("client", "c", .leafnode) == nil)
+    #expect(judge("leaf", "c", .leafnode) == nil && judge("", "", .leafnode) == nil)
+  }
+
   @Test("with users in the system account alone, everybody else is in the global one")
   func onlySystemUsers() {
     let rig = BrokerRig()

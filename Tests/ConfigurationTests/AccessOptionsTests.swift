@@ -157,6 +157,38 @@ import Testing
     #expect(messages.count == 1 && messages.allSatisfy { $0.contains(problem) && !$0.hasPrefix("warning") }, "\(messages)")
   }
 
+  // MARK: Leaf links
+
+  @Test("users of leaf links alone: one, one that signs, or several")
+  func leafUsers() {
+    let key = "UALVLXY2PMNY4VIQP53RP2JFXUMMOKXLI4E6NVK4HHGB6GJXPZE4L5QY"
+    func rules(_ text: String) -> AccessRules { options("accounts { A {} }\nleafnodes { authorization { \(text) } }").access }
+    #expect(options("leafnodes { port: 7422 }").access.leafUsers.isEmpty)
+    let one = rules("user: u, password: p, account: A, timeout: 5")
+    #expect(one.leafUsers.map { $0.name } == ["u"] && one.leafUsers[0].password.text == "p" && one.leafUsers[0].account == "A")
+    #expect(one.users.isEmpty && !one.isRequired)
+    let signing = rules("nkey: \(key), account: A")
+    #expect(signing.leafUsers.map { $0.isKey } == [true] && signing.leafUsers[0].account == "A")
+    #expect(rules("account: A").leafAccount == "A" && rules("account: A").leafUsers.isEmpty)
+    let several = rules("users: [ {user: a, password: b, account: A}, {user: c} ]")
+    #expect(several.leafUsers.map { $0.account } == ["A", "$G"] && several.leafUsers[1].permissions == nil)
+  }
+
+  @Test(
+    "wrong users of leaf links",
+    arguments: [
+      ("user: a, users: [{user: b}]", "can not have a single user/pass or nkey and a users array"),
+      ("user: a, nkey: UALVLXY2PMNY4VIQP53RP2JFXUMMOKXLI4E6NVK4HHGB6GJXPZE4L5QY", "both a user and an nkey"),
+      ("users: [{user: b}, {user: b}]", "duplicate user \"b\""), ("users: [{password: b}]", "User entry requires a user"),
+      ("account: B", "cannot find account \"B\""), ("users: [{user: b, account: B}]", "cannot find account \"B\""),
+      ("nkey: UABC", "Not a valid public nkey"), ("users: [{user: b, permissions: {}}]", "unknown field \"permissions\""),
+      ("proxy_required: true", "not supported by this version of petiole: proxy_required"),
+    ])
+  func wrongLeafUsers(text: String, problem: String) {
+    let messages = load("leafnodes { authorization { \(text) } }").messages
+    #expect(messages.count == 1 && messages.allSatisfy { $0.contains(problem) && !$0.hasPrefix("warning") }, "\(messages)")
+  }
+
   // MARK: Operators
 
   @Test(
@@ -176,7 +208,7 @@ import Testing
     for text in [
       "authorization { users: [{user: a, password: hunter2, x: 1}] }", "authorization { token: hunter2, user: a }",
       "authorization { password: [hunter2] }", "leafnodes { remotes: [{url: a, nkey: SUhunter2}] }",
-      "leafnodes { remotes: [{url: \"nats://a:hunter2@b:0\"}] }",
+      "leafnodes { remotes: [{url: \"nats://a:hunter2@b:0\"}] }", "leafnodes { authorization { user: a, password: hunter2, x: 1 } }",
     ] {
       let messages = load(text).messages
       #expect(!messages.isEmpty && !messages.contains { $0.contains("hunter2") }, "\(messages)")

@@ -51,6 +51,8 @@ import Testing
     check(ImportDeclaration.table)
     check(JetStreamOptions.table)
     check(LeafnodeOptions.table)
+    check(LeafAuthorizationOptions.table)
+    check(LeafUserDeclaration.table)
     check(LeafRemote.table)
     check(ProxyOptions.table)
     check(UplinkOptions.table)

@@ -1,0 +1,98 @@
+// How an accepted link is let in: what the authenticator says to its CONNECT, what that gives it, and how long it holds
+// (leafnode-protocol.md section 8).
+import Broker
+import Bytes
+import Identity
+import Platform
+import Wire
+
+/// What is kept of an accepted link's being let in.
+final class LeafAccess {
+  /// What the other end said of itself, for judging it again at a reload.
+  let facts: ConnectFacts
+  /// A password check that is under way.
+  var check: PasswordCheck?
+  /// nil before it was let in.
+  var grant: Grant?
+  /// For the end of what was granted.
+  let timer = Timer()
+
+  init(_ facts: ConnectFacts) { self.facts = facts }
+}
+
+extension LeafLink {
+  /// Whether the other end may stay, by what it said to be let in. A password that is stored as a hash takes a while: nothing more is read
+  /// before that is known.
+  func ask(_ connect: LeafConnect) {
+    guard let listener else { preconditionFailure("only a link that was accepted hears CONNECT") }
+    let access = LeafAccess(facts(connect))
+    self.access = access
+    isWaiting = true
+    access.check = listener.authenticator.judge(access.facts) { [self] verdict in judged(verdict, access, connect) }
+    if isWaiting { pauseReading() }
+  }
+
+  private func facts(_ connect: LeafConnect) -> ConnectFacts {
+    var facts = connect.facts
+    facts.nonce = nonce
+    facts.connection = .leafnode
+    facts.address = remote.address
+    facts.certificateNames = certificateNames
+    return facts
+  }
+
+  private func judged(_ verdict: Verdict, _ access: LeafAccess, _ connect: LeafConnect) {
+    let wasPaused = access.check != nil
+    isWaiting = false
+    access.check = nil
+    guard !isEnded, let listener else { return }
+    guard case .granted(let grant) = verdict else {
+      host.log.error("\(remote) - lid:\(id) - authentication error\(access.facts.shownUser)")
+      return refuse(.authorization)
+    }
+    enter(grant.account)
+    // First those that are dead and not known to be: a server that comes back has a place.
+    listener.evictDuplicates(of: self)
+    guard account.hasRoomForLeafnode else { return refuse(.accountFull) }
+    access.grant = grant
+    if let permissions = grant.permissions?.permissions {
+      // What the user may publish is what comes from the other end.
+      receivePermission = SubjectPermission(permissions.publish)
+      sendPermission = SubjectPermission(permissions.subscribe)
+    }
+    sendInfo(.answer)
+    sendPermission.deny += connect.denyPublish
+    begin()
+    watchExpiry(access)
+    if wasPaused { resumeReading() }
+  }
+
+  // MARK: Time
+
+  /// Watches for the end of the user's or the account's token.
+  private func watchExpiry(_ access: LeafAccess) {
+    guard let end = access.grant?.end(at: host.clock.wall_ns) else { return }
+    host.after(end.sleep_ns, access.timer) { [unowned(unsafe) self, unowned(unsafe) access] in  // safe: cancelled in `end`
+      end.isReached ? refuse(end.isAccounts ? .accountExpired : .userExpired) : watchExpiry(access)
+    }
+  }
+
+  // MARK: Reload
+
+  /// Judges the link again, after the rules changed. Who is not let in any more is told so; who has another account or other rights now
+  /// loses the link, and hears of them when it comes back.
+  func judgeAgain() {
+    guard !isEnded, let access, let old = access.grant, let listener else { return }
+    host.timers.cancel(access.timer)
+    access.check?.cancel()
+    access.check = listener.authenticator.judgeAgain(access.facts, had: old) { [self] verdict in
+      access.check = nil
+      guard !isEnded else { return }
+      guard case .granted(let new) = verdict else { return refuse(old.isRevoked ? .revoked : .authorization) }
+      guard new.isLike(old) else { return end(.accessChanged) }
+      access.grant = new
+      parser.payloadMax = payloadMax
+      watchExpiry(access)
+    }
+  }
+}
