@@ -65,10 +65,10 @@ def user_token(user, issuer, version=2, limits=True, issuer_account=None, **nats
     return token("user", user, issuer, {**base, **nats}, version, **claims)
 
 
-def account_token(account, issuer, version=2, limits=None, name="ACC", **nats):
+def account_token(account, issuer, version=2, limits=None, name="ACC", exp=None, **nats):
     """An account's JWT without limits but those given."""
     base = {**UNLIMITED, "imports": -1, "exports": -1, "wildcards": True, "conn": -1, "leaf": -1}
-    return token("account", account, issuer, {"limits": {**base, **(limits or {})}, **nats}, version, name=name)
+    return token("account", account, issuer, {"limits": {**base, **(limits or {})}, **nats}, version, name=name, **({"exp": exp} if exp else {}))
 
 
 def operator_token(operator, version=2, **nats):

@@ -10,9 +10,11 @@ import subprocess
 import nats
 import pytest
 
+from keys import Operator, account_key, creds, user_key, user_token
 from servers import PETIOLE, REPOSITORY, RUNNER
+from test_authentication import HASH
 from test_sourcing import api, make, messages, publish, until_held
-from waiting import until, until_linked
+from waiting import leafs, until, until_linked
 
 PAGE = REPOSITORY / "docs/compatibility.md"
 PARTNERS = [line for line in (REPOSITORY / "packaging/servers.txt").read_text().splitlines() if line and not line.startswith("#")]
@@ -191,6 +193,44 @@ async def test_jetstream(linked, cell):
     assert [entry[:3] for entry in await messages(at_theirs, "M_OURS")] == [entry[:3] for entry in await messages(at_ours, "OURS")]
     cell("a stream there has sources here, and the other way round")
     cell("a stream there is a mirror of one here, and the other way round")
+
+
+async def test_proofs(partner, role, servers, client, cell, certificates, tmp_path):
+    """The spoke proves who it is in each way, and gets into its user's account."""
+    key, operator, account = user_key(), Operator(), account_key()
+    operator.add(account)
+    file = tmp_path / "edge.creds"
+    file.write_text(creds(user_token(key, account), key))
+    users = f'accounts {{ A {{ users: [ {{user: u, password: "{HASH}"}}, {{nkey: {key.public}}}, {{user: gateway.example}} ] }} }}'
+    tls = certificates.files("server", "ca") + " verify_and_map: true"
+    user, by_token, by_file = {"user": "u", "password": "secret"}, {"token": "tok"}, {"user_credentials": str(file)}
+    ways = {
+        "a user with a password, of which the hub has the bcrypt hash": (users, "", "u:secret@", "", user, "A"),
+        "a token": ("authorization { token: tok }", "", "tok@", "", by_token, "$G"),
+        "an nkey": (users, "", "", f'nkey: "{key.seed}"', user, "A"),
+        "a credentials file, of a user in operator mode": (operator.config(), "", "", f'credentials: "{file}"', by_file, account.public),
+        "TLS with a client certificate, which says who the user is": (users, f"tls {{ {tls} }}", "", f'tls {{ {certificates.files("client", "ca")} }}', user, "A"),
+    }
+    binaries = {"hub": str(binary(partner)) if role == "hub" else PETIOLE, "spoke": PETIOLE if role == "hub" else str(binary(partner))}
+    for number, (row, (config, leaf, who, proof, login, name)) in enumerate(ways.items()):
+        # 2.9 knows no keys of leafs, and does not send a token as one: a real hub refuses it too.
+        if not compresses(partner) and (proof.startswith("nkey") or (who == "tok@" and role == "spoke")):
+            cell(row, "no: not in 2.9")
+            continue
+        hub = servers(binaries["hub"], f"hub-{number}", config=config, leaf=leaf or True).start()
+        scheme = "tls" if leaf else "nats-leaf"
+        remote = f'{{ url: "{scheme}://{who}127.0.0.1:{hub.leaf_port}", {proof} }}'
+        spoke = servers(binaries["spoke"], f"spoke-{number}", config=f"leafnodes {{ remotes: [ {remote} ] }}").start()
+        await until_linked(hub)
+        assert [leaf["account"] for leaf in leafs(hub)] == [name]
+        above, below = await client(hub, **login), await client(spoke)
+        for sender, receiver, subject in ((above, below, "down"), (below, above, "up")):
+            subscription = await receiver.subscribe(subject)
+            await receiver.flush()
+            await reaches(sender, subscription, subject)
+        cell(row)
+        spoke.kill()
+        hub.kill()
 
 
 def test_the_page_says_what_was_seen(request):

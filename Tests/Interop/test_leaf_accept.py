@@ -64,11 +64,11 @@ def remote(hub, more="compression: off"):
 
 
 def talk(server, turns):
-    """What the server says to each turn, and whether it has closed in the end."""
+    """What the server says to each turn, and whether it has closed in the end. A turn that depends on the server's INFO is a function of it."""
     answers = []
-    with RawClient(server.leaf_port, read_info=False) as spoke:
-        spoke.line()
+    with RawClient(server.leaf_port) as spoke:
         for turn in turns:
+            turn = turn(spoke.info) if callable(turn) else turn
             spoke.send(turn)
             # The end of each answer is known by what must come: a PONG, the loop mark behind CONNECT, or silence.
             seconds = 10 if turn == "PING\r\n" else 5 if turn.startswith("CONNECT") else SILENCE_SECONDS
@@ -97,7 +97,8 @@ def told(line):
     if not line.startswith("INFO "):
         return line
     info = json.loads(line[5:])
-    return sorted((key, info[key]) for key in ("connect_info", "remote_account", "headers", "max_payload", "info_on_connect") if key in info)
+    known = ("connect_info", "remote_account", "acc_is_sys", "headers", "max_payload", "info_on_connect", "import", "export", "tls_required", "tls_verify")
+    return sorted((key, info[key]) for key in known if key in info)
 
 
 @pytest.fixture
