@@ -22,8 +22,8 @@ def rows(rig):
         uplink = f'uplink {{ clusters: [ {{ name: hub, urls: ["{hub.leaf_url}"] }} ] }}' if side.is_petiole else remote(hub, "off")
         edge = rig.server(side, jetstream="domain: edge", config=uplink)
         until(lambda: hub.json("/leafz")["leafnodes"] == 1, 20, "the leaf link")
-        # Petiole gives the memory of its start-up code back after 5 s; a minute later what an idle one uses now and then is there again.
-        time.sleep(10 if rig.quick else 60)
+        # Petiole gives the memory of its start-up code back after 5 s; half a minute later what an idle one uses now and then is there again.
+        time.sleep(40)
         return process.resident_bytes(edge.pid) / 1e6
 
     yield Row("size", "idle RSS, JetStream on, leaf link up", "MB", rig.compare("idle memory", idle, rounds=1), goal=2)
