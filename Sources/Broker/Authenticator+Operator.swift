@@ -88,12 +88,3 @@ extension Authenticator {
     return end
   }
 }
-
-extension Grant {
-  /// How long the user's token holds on; nil: for ever. A token may say any number.
-  public func left_ns(at now_ns: Int64) -> Int64? {
-    guard let expires else { return nil }
-    let (end_ns, isTooFar) = expires.multipliedReportingOverflow(by: second_ns)
-    return isTooFar ? .max : max(end_ns - now_ns, 0)
-  }
-}

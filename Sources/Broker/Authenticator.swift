@@ -7,6 +7,8 @@ import Platform
 /// Judges connections by the access rules (client-protocol.md section 5).
 public final class Authenticator {
   public private(set) var rules = AccessRules()
+  /// Another number for other rules: a verdict that took a while may be by rules that do not hold any more.
+  public private(set) var generation = 0
   unowned(unsafe) let broker: Broker  // safe: the broker owns it
   private var users = UserTable()
   /// Leaf links are judged by these, where there are any.
@@ -43,6 +45,7 @@ public final class Authenticator {
   /// Takes over other rules. The broker has made the accounts that they name.
   func use(_ new: AccessRules) {
     rules = new
+    generation &+= 1
     users = table(of: new.users)
     leafUsers = table(of: new.leafUsers)
     openLeafGrant = new.leafAccount == AccessRules.globalAccount ? openGrant : Grant(account: account(new.leafAccount))
@@ -123,16 +126,8 @@ public final class Authenticator {
       done(judgeKey(facts, users))
       return nil
     }
-    if let names = facts.certificateNames, users.hasPasswords {
-      guard let known = Self.first(of: names, users), Self.allows(known.rule, facts.connection) else {
-        done(.refused)
-        return nil
-      }
-      // The certificate says who it is; a password that the user has counts besides, as for nats-server.
-      return compare(known.rule.password, facts.password, known.grant, done)
-    }
-    if !facts.user.isEmpty, users.hasPasswords {
-      guard let known = users[facts.user], !known.rule.isKey, Self.allows(known.rule, facts.connection) else {
+    if Self.areOfUser(facts, users) {
+      guard let known = Self.named(by: facts, users), Self.allows(known.rule, facts.connection) else {
         done(.refused)
         return nil
       }
@@ -177,6 +172,18 @@ public final class Authenticator {
     return facts.nonce.withView { key.verifies(signature, of: $0) }
   }
 
+  /// Whether `facts` are to be those of a user with a password.
+  private static func areOfUser(_ facts: ConnectFacts, _ users: UserTable) -> Bool {
+    users.hasPasswords && (facts.certificateNames != nil || !facts.user.isEmpty)
+  }
+
+  /// That user. Where certificates say who somebody is, the name in CONNECT does not count; a password that the user has counts besides,
+  /// as for nats-server.
+  private static func named(by facts: ConnectFacts, _ users: UserTable) -> KnownUser? {
+    if let names = facts.certificateNames { return first(of: names, users) }
+    return users[facts.user].flatMap { $0.rule.isKey ? nil : $0 }
+  }
+
   /// The first of a certificate's names that is a user's.
   private static func first(of names: [ByteString], _ users: UserTable) -> KnownUser? {
     for name in names {
@@ -189,12 +196,14 @@ public final class Authenticator {
   public func judgeAgain(_ facts: ConnectFacts, had old: Grant, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
     let isOwn = hasOwnUsers(facts)
     let users = isOwn ? leafUsers : users
-    if let proof = old.proof, proof.isHash, rules.isRequired || isOwn, !rules.isOperatorMode {
-      if !facts.user.isEmpty, let known = users[facts.user], known.rule.password == proof, Self.allows(known.rule, facts.connection) {
-        done(.granted(known.grant))
-        return nil
-      }
-      if !isOwn, facts.user.isEmpty || !users.hasPasswords, let token = rules.token, token == proof, let tokenGrant {
+    let isKey = !facts.nkey.isEmpty && users.hasKeys
+    if let proof = old.proof, proof.isHash, rules.isRequired || isOwn, !rules.isOperatorMode, !isKey {
+      if Self.areOfUser(facts, users) {
+        if let known = Self.named(by: facts, users), known.rule.password == proof, Self.allows(known.rule, facts.connection) {
+          done(.granted(known.grant))
+          return nil
+        }
+      } else if !isOwn, let token = rules.token, token == proof, let tokenGrant {
         done(.granted(tokenGrant))
         return nil
       }

@@ -49,14 +49,30 @@ extension ClientConnection {
     let access = self.access ?? ClientAccess()
     self.access = access
     facts.nonce = access.facts.nonce
+    access.facts = completed(facts)
+    access.check?.cancel()
+    access.check = nil
+    isWaiting = true
+    ask(access, asked)
+    if isWaiting { stream.setReading(false) }
+  }
+
+  /// Has CONNECT judged. Rules that changed while a hash was computed say what counts now.
+  private func ask(_ access: ClientAccess, _ asked: ConnectOptions) {
+    let authenticator = broker.authenticator
+    let generation = authenticator.generation
+    access.check = authenticator.judge(access.facts) { [self] verdict in
+      authenticator.generation == generation ? judged(verdict, asked) : ask(access, asked)
+    }
+  }
+
+  /// What the client said of itself, with what is known of it whatever it says.
+  private func completed(_ said: ConnectFacts) -> ConnectFacts {
+    var facts = said
     facts.address = stream.remote.address
     facts.connection = connectionType
     facts.certificateNames = certificateNames
-    access.facts = facts
-    access.check?.cancel()
-    isWaiting = true
-    access.check = authenticator.judge(facts) { verdict in self.judged(verdict, asked) }
-    if isWaiting { stream.setReading(false) }
+    return facts
   }
 
   private func judged(_ verdict: Verdict, _ asked: ConnectOptions) {
@@ -153,9 +169,10 @@ extension ClientConnection {
 
   /// Judges the client again, after the rules changed. `done` is called when that is over.
   func judgeAgain() {
-    guard !isClosing, connected || isAdmitted else { return }
-    // Who was let in without a word has no facts; under the new rules those are an anonymous client's.
-    let facts = access?.facts ?? ConnectFacts()
+    // Whose CONNECT is being judged is judged by the new rules: when that is done (`ask`).
+    guard !isClosing, !isWaiting, connected || isAdmitted else { return }
+    // Who was let in without a word has said nothing; under the new rules that is what an anonymous client says.
+    let facts = completed(access?.facts ?? ConnectFacts())
     if access == nil { access = ClientAccess() }
     access?.check?.cancel()
     let check = broker.authenticator.judgeAgain(facts, had: grant) { verdict in

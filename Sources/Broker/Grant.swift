@@ -74,6 +74,13 @@ public final class Grant {
     return End(isReached: left_ns <= 0, isAccounts: isAccounts, sleep_ns: min(max(left_ns, 0), Self.look_ns))
   }
 
+  /// How long the user's token holds on; nil: for ever. A token may say any number.
+  public func left_ns(at now_ns: Int64) -> Int64? {
+    guard let expires else { return nil }
+    let (end_ns, isTooFar) = expires.multipliedReportingOverflow(by: second_ns)
+    return isTooFar ? .max : max(end_ns - now_ns, 0)
+  }
+
   /// Whether the account takes the user's token back.
   public var isRevoked: Bool {
     guard let token, let authority = account.claims else { return false }

@@ -24,12 +24,20 @@ extension LeafLink {
   /// Whether the other end may stay, by what it said to be let in. A password that is stored as a hash takes a while: nothing more is read
   /// before that is known.
   func ask(_ connect: LeafConnect) {
-    guard let listener else { preconditionFailure("only a link that was accepted hears CONNECT") }
     let access = LeafAccess(facts(connect))
     self.access = access
     isWaiting = true
-    access.check = listener.authenticator.judge(access.facts) { [self] verdict in judged(verdict, access, connect) }
+    ask(access, connect)
     if isWaiting { pauseReading() }
+  }
+
+  /// Rules that changed while a hash was computed say what counts now.
+  private func ask(_ access: LeafAccess, _ connect: LeafConnect) {
+    guard let authenticator = listener?.authenticator else { preconditionFailure("only a link that was accepted hears CONNECT") }
+    let generation = authenticator.generation
+    access.check = authenticator.judge(access.facts) { [self] verdict in
+      authenticator.generation == generation ? judged(verdict, access, connect) : ask(access, connect)
+    }
   }
 
   private func facts(_ connect: LeafConnect) -> ConnectFacts {

@@ -208,6 +208,81 @@ private func login(_ user: String, _ password: String, _ more: String = "") -> S
     #expect(judge("leaf", "c", .leafnode) == nil && judge("", "", .leafnode) == nil)
   }
 
+  /// bcrypt of "secret", cost 4.
+  private static let hash: ByteString = "$2b$04$17OA79sCmgnl9iHQvDygYeUBn2wkvjAmMF9cR/eZ8aI4Ue8UNt0V."
+
+  @Test("a password that is being checked when the rules change is judged by the new ones", arguments: [true, false])
+  func changedMeanwhile(_ stays: Bool) {
+    let rig = BrokerRig()
+    rig.broker.use(rules([("u", Self.hash)]))
+    let client = rig.client("")
+    client.forget()
+    #expect(client.say(login("u", "secret") + "PING\r\n") == "" && rig.account.clientCount == 0)
+    var users: [(name: ByteString, password: ByteString)] = [("v", "w")]
+    if stays { users.append(("u", Self.hash)) }
+    rig.broker.use(rules(users))
+    rig.simulation.run(for: second_ns)
+    #expect(client.heard() == (stays ? "PONG\r\n" : violation) && (client.closed == nil) == stays)
+    #expect(rig.account.clientCount == (stays ? 1 : 0))
+  }
+
+  @Test("a reload while somebody says again who he is leaves him neither unheard nor somebody else")
+  func reloadWhileWaiting() {
+    let rig = BrokerRig()
+    let both = rules([("u", Self.hash), ("guest", "")]) { $0.anonymousUser = "guest" }
+    rig.broker.use(both)
+    let client = rig.client("CONNECT {\"verbose\":false}\r\n")
+    #expect(client.say("PING\r\n") == "PONG\r\n")
+    #expect(client.say(login("u", "secret") + "PING\r\n") == "")
+    rig.broker.use(both)
+    rig.simulation.run(for: second_ns)
+    #expect(client.heard() == "PONG\r\n" && rig.broker.clients.values.map { $0.user } == ["u"] && rig.account.clientCount == 1)
+    #expect(client.say("PING\r\n") == "PONG\r\n")
+  }
+
+  @Test("who was let in without a word is judged again as what he is")
+  func anonymousAgain() {
+    let rig = BrokerRig()
+    rig.listenForWebSockets()
+    func guests(_ connections: ConnectionTypes) -> AccessRules {
+      rules([("guest", "")]) {
+        $0.users[0].connections = connections
+        $0.anonymousUser = "guest"
+      }
+    }
+    rig.broker.use(guests([.webSocket]))
+    let made = rig.webSocketClient("PING\r\n")
+    #expect(made != nil && rig.account.clientCount == 1)
+    rig.broker.use(guests([.webSocket]))
+    rig.simulation.run(for: second_ns)
+    #expect(made?.client.closed == nil && rig.account.clientCount == 1)
+    rig.broker.use(guests([.standard]))
+    rig.simulation.run(for: second_ns)
+    #expect(made?.client.closed != nil && rig.account.clientCount == 0)
+  }
+
+  @Test("a reload gives whoever has a certificate its user's rights, whatever CONNECT says")
+  func certificateAgain() {
+    let rig = BrokerRig()
+    rig.broker.use(rules([("CN=edge", Self.hash), ("other", Self.hash)]))
+    var facts = ConnectFacts()
+    facts.certificateNames = ["CN=edge"]
+    facts.user = "other"
+    facts.password = "secret"
+    var had: Grant?
+    rig.broker.authenticator.judge(facts) { if case .granted(let grant) = $0 { had = grant } }
+    rig.simulation.run(for: second_ns)
+    #expect(had?.user == "CN=edge")
+    let cases: [(names: [ByteString]?, user: ByteString?)] = [(["CN=edge"], "CN=edge"), (["nobody"], nil), (nil, "other")]
+    for (names, user) in cases {
+      facts.certificateNames = names
+      var found: ByteString?
+      _ = rig.broker.authenticator.judgeAgain(facts, had: had!) { if case .granted(let grant) = $0 { found = grant.user } }
+      // At once: what was proven is not computed again.
+      #expect(found == user)
+    }
+  }
+
   @Test("with users in the system account alone, everybody else is in the global one")
   func onlySystemUsers() {
     let rig = BrokerRig()

@@ -256,6 +256,26 @@ import Testing
     #expect(end.closed != nil && rig.hub.accepted.count == 1)
   }
 
+  @Test("a leaf whose password is being checked when the rules change is judged by the new ones", arguments: [true, false])
+  func rulesChange(_ stays: Bool) {
+    let rig = AcceptRig()
+    var user = UserRule(name: "hashed")
+    user.password = StoredPassword("$2b$04$17OA79sCmgnl9iHQvDygYeUBn2wkvjAmMF9cR/eZ8aI4Ue8UNt0V.")
+    var other = UserRule(name: "other")
+    other.password = StoredPassword("x")
+    var rules = AccessRules()
+    rules.users = [user]
+    rig.hub.broker.use(rules)
+    let end = rig.dial()
+    end.send(AcceptRig.connect("edge", ",\"user\":\"hashed\",\"pass\":\"secret\""))
+    rig.run(20 * millisecond_ns)
+    #expect(rig.hub.accepted.isEmpty && end.closed == nil)
+    rules.users = stays ? [user, other] : [other]
+    rig.hub.broker.use(rules)
+    rig.run(second_ns)
+    #expect(rig.hub.accepted.count == (stays ? 1 : 0) && (end.closed == nil) == stays)
+  }
+
   @Test("modes that nobody knows are refused; a solicitor may go on without asking")
   func unknownMode() {
     let rig = AcceptRig { _, link in link.compression = .s2Auto }
