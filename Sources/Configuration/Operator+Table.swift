@@ -61,13 +61,23 @@ extension OptionDecoder {
   /// `resolver`: only the one that is in memory.
   mutating func resolver(_ entry: ConfigurationEntry, _ options: inout OperatorOptions) {
     var kind = ByteString()
+    var unknown: [ConfigurationEntry] = []
     switch entry.value.content {
     case .string(let text): kind = text
-    case .map(let map): if let type = map["type"], case .string(let text) = type.content { kind = text }
+    case .map(let map):
+      for item in map.entries {
+        if item.key.withView({ $0.equalsIgnoringCase("type") }), case .string(let text) = item.value.content {
+          kind = text
+        } else {
+          unknown.append(item)
+        }
+      }
     default: break
     }
     switch ByteString(kind.withView { $0.trimmed.bytes.map { ASCII.lowercased($0) } }) {
-    case "mem", "memory": options.hasResolver = true
+    case "mem", "memory":
+      options.hasResolver = true
+      for item in unknown { error(at: item.keyLocation, "unknown field \"\(item.key)\"") }
     default:
       error(
         at: entry.value.location,

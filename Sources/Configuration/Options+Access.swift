@@ -81,6 +81,9 @@ extension Options {
     let hasAccountUsers = accounts.contains { !$0.users.isEmpty }
     if !authorization.user.isEmpty || !authorization.password.isEmpty, authorization.token != nil {
       error(block, "Cannot have a user/pass and token")
+    } else if authorization.user.isEmpty, !authorization.password.isEmpty, !authorization.hasUsers {
+      // It would be nobody's, and the server open.
+      error(block, "a password needs a user")
     }
     if authorization.hasUsers || hasAccountUsers {
       if !authorization.user.isEmpty { error(block, "Can not have a single user/pass and a users array") }

@@ -47,6 +47,7 @@ import Testing
       ("users: [{nkey: UABC}]", "1:"),
       ("users: [{user: a}, {user: a}]", "Duplicate user \"a\" detected"),
       ("user: a, token: b", "Cannot have a user/pass and token"),
+      ("password: b", "a password needs a user"),
       ("users: [{user: a}], token: b", "Can not have a token and a users array"),
       ("users: [{user: a, password: 5}]", "interface conversion"),
       ("users: [{user: a, permissions: {publish: \"a..b\"}}]", "a..b"),
@@ -196,6 +197,7 @@ import Testing
     arguments: [
       ("operator: eyJx", "error parsing operator JWT"), ("operator: \"/nowhere/op.jwt\"", "error parsing operator JWT: /nowhere/op.jwt"),
       ("resolver: MEMORY", "a resolver needs an operator"), ("resolver: URL(http://x)", "another resolver than MEMORY"),
+      ("resolver { Type: memory, allow_delete: true }", "1:26: unknown field \"allow_delete\""),
       ("trusted_keys: [x]", "valid public operator nkey"), ("resolver_preload { A: x }", "invalid account JWT"),
     ])
   func wrongOperators(text: String, problem: String) {
