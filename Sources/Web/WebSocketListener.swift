@@ -4,8 +4,9 @@ import Platform
 
 /// Listens for connections and hands over those that have become WebSockets.
 public final class WebSocketListener {
-  /// More connections that are not WebSockets yet are turned away.
-  private static let handshakesMax = 1024
+  /// Connections that are not WebSockets yet, at a time. Beyond that the oldest goes: whoever opens many and says nothing must not keep
+  /// others out.
+  static let handshakesMax = 1024
 
   let host: Host
   public let rules: WebSocketRules
@@ -13,8 +14,8 @@ public final class WebSocketListener {
   private var listener: (any Listener)?
   /// The certificate of connections that are made from now on; nil: they begin in the clear.
   public var tls: TLSContext?
-  /// Connections that are not WebSockets yet.
-  fileprivate var handshakes = 0
+  /// Connections that are not WebSockets yet, oldest first.
+  private var handshakes: [WebSocketAcceptor] = []
 
   /// `accepted` gets each WebSocket and must set its delegate at once.
   public init(host: Host, rules: WebSocketRules, accepted: @escaping (WebSocketStream, WebSocketUpgrade) -> Void) {
@@ -31,7 +32,7 @@ public final class WebSocketListener {
 
   /// Begins the handshake on a connection.
   private func take(_ stream: ByteStream) {
-    guard handshakes < Self.handshakesMax else { return stream.close() }
+    if handshakes.count >= Self.handshakesMax { handshakes[0].giveWay() }
     guard let tls else {
       _ = WebSocketAcceptor(listener: self, stream: stream)
       return
@@ -40,6 +41,9 @@ public final class WebSocketListener {
     _ = WebSocketAcceptor(listener: self, stream: secure)
     secure.start()
   }
+
+  fileprivate func began(_ handshake: WebSocketAcceptor) { handshakes.append(handshake) }
+  fileprivate func ended(_ handshake: WebSocketAcceptor) { handshakes.removeAll { $0 === handshake } }
 
   fileprivate var isOpen: Bool { listener != nil }
 
@@ -62,12 +66,18 @@ private final class WebSocketAcceptor: ByteStreamDelegate {
   init(listener: WebSocketListener, stream: ByteStream) {
     self.listener = listener
     self.stream = stream
-    listener.handshakes += 1
+    listener.began(self)
     stream.delegate = self
     listener.host.after(listener.rules.handshakeTimeout_ns, timer) { [unowned(unsafe) self] in  // safe: cancelled in `end`
-      self.isClosing = true
-      self.stream.close()
+      self.giveWay()
     }
+  }
+
+  /// Closes a connection that has taken too long, or is the oldest of too many.
+  func giveWay() {
+    isClosing = true
+    listener.ended(self)
+    stream.close()
   }
 
   func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
@@ -124,6 +134,6 @@ private final class WebSocketAcceptor: ByteStreamDelegate {
 
   private func end() {
     listener.host.timers.cancel(timer)
-    listener.handshakes -= 1
+    listener.ended(self)
   }
 }

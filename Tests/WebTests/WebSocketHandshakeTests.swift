@@ -232,6 +232,18 @@ import Testing
     #expect(waiting.side.text.hasPrefix("HTTP/1.1 503") && waiting.side.reasons == [.peerClosed] && site.accepted.isEmpty)
   }
 
+  @Test("who opens many connections and says nothing keeps nobody out: the oldest of them goes")
+  func crowd() throws {
+    let site = try Site()
+    let silent = (0..<WebSocketListener.handshakesMax).map { _ in site.connect() }
+    #expect(silent.allSatisfy { $0.side.reasons.isEmpty })
+    let (stream, side) = site.connect()
+    stream.say((["GET / HTTP/1.1"] + good + ["", ""]).joined(separator: "\r\n"))
+    site.simulation.run(for: second_ns / 10)
+    #expect(side.text.hasPrefix("HTTP/1.1 101 ") && site.accepted.count == 1)
+    #expect(silent[0].side.reasons == [.peerClosed] && silent.dropFirst().allSatisfy { $0.side.reasons.isEmpty })
+  }
+
   @Test("a request may come in any pieces", arguments: [UInt64(1), 2, 3])
   func pieces(_ seed: UInt64) throws {
     let site = try Site(seed: seed)
