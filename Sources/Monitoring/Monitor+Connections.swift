@@ -13,7 +13,7 @@ struct QueryError: Error {
 }
 
 extension Monitor {
-  private static let limitDefault = 1024
+  static let limitDefault = 1024
 
   private func number(_ query: MonitorQuery, _ name: StaticString, _ fallback: Int) throws(QueryError) -> Int {
     guard let text = query[name], !text.isEmpty else { return fallback }
@@ -28,7 +28,7 @@ extension Monitor {
   func connz(_ query: MonitorQuery) -> Result<[UInt8], QueryError> {
     do throws(QueryError) {
       let offset = try number(query, "offset", 0)
-      let limit = try number(query, "limit", Self.limitDefault)
+      let limit = min(try number(query, "limit", Self.limitDefault), query.limitMax)
       let cid = try number(query, "cid", 0)
       let sort = query["sort"] ?? "cid"
       var clients: [ClientConnection] = []

@@ -6,6 +6,8 @@ import Web
 /// The options of one question.
 struct MonitorQuery {
   let path: ByteString
+  /// Who asks gets no more entries at a time, whatever limit it names.
+  var limitMax = Int.max
   private let lookup: (StaticString) -> ByteString?
 
   subscript(_ name: StaticString) -> ByteString? { lookup(name) }

@@ -111,9 +111,11 @@ public final class SystemServices {
   /// Answers question `name`; false when there is none of that name. `account` narrows the answer to one account.
   private func answer(_ asked: Question, _ name: ByteView, about account: ByteString?) -> Bool {
     if account == nil, !isMeant(asked.message.payload) { return true }
-    guard let query = MonitorQuery(path: ByteString(name), options: asked.message.payload, account: account) else {
+    guard var query = MonitorQuery(path: ByteString(name), options: asked.message.payload, account: account) else {
       return reply(asked) { json in Self.writeError("invalid options", to: &json) }
     }
+    // One small request of a tenant is no reason for an answer of any size.
+    if asked.account !== broker.systemAccount { query.limitMax = Monitor.limitDefault }
     if let account {
       guard
         name.equals("CONNZ") || name.equals("SUBSZ") || name.equals("LEAFZ") || name.equals("JSZ") || name.equals("INFO")

@@ -1,6 +1,7 @@
 // The monitoring port's answers over the simulated network: keys as in monitoring.md, limits, hostile requests.
 import Broker
 import Bytes
+import Identity
 import JSON
 import JetStream
 import Leaf
@@ -305,6 +306,27 @@ private func keys(_ json: JSONValue?) -> [String] { json?.object?.map { $0.name.
     }
     rig.simulation.run(for: 70 * second_ns)
     #expect(rig.json("/healthz")["status"]?.string == "ok")
+  }
+
+  @Test("an account's own clients get no more entries at a time than HTTP gives without a limit; the system account what it asks for")
+  func tenantLimit() {
+    let rig = MonitorRig()
+    let broker = rig.source.broker
+    var rules = AccessRules()
+    rules.accounts = [AccountRule(name: "A")]
+    #expect(broker.use(rules).isEmpty)
+    let services = SystemServices(monitor: rig.monitor)
+    services.serve()
+    for (account, limit) in [(broker.account("A")!, 1024), (broker.systemAccount, 1_000_000_000)] {
+      var answers: [JSONValue] = []
+      account.subscribe("in") { message, _ in answers.append((try? JSON.parse(message.payload)) ?? .null) }
+      ByteString("{\"limit\":1000000000}").withView { options in
+        ByteString("$SYS.REQ.SERVER.PING.CONNZ").withView { subject in
+          ByteString("in").withView { _ = account.publish(Message(subject: subject, reply: $0, payload: options)) }
+        }
+      }
+      #expect(answers.count == 1 && answers[0]["data"]?["limit"]?.int == limit)
+    }
   }
 
   @Test("durations read as nats-server's")
