@@ -108,10 +108,15 @@ private final class ImportedLeaf: Endpoint {
   override func isReachable(from source: Endpoint) -> Bool { leaf.isReachable(from: source) }
 
   override func takes(_ message: Message) -> Bool {
-    !stream.isPassing && stream.asImported(message) { leaf.takes($0) }
+    !stream.isPassing && stream.asImported(message) { Self.mayCross($0) && leaf.takes($0) }
   }
 
   override func deliverOnce(_ message: Message, queues: [ByteString], from source: Endpoint) -> Bool {
-    !stream.isPassing && stream.asImported(message) { leaf.deliverOnce($0, queues: queues, from: source) }
+    !stream.isPassing && stream.asImported(message) { Self.mayCross($0) && leaf.deliverOnce($0, queues: queues, from: source) }
+  }
+
+  /// The JetStream of a server behind the link is no more the exporter's to administer than this one's.
+  private static func mayCross(_ message: Message) -> Bool {
+    !(message.subject.hasPrefix("$JS.") && message.subject.contains(".API."))
   }
 }

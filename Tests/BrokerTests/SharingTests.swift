@@ -291,6 +291,12 @@ private final class Responder: Endpoint {
     let service = rig.account("B").subscribe("x", origin: .service) { message, _ in got.append("service") }
     _ = rig.endpoint("A").publish("x")
     #expect(got == ["own"])
+    // Nor for those of a server behind a leaf link.
+    let leaf = rig.endpoint("B", .leaf)
+    leaf.subscribe("$JS.edge.API.>")
+    leaf.subscribe("y")
+    #expect(!rig.endpoint("A").publish("$JS.edge.API.STREAM.DELETE.S") && rig.endpoint("A").publish("y") && leaf.taken() == ["y []"])
+    leaf.unsubscribeAll()
     rig.account("B").remove(own)
     rig.account("B").remove(service)
     #expect(!rig.endpoint("A").publish("x") && rig.account("A").interest.count == 0)
