@@ -76,7 +76,9 @@ struct TLSHostileTests {
 
   /// A TLS stream alone, against bytes that a test invents.
   private func attacked(_ context: TLSContext, by bytes: [UInt8], pieceMax: Int = .max) -> SecureRecorder {
-    let host = Simulation(seed: 1).machine("one").host
+    let simulation = Simulation(seed: 1)
+    defer { withExtendedLifetime(simulation) {} }
+    let host = simulation.machine("one").host
     let (pipe, attacker) = (PipeStream(id: 1, turn: host.turn), PipeStream(id: 2, turn: host.turn))
     pipe.peer = attacker
     attacker.peer = pipe
