@@ -33,7 +33,7 @@ let c: [CSetting] = embedded ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fd
 let floors: [(name: String, imports: [String])] = [
   ("Bytes", ["CLinux"]),
   ("JSON", ["Bytes"]),
-  ("Compression", ["Bytes"]),
+  ("Compression", ["Bytes", "CLinux", "CLZ4"]),
   ("Wire", ["Bytes"]),
   ("Interest", ["Bytes"]),
   ("Identity", ["Interest", "JSON", "Bytes", "COpenSSL", "CLinux"]),
@@ -89,6 +89,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "CLinux", cSettings: c),
+    .target(name: "CLZ4", cSettings: c, linkerSettings: [.linkedLibrary("lz4")]),
     .target(name: "COpenSSL", cSettings: c, linkerSettings: [.linkedLibrary("ssl"), .linkedLibrary("crypto")]),
   ]
     + floors.map { .target(name: $0.name, dependencies: dependencies($0.imports), swiftSettings: settings($0.name)) }

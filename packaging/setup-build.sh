@@ -6,7 +6,7 @@ set -euo pipefail
 say() { printf 'setup: %s\n' "$*" >&2; }
 
 declare -A packages=(
-  [build]="libc6-dev libssl-dev file xz-utils make perl dpkg-dev"
+  [build]="libc6-dev liblz4-dev libssl-dev file xz-utils make perl dpkg-dev"
   [python]="python3 python3-venv openssl"
   [emulate]="qemu-user-static"
   [deb]="debhelper dpkg-dev fakeroot lintian file"

@@ -50,7 +50,7 @@ done
 gcc=$(apt-cache "${options[@]}" depends --important gcc | sed -n 's/.*Depends: gcc-\([0-9][0-9]*\).*/\1/p' | head -n 1)
 [ -n "$gcc" ] || { cat "$apt/log" >&2; say "no $arch packages can be had from this machine's apt sources"; exit 1; }
 for attempt in 1 2 3; do
-  (cd "$apt/debs" && apt-get "${options[@]}" -qq download musl-dev linux-libc-dev "libgcc-$gcc-dev") 2>"$apt/log" && break
+  (cd "$apt/debs" && apt-get "${options[@]}" -qq download musl-dev linux-libc-dev "libgcc-$gcc-dev" liblz4-dev) 2>"$apt/log" && break
   say "packages, attempt $attempt of 3: $(tail -n 1 "$apt/log")"
   [ "$attempt" = 3 ] && { cat "$apt/log" >&2; exit 1; }
   sleep $((attempt * 4))
@@ -62,6 +62,9 @@ cp -a "$from/include/$musl/." "$here/sysroot/usr/include/"
 cp -a "$from/include/linux" "$from/include/asm-generic" "$from/include/$multiarch/asm" "$here/sysroot/usr/include/"
 cp -a "$from/lib/$musl/"{crt1.o,crti.o,crtn.o,libc.a,libm.a} "$here/sysroot/usr/lib/"
 cp "$from/lib/gcc/$multiarch/$gcc/libgcc.a" "$here/sysroot/usr/lib/"
+# LZ4 is made for glibc, but of the C library it wants memory and its copying only, which musl has under the same names.
+cp "$from/include/lz4.h" "$here/sysroot/usr/include/"
+cp "$from/lib/$multiarch/liblz4.a" "$here/sysroot/usr/lib/"
 rm -rf "$apt"
 
 bundle=$here/sdks/$arch-linux-static.artifactbundle
