@@ -203,8 +203,9 @@ void linux_set_user_timeout(int fd, unsigned timeout_ms) {
 }
 
 // struct tcp_info of <linux/tcp.h> has tcpi_min_rtt since Linux 4.6; glibc's <netinet/tcp.h> ends before it. The two headers
-// clash, so the offset is given here: 8 single bytes, 24 32-bit words, four 64-bit counters, two 32-bit words, then min_rtt.
-enum { min_rtt_offset = 148 };
+// clash, so the offsets are given here: 8 single bytes, 24 32-bit words, four 64-bit counters (the third is bytes_acked, since Linux
+// 4.1), two 32-bit words, then min_rtt.
+enum { bytes_acked_offset = 120, min_rtt_offset = 148 };
 
 int64_t linux_rtt_us(int fd) {
   uint8_t info[256];
@@ -218,4 +219,24 @@ int64_t linux_rtt_us(int fd) {
     memcpy(&rtt, info + offsetof(struct tcp_info, tcpi_rtt), 4);
   }
   return rtt == 0 ? -1 : (int64_t)rtt;
+}
+
+void linux_limit_unsent(int fd, unsigned bytes) { setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes); }
+
+int linux_way(int fd, linux_way_state *state) {
+  union {
+    struct tcp_info known;
+    uint8_t bytes[256];
+  } whole;
+  socklen_t size = sizeof whole;
+  memset(&whole, 0, sizeof whole);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &whole, &size) != 0) return -1;
+  struct tcp_info info = whole.known;
+  memcpy(&state->acknowledged, whole.bytes + bytes_acked_offset, sizeof state->acknowledged);
+  state->rtt_us = info.tcpi_rtt;
+  state->rtt_variance_us = info.tcpi_rttvar;
+  uint32_t ack = info.tcpi_last_ack_recv, data = info.tcpi_last_data_recv;
+  state->since_sign_ms = ack < data ? ack : data;
+  state->is_waiting = info.tcpi_unacked > 0;
+  return 0;
 }

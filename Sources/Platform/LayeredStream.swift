@@ -109,6 +109,7 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
     if output.count > lowWater { wasAboveLowWater = true }
     inner.writeDeadline_ns = writeDeadline_ns
     handDown()
+    giveMore()
     if isClosed { return }
     if output.overflowed {
       ending = .outputOverflow
@@ -138,6 +139,21 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
   }
 
   public final func drained(_ stream: ByteStream) { flush() }
+  public final func mayGiveMore(_ stream: ByteStream) { flush() }
+
+  /// Lets an owner that keeps output back add to it, once nothing waits below either.
+  private final func giveMore() {
+    while wantsToGiveMore, output.isEmpty, !isClosed, !isClosing {
+      guard inner.waiting == 0 else {
+        inner.wantsToGiveMore = true
+        return
+      }
+      wantsToGiveMore = false
+      delegate?.mayGiveMore(self)
+      if isClosed || output.isEmpty { return }
+      handDown()
+    }
+  }
 
   // MARK: Closing
 
@@ -182,4 +198,7 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
   }
   public final override var kernelRTT_us: Int? { inner.kernelRTT_us }
   public final override func setUserTimeout(_ timeout_ms: Int) { inner.setUserTimeout(timeout_ms) }
+  public final override var waiting: Int { output.count + inner.waiting }
+  public final override var way: WayState? { inner.way }
+  public final override func limitUnsent(_ bytes: Int) { inner.limitUnsent(bytes) }
 }

@@ -55,12 +55,15 @@ public protocol ByteStreamDelegate: AnyObject {
   func drained(_ stream: ByteStream)
   /// The TLS handshake of the stream is done (`TLSStream` only).
   func secured(_ stream: ByteStream)
+  /// `wantsToGiveMore` was set, and nothing waits to be written now: what is appended to `output` is written next.
+  func mayGiveMore(_ stream: ByteStream)
 }
 
 extension ByteStreamDelegate {
   public func willFlush(_ stream: ByteStream) {}
   public func drained(_ stream: ByteStream) {}
   public func secured(_ stream: ByteStream) {}
+  public func mayGiveMore(_ stream: ByteStream) {}
 }
 
 /// A connected, ordered, reliable stream of bytes: TCP, or what another stream carries (LayeredStream). Implementations subclass it.
@@ -80,6 +83,8 @@ open class ByteStream {
   open var bytesWritten = 0
   /// How long the peer may take no byte at all before the stream is closed with `.writeDeadline` (nats-server's write_deadline).
   public final var writeDeadline_ns: Int64 = 10 * second_ns
+  /// Set by an owner that keeps output back, to be called once when the kernel has taken all that it was given.
+  public final var wantsToGiveMore = false
   public final let id: Int
   final let turn: TurnQueue
   /// Whether the stream is on the list of those to be flushed at the end of this turn.
@@ -93,6 +98,9 @@ open class ByteStream {
     self.output = output
     self.turn = turn
   }
+
+  /// Bytes that wait for the kernel to take them, here and in streams that carry this one.
+  open var waiting: Int { output.count }
 
   /// Asks for the output to be written at the end of this loop turn.
   @inline(__always) public final func wantsFlush() {
@@ -114,6 +122,10 @@ open class ByteStream {
   open var kernelRTT_us: Int? { nil }
   /// How long sent bytes may stay unacknowledged before the kernel gives the connection up (TCP_USER_TIMEOUT); 0 is the system's default.
   open func setUserTimeout(_ timeout_ms: Int) {}
+  /// What the kernel knows of the way to the peer, or nil.
+  open var way: WayState? { nil }
+  /// Lets the kernel take only so many bytes that it cannot send yet: what it has taken, nothing can go ahead of.
+  open func limitUnsent(_ bytes: Int) {}
 
   /// The mark below which a peer that was slow counts as caught up, and `drained` is told.
   final var lowWater: Int { min(64 * 1024, output.limit / 4) }
@@ -141,4 +153,11 @@ public protocol Network: AnyObject {
   ) -> any ConnectAttempt
   /// The addresses of a host name (or of an address literal, without asking anybody), in a later turn. At least one on success.
   func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void)
+  /// Calls `changed` when a link, an address or a route of this machine appears or goes, shortly after the last of what comes together.
+  /// False when this machine does not tell. For one watcher, which lasts as long as the network.
+  func watchChanges(_ changed: @escaping (NetworkChange) -> Void) -> Bool
+}
+
+extension Network {
+  public func watchChanges(_ changed: @escaping (NetworkChange) -> Void) -> Bool { false }
 }

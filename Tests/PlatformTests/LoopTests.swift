@@ -30,6 +30,29 @@ final class Recorder: ByteStreamDelegate {
   }
   func closed(_ stream: ByteStream, reason: CloseReason) { reasons.append(reason) }
   func drained(_ stream: ByteStream) { drainedCount += 1 }
+  var onMore: ((ByteStream) -> Void)?
+  func mayGiveMore(_ stream: ByteStream) { onMore?(stream) }
+}
+
+/// A layer that carries bytes as they are.
+final class PlainLayer: LayeredStream {
+  override func unwrap(_ bytes: ByteView) -> Int {
+    carried(bytes.count) { target in
+      for index in 0..<bytes.count { target[index] = bytes[index] }
+      return bytes.count
+    }
+    return bytes.count
+  }
+  override func wrap() {
+    while !output.isEmpty, inner.output.count < Self.innerOutputMax {
+      var size = 0
+      output.forEachPiece(limit: 1) { piece in
+        size = min(piece.count, 50_000)
+        inner.output.append(piece.prefix(size))
+      }
+      output.consume(size)
+    }
+  }
 }
 
 /// Two connected streams on one loop.
@@ -110,6 +133,32 @@ struct Pair {
     #expect(pair.wait { pair.serverSide.bytes.count == size && pair.clientSide.drainedCount == 1 })
     #expect(pair.serverSide.bytes == sent)
     #expect(pair.client.output.isEmpty)
+  }
+
+  @Test("an owner that keeps output back is asked for more whenever all is written, through a layer too", arguments: [false, true])
+  func givesMore(isLayered: Bool) throws {
+    let pair = try Pair()
+    let stream = isLayered ? PlainLayer(over: pair.client) : pair.client
+    stream.delegate = pair.clientSide
+    stream.limitUnsent(16_384)
+    var rounds = 0
+    var mostWaiting = 0
+    pair.clientSide.onMore = { stream in
+      mostWaiting = max(mostWaiting, stream.waiting)
+      guard rounds < 200 else { return }
+      rounds += 1
+      stream.output.append([UInt8](repeating: UInt8(rounds), count: 30_000))
+      stream.wantsToGiveMore = true
+    }
+    stream.wantsToGiveMore = true
+    stream.output.append(literal: "x")
+    stream.wantsFlush()
+    #expect(pair.wait { pair.serverSide.bytes.count == 6_000_001 })
+    #expect(rounds == 200 && mostWaiting == 0)
+    #expect(pair.serverSide.bytes.last == 200)
+    #expect(pair.wait { stream.way?.isWaiting == false })
+    let way = try #require(stream.way)
+    #expect(way.rtt_us > 0 && way.sinceSign_ms < 5000 && way.acknowledged >= 6_000_001)
   }
 
   @Test("bytes that the delegate leaves are shown again with what follows", arguments: [7, 1000, 20_000, 100_000])

@@ -106,6 +106,21 @@ int64_t linux_send(int fd, const struct iovec *chunks, int count);
 void linux_discard_input(int fd);
 void linux_set_no_delay(int fd);
 void linux_set_user_timeout(int fd, unsigned timeout_ms);
+/// Makes the kernel take no more than about so many bytes that it cannot send yet (TCP_NOTSENT_LOWAT).
+void linux_limit_unsent(int fd, unsigned bytes);
+typedef struct {
+  /// The smoothed round trip and its mean deviation.
+  uint32_t rtt_us;
+  uint32_t rtt_variance_us;
+  /// Since an acknowledgement or bytes came.
+  uint32_t since_sign_ms;
+  /// Whether segments are not acknowledged.
+  int32_t is_waiting;
+  /// Bytes that were acknowledged since the beginning.
+  int64_t acknowledged;
+} linux_way_state;
+/// What the kernel knows of a connection's way; 0, or -1 on failure.
+int linux_way(int fd, linux_way_state *state);
 /// The least round trip that the kernel has measured on a connection in microseconds, or -1.
 int64_t linux_rtt_us(int fd);
 
@@ -173,6 +188,32 @@ int linux_password_check_fd(const linux_password_check *check);
 int linux_password_check_result(linux_password_check *check);
 /// Lets go of a check, done or not; its descriptor is closed.
 void linux_password_check_end(linux_password_check *check);
+
+// Changes of the machine's network (netlink.c).
+enum {
+  LINUX_LINK_UP = 1,
+  LINUX_LINK_DOWN,
+  LINUX_ADDRESS_ADDED,
+  LINUX_ADDRESS_REMOVED,
+  LINUX_ROUTE_ADDED,
+  LINUX_ROUTE_REMOVED,
+  /// More happened than can be told.
+  LINUX_NETWORK_UNKNOWN,
+  /// Events of one call of linux_netlink_read.
+  LINUX_NETWORK_EVENTS = 640,
+};
+typedef struct {
+  int32_t kind;
+  /// The link's number, for links and addresses.
+  int32_t link;
+  /// Not news: it was there when the socket was opened.
+  int32_t was_there;
+  linux_host_address address;
+} linux_network_event;
+/// A socket that becomes readable when links, addresses or routes change, and at first with the addresses that are there; -1 on failure.
+int linux_netlink_open(void);
+/// The events that wait, at most `limit` (LINUX_NETWORK_EVENTS); returns how many.
+int linux_netlink_read(int fd, linux_network_event *events, int limit);
 
 #ifndef PETIOLE_EMBEDDED
 // What the shipping build has in place of its C library's functions, under names of their own for the tests (allocator.c, strings.c).

@@ -8,6 +8,7 @@ public final class LinuxNetwork: Network {
   static let backlog: Int32 = 4096
   private let loop: LinuxLoop
   private let resolver: LinuxResolver
+  private var watch: LinuxNetworkWatch?
 
   public init(loop: LinuxLoop) {
     self.loop = loop
@@ -40,6 +41,12 @@ public final class LinuxNetwork: Network {
 
   public func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) {
     resolver.resolve(host, port: port, done: done)
+  }
+
+  public func watchChanges(_ changed: @escaping (NetworkChange) -> Void) -> Bool {
+    precondition(watch == nil, "the network has one watcher")
+    watch = LinuxNetworkWatch(loop: loop, changed: changed)
+    return watch != nil
   }
 }
 

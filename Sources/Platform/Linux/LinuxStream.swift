@@ -39,6 +39,18 @@ final class LinuxStream: ByteStream, EventSource {
     if !isClosed { linux_set_user_timeout(fd, UInt32(clamping: timeout_ms)) }
   }
 
+  override var way: WayState? {
+    var state = linux_way_state()
+    guard !isClosed, linux_way(fd, &state) == 0 else { return nil }
+    return WayState(
+      rtt_us: Int(clamping: state.rtt_us), rttVariance_us: Int(clamping: state.rtt_variance_us),
+      sinceSign_ms: Int(clamping: state.since_sign_ms), isWaiting: state.is_waiting != 0, acknowledged: state.acknowledged)
+  }
+
+  override func limitUnsent(_ bytes: Int) {
+    if !isClosed { linux_limit_unsent(fd, UInt32(clamping: bytes)) }
+  }
+
   func ready(_ events: UInt32) {
     if events & Epoll.input != 0, interest & Epoll.input != 0 {
       readAvailable()
@@ -145,6 +157,13 @@ final class LinuxStream: ByteStream, EventSource {
     if isClosed { return }
     if output.count > lowWater { wasAboveLowWater = true }
     guard write() else { return }
+    while wantsToGiveMore, output.isEmpty, !closingAfterFlush {
+      wantsToGiveMore = false
+      delegate?.mayGiveMore(self)
+      if isClosed || output.isEmpty { break }
+      guard write() else { return }
+    }
+    if isClosed { return }
     if output.overflowed {
       finish(.outputOverflow)
       return

@@ -8,6 +8,8 @@ final class SimulatedProcess {
   let turn = TurnQueue()
   var isAlive = true
   var listeners: [SimulatedListener] = []
+  /// Told when the machine's network changes.
+  var networkChanged: ((NetworkChange) -> Void)?
 
   init(machine: SimulatedMachine) { self.machine = machine }
 
@@ -33,6 +35,8 @@ public final class SimulatedMachine {
   public private(set) var isPowered = true
   /// A machine without a real-time clock starts at 1970 after a power cut, until `setWallClock`.
   public var hasRealTimeClock = true
+  /// Whether the machine's network is plugged in.
+  public private(set) var isConnected = true
   /// Names can be resolved. When false, name servers do not answer.
   public var canResolve = true
   /// How much time passes with each look at the monotonic clock: work that stops when it has taken long enough does so.
@@ -80,6 +84,20 @@ public final class SimulatedMachine {
 
   /// Sets the wall clock right, as time synchronisation does.
   public func synchroniseWallClock() { setWallClock(simulation.wallStart_ns + simulation.now_ns) }
+
+  // MARK: Network
+
+  /// Unplugs the machine from everybody else, or plugs it in again. A process hears of it as from a kernel: an address went or came.
+  public func setConnected(_ connected: Bool) {
+    guard connected != isConnected else { return }
+    isConnected = connected
+    simulation.note(self, connected ? "is plugged in" : "is unplugged")
+    if connected {
+      for stream in simulation.streams where stream.process.machine === self || stream.remoteMachine === self { stream.resend() }
+    }
+    let change = connected ? NetworkChange(hasGained: true) : NetworkChange(hasLost: true, removed: [address])
+    if let process { process.after(50 * millisecond_ns) { process.networkChanged?(change) } }
+  }
 
   // MARK: Life
 

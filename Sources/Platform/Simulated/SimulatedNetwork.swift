@@ -51,6 +51,12 @@ final class SimulatedNetwork: Network {
       }
     }
   }
+
+  func watchChanges(_ changed: @escaping (NetworkChange) -> Void) -> Bool {
+    precondition(process.networkChanged == nil, "the network has one watcher")
+    process.networkChanged = changed
+    return true
+  }
 }
 
 final class SimulatedListener: Listener {

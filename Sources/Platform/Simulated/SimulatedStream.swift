@@ -6,6 +6,8 @@ import CLinux
 final class SimulatedStream: ByteStream {
   /// Bytes that may be under way or wait in the peer's kernel; more stays in `output`.
   static let window = 256 * 1024
+  /// Ethernet's segments, on lines of limited bandwidth.
+  private static let segmentMax = 1448
   /// The first retransmission timeout; it doubles with every loss.
   static let retransmission_ns = 200 * millisecond_ns
   /// How long the kernel retries when no user timeout is set (tcp_retries2 = 15 gives about 924 s).
@@ -23,6 +25,10 @@ final class SimulatedStream: ByteStream {
   private var userTimeout_ns: Int64 = 0
   // What this end sends.
   private var inWindow = 0
+  private var unsentMax = Int.max
+  private let unsentTimer = Timer()
+  /// When something last came from the other end.
+  private var sign_ns: Int64 = 0
   private var lastArrival_ns: Int64 = 0
   private var lineBusyUntil_ns: Int64 = 0
   /// Segments that nobody has got while the way was interrupted, and acknowledgements for the peer.
@@ -47,6 +53,7 @@ final class SimulatedStream: ByteStream {
     self.remoteMachine = remoteMachine
     super.init(
       id: process.machine.simulation.nextStreamID(), remote: remote, local: local, output: OutputBuffer(), turn: process.turn)
+    sign_ns = process.machine.simulation.now_ns
     process.machine.simulation.streams.append(self)
   }
 
@@ -58,6 +65,16 @@ final class SimulatedStream: ByteStream {
 
   override func setUserTimeout(_ timeout_ms: Int) { userTimeout_ns = Int64(timeout_ms) * millisecond_ns }
 
+  override var way: WayState? {
+    if isClosed { return nil }
+    let rtt_us = Int(link.latency_ns * 2 / 1000)
+    return WayState(
+      rtt_us: rtt_us, rttVariance_us: rtt_us / 8, sinceSign_ms: Int((simulation.now_ns - sign_ns) / millisecond_ns),
+      isWaiting: inWindow > 0, acknowledged: Int64(bytesWritten - inWindow))
+  }
+
+  override func limitUnsent(_ bytes: Int) { unsentMax = bytes }
+
   /// Nothing arrives at the peer earlier than this.
   func startsSending(after_ns: Int64) { lastArrival_ns = simulation.now_ns + after_ns }
 
@@ -67,6 +84,13 @@ final class SimulatedStream: ByteStream {
     if isClosed { return }
     if output.count > lowWater { wasAboveLowWater = true }
     transmit()
+    while wantsToGiveMore, output.isEmpty, !closingAfterFlush {
+      wantsToGiveMore = false
+      delegate?.mayGiveMore(self)
+      if isClosed || output.isEmpty { break }
+      transmit()
+    }
+    if isClosed { return }
     if output.overflowed {
       end(.outputOverflow)
       return
@@ -84,7 +108,12 @@ final class SimulatedStream: ByteStream {
 
   private func transmit() {
     while !output.isEmpty, inWindow < Self.window {
-      let room = min(output.count, Self.window - inWindow)
+      let unsent = unsent
+      guard unsent < unsentMax else {
+        retryWhenSent(unsent)
+        return
+      }
+      let room = min(output.count, Self.window - inWindow, unsentMax - unsent)
       var bytes: [UInt8] = []
       bytes.reserveCapacity(room)
       output.forEachPiece(limit: 1) { bytes.append($0.prefix(min(room, $0.count))) }
@@ -94,6 +123,19 @@ final class SimulatedStream: ByteStream {
       lastProgress_ns = simulation.now_ns
       send(pieces: bytes)
     }
+  }
+
+  /// Bytes that the line has not taken yet.
+  private var unsent: Int {
+    guard let bandwidth = link.bandwidth, lineBusyUntil_ns > simulation.now_ns else { return 0 }
+    return Int((lineBusyUntil_ns - simulation.now_ns) * Int64(bandwidth) / second_ns)
+  }
+
+  /// Goes on when half of what waits for the line has left.
+  private func retryWhenSent(_ unsent: Int) {
+    guard !unsentTimer.isScheduled else { return }
+    let delay_ns = max(Int64(unsent / 2) * second_ns / Int64(max(link.bandwidth ?? 1, 1)), millisecond_ns)
+    process.timers.schedule(unsentTimer, at: process.machine.monotonic_ns + delay_ns) { if !self.isClosed { self.flush() } }
   }
 
   /// Receivers must cope with every way to cut a stream into reads: mostly large pieces, sometimes tiny ones.
@@ -108,6 +150,8 @@ final class SimulatedStream: ByteStream {
         cuts -= 1
         size = entropy.oneIn(3) ? 1 + entropy.below(min(left, 16)) : 1 + entropy.below(left)
       }
+      // What a slow line has taken arrives bit by bit, and not when the last of it has left.
+      if link.bandwidth != nil { size = min(size, Self.segmentMax) }
       send(.data(start == 0 && size == bytes.count ? bytes : [UInt8](bytes[start..<(start + size)])))
       start += size
     }
@@ -183,6 +227,7 @@ final class SimulatedStream: ByteStream {
     if isClosed || count == 0 { return }
     inWindow -= count
     lastProgress_ns = simulation.now_ns
+    sign_ns = simulation.now_ns
     if !output.isEmpty { flush() }
   }
 
@@ -223,6 +268,7 @@ final class SimulatedStream: ByteStream {
     guard wantsReading, !closingAfterFlush, !isClosed, process.isAlive else { return }
     let taken = kernel.count
     if taken > 0 {
+      sign_ns = simulation.now_ns
       leftover += kernel
       kernel = []
       bytesRead += taken
@@ -292,6 +338,7 @@ final class SimulatedStream: ByteStream {
     isClosed = true
     if let timer = deadline { process.timers.cancel(timer) }
     deadline = nil
+    process.timers.cancel(unsentTimer)
     output.removeAll()
     kernel = []
     leftover = []

@@ -179,19 +179,21 @@ public final class Simulation {
   }
 
   public func link(_ one: SimulatedMachine, _ other: SimulatedMachine) -> SimulatedLink {
-    if let link = links[key(one, other)] { return link }
-    return one === other ? SimulatedLink(latency_ns: 20_000, jitter_ns: 10_000) : defaultLink
+    if one === other { return SimulatedLink(latency_ns: 20_000, jitter_ns: 10_000) }
+    var link = links[key(one, other)] ?? defaultLink
+    if !one.isConnected || !other.isConnected { link.isPartitioned = true }
+    return link
   }
 
   /// Changes the link of two machines for what is sent from now on.
   public func setLink(_ one: SimulatedMachine, _ other: SimulatedMachine, _ link: SimulatedLink) {
     var link = link
-    link.isPartitioned = self.link(one, other).isPartitioned
+    link.isPartitioned = links[key(one, other)]?.isPartitioned ?? false
     links[key(one, other)] = link
   }
 
   private func setPartitioned(_ one: SimulatedMachine, _ other: SimulatedMachine, _ isPartitioned: Bool) {
-    var link = link(one, other)
+    var link = links[key(one, other)] ?? defaultLink
     link.isPartitioned = isPartitioned
     links[key(one, other)] = link
   }
