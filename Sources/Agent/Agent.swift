@@ -145,7 +145,7 @@ public final class Agent {
     if let seed { leaf.credentials = .seed(seed) }
     leaf.pendingMax = options.pending_bytes
     leaf.headers = !options.noHeaderSupport
-    leaf.writeDeadline_ns = options.leafnodes.writeDeadline_ns ?? options.writeDeadline_ns
+    if let deadline_ns = options.leafnodes.writeDeadline_ns { leaf.writeDeadline_ns = deadline_ns }
     return leaf
   }
 
@@ -159,6 +159,8 @@ public final class Agent {
     leaf.compress(as: options.leafnodes.compression)
     leaf.payloadMax = options.payload_bytes
     leaf.isolated = options.leafnodes.isIsolated
+    // Who dialled wants to know whether the link lives, and may pay for it; here it is time enough when nobody has come back.
+    leaf.liveness.idle_ns = options.pingInterval_ns
     // As of a server in no cluster: its name stands for one as soon as it dials a hub (leafnode-protocol.md section 4).
     let dials = options.uplink != nil || !options.leafnodes.remotes.isEmpty
     let listener = LeafListener(
@@ -185,7 +187,7 @@ public final class Agent {
       leaf.isHub = remote.isHub
       leaf.isolated = remote.isIsolated
       leaf.requestIsolation = remote.requestsIsolation
-      leaf.infoTimeout_ns = max(remote.firstInfoTimeout_ns, leaf.infoTimeout_ns)
+      leaf.stepTimeout_ns = max(remote.firstInfoTimeout_ns, leaf.stepTimeout_ns)
       leaf.tls = Options.leafTLS(remote.tls, remote.urls, usual: usual)
       try start(leaf.tls, remote.tls?.location ?? remote.location)
       var endpoints = Options.endpoints(remote.urls, proxy: remote.proxy, wantsNoMasking: remote.wantsNoMasking)
@@ -203,6 +205,9 @@ public final class Agent {
       guard let account = broker.account(uplinkOptions.account) else { preconditionFailure("the uplink's account was not made") }
       var leaf = leafOptions(uplinkOptions.account, credentials: uplinkOptions.credentials)
       leaf.compress(as: uplinkOptions.compression)
+      leaf.isMetered = uplinkOptions.isMetered
+      if uplinkOptions.isMetered { leaf.liveness = .metered }
+      leaf.rateLimit = uplinkOptions.rateLimit
       let identity = broker.identity.name.withView { ByteHash.hash($0, seed: 0) }
       let clusters = Options.clusters(uplinkOptions)
       for (index, cluster) in clusters.enumerated() {
@@ -216,6 +221,18 @@ public final class Agent {
       self.uplink = uplink
       uplink.start()
     }
+    if uplink != nil || !remotes.isEmpty { watchNetwork() }
+  }
+
+  /// Whoever waits for a hub tries again when the machine's network has changed, and links find out whether they still work.
+  private func watchNetwork() {
+    let isWatched = host.network.watchChanges { [unowned(unsafe) self] change in  // safe: the host is not used without its agent
+      guard !isStopping else { return }
+      host.log.debug("The network has changed")
+      for remote in remotes { remote.networkChanged(change) }
+      uplink?.networkChanged(change)
+    }
+    if !isWatched { host.log.warning("The kernel does not tell when the network changes; links are tried again in their own time") }
   }
 
   private func startForwards() throws(AgentError) {

@@ -130,6 +130,7 @@ extension LeafOptions {
     case .s2Better: compression = .s2Better
     case .s2Best: compression = .s2Best
     case .s2Auto: compression = .s2Auto
+    case .lz4: compression = .lz4
     }
     compressionThresholds = LeafCompressionThresholds(configured.rttThresholds_ns)
   }

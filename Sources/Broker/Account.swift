@@ -26,6 +26,8 @@ public final class Account {
   private var observers: [any InterestObserver] = []
   /// Where the agent's own messages come from and its services subscribe.
   public private(set) lazy var services = InternalEndpoint(account: self)
+  /// Where consumers' deliveries come from: on a leaf link they are backlog, behind what is said now.
+  public private(set) lazy var deliveries = InternalEndpoint(account: self)
   /// A random number for choosing members of queue groups; any non-zero value is a fine seed.
   private var choice: UInt64
 
@@ -139,6 +141,16 @@ public final class Account {
   /// Publishes for the agent itself. Returns whether anybody took it.
   @discardableResult
   public func publish(_ message: Message) -> Bool { route(message, from: services) }
+
+  /// Publishes what a consumer has for its receiver: messages and all that must stay in order with them.
+  @discardableResult
+  public func deliver(_ message: Message) -> Bool { route(message, from: deliveries) }
+
+  /// The same for a message that is a header block only.
+  @discardableResult
+  public func deliver(to subject: ByteString, headers: [UInt8]) -> Bool {
+    subject.withView { subject in headers.withView { headers in deliver(Message(subject: subject, headers: headers)) } }
+  }
 
   /// Publishes an answer.
   @discardableResult

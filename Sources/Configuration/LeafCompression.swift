@@ -3,7 +3,7 @@ import Bytes
 
 /// How leaf links are compressed.
 public struct LeafCompression: Equatable, Sendable {
-  public enum Mode: Equatable, Sendable { case notSupported, off, accept, s2Auto, s2Fast, s2Better, s2Best }
+  public enum Mode: Equatable, Sendable { case notSupported, off, accept, s2Auto, s2Fast, s2Better, s2Best, lz4 }
 
   /// One for each way to send: stored, fast, better, best.
   static let thresholdsMax = 4
@@ -20,7 +20,8 @@ public struct LeafCompression: Equatable, Sendable {
   static let doc: StaticString = """
     How the link is compressed: `off`, `accept` (as the hub does), `s2_fast`, `s2_better`, `s2_best`, or `s2_auto`, which chooses by the \
     round trip. `{ mode: s2_auto, rtt_thresholds: ["10ms", "50ms", "100ms"] }` says up to which round trip it stores, is fast, and is \
-    better; beyond the last it is best.
+    better; beyond the last it is best. `lz4`, with another petiole at the other end, also makes small messages small; with \
+    nats-server it is `s2_auto`.
     """
 }
 
@@ -39,6 +40,8 @@ extension LeafCompression.Mode {
       self = .s2Better
     } else if Self.isOneOf("s2_best best", name) {
       self = .s2Best
+    } else if name.equalsIgnoringCase("lz4") {
+      self = .lz4
     } else if name.equalsIgnoringCase("not supported") || name.equalsIgnoringCase("not_supported") {
       self = .notSupported
     } else {

@@ -192,6 +192,8 @@ public struct UplinkOptions: Equatable, Sendable {
   public var probeBudget_bytes: Int64?
   /// Between probe rounds; nil: the selector's own, longer on a metered link.
   public var probeInterval_ns: Int64?
+  /// Bytes a second that may be sent; nil: as many as can.
+  public var rateLimit: Int64?
   public var compression = LeafCompression(.s2Auto)
   public var account: ByteString = "$G"
   /// For clusters that have none of their own.

@@ -21,7 +21,16 @@ extension UplinkOptions {
         doc: "A credentials file for all clusters: the user's JWT and seed. It is read for each connection."),
       Option(
         "metered", kind: .boolean { $0.isMetered = $1 }, standard: "false",
-        doc: "Says that bytes on the link cost money: probing is rarer, fewer attempts run at once."),
+        doc: """
+          Says that bytes on the link cost money: probing is rarer, an idle link is checked every minute instead of every ten seconds, and small \
+          messages wait up to one round trip (a quarter of a second at most) to be sent together.
+          """),
+      Option(
+        "rate_limit", kind: .size(256...10_000_000_000) { $0.rateLimit = $1 }, standard: "no limit",
+        doc: """
+          Bytes a second that the uplink may send. Interest and live messages go ahead of forwards and consumers; live messages that would wait \
+          longer than ten seconds are dropped and counted.
+          """),
       Option(
         "probe_budget", kind: .size(0...Int64.max) { $0.probeBudget_bytes = $1 }, standard: "no limit",
         doc: "Bytes a day that measuring may cost."),

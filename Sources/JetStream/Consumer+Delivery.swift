@@ -202,7 +202,7 @@ extension Consumer {
     ackSubject.withView { ack in
       reply.withView { target in
         _ = block.withView { block in
-          account.publish(
+          account.deliver(
             Message(
               subject: target, reply: ack, headers: block.isEmpty ? message.headers : block,
               payload: config.headersOnly ? ByteView() : message.payload, presentedSubject: message.subject))
@@ -266,7 +266,7 @@ extension Consumer {
 
   /// Sends an empty message with nothing but a status line.
   func sendStatus(_ status: StaticString, to reply: ByteString) {
-    account.publish(to: reply, [], headers: HeaderBuilder(status: status).block)
+    account.deliver(to: reply, headers: HeaderBuilder(status: status).block)
   }
 
   /// Sends a status with what the request had yet to get.
@@ -274,7 +274,7 @@ extension Consumer {
     var headers = HeaderBuilder(status: status)
     headers.add("Nats-Pending-Messages", decimal: pull.remaining)
     headers.add("Nats-Pending-Bytes", decimal: max(pull.remainingBytes, 0))
-    account.publish(to: pull.reply, [], headers: headers.block)
+    account.deliver(to: pull.reply, headers: headers.block)
   }
 
   /// `100 Idle Heartbeat`: where the consumer stands.
@@ -284,6 +284,6 @@ extension Consumer {
     // Up to here nothing is left to deliver, whether it was delivered or did not match.
     headers.add("Nats-Last-Stream", decimal: state.next - 1)
     if !stalled.isEmpty { headers.add("Nats-Consumer-Stalled", stalled) }
-    account.publish(to: reply, [], headers: headers.block)
+    account.deliver(to: reply, headers: headers.block)
   }
 }

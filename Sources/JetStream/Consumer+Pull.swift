@@ -32,7 +32,7 @@ extension Consumer {
       switch error {
       case .text(let status):
         [UInt8](status.utf8).withView { status in
-          _ = account.publish(to: target, [], headers: HeaderBuilder(status: status).block)
+          _ = account.deliver(to: target, headers: HeaderBuilder(status: status).block)
         }
       }
     }

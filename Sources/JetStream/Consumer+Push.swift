@@ -99,7 +99,7 @@ extension Consumer {
     HeaderBuilder(status: "100 FlowControl Request").block.withView { headers in
       config.deliverSubject.withView { target in
         asked.withView { reply in
-          _ = account.publish(Message(subject: target, reply: reply, headers: headers))
+          _ = account.deliver(Message(subject: target, reply: reply, headers: headers))
         }
       }
     }

@@ -391,6 +391,11 @@ public struct ForwardMachine: ~Copyable {
 
   // MARK: Time
 
+  /// What was sent has not left yet: the time for its acknowledgement has not begun.
+  public mutating func wait(now_ms: Int64) {
+    if state == .forwarding, let due_ms = deadline_ms { deadline_ms = max(due_ms, now_ms + Self.ackTimeout_ms) }
+  }
+
   public mutating func wake(now_ms: Int64) -> [Action] {
     guard let deadline_ms else { return [] }
     guard now_ms >= deadline_ms else { return [.wakeUp(at_ms: deadline_ms)] }

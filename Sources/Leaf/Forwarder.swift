@@ -13,8 +13,8 @@ public final class Forwarder: StreamConsumer {
   /// Progress is written down at most this often; what it says too little only costs a look at the hub.
   private static let saveInterval_ns = second_ns
   /// The link holds at most about so many bytes of a forward at a time; the rest waits in the stream, where it is safe.
-  private static let linkPendingMax = 256 * 1024
-  private static let linkFull_ns = 10 * millisecond_ns
+  private static let linkPendingMax = 64 * 1024
+  private static let readAgain_ns = 10 * millisecond_ns
   /// Messages handed to the link in one loop turn.
   private static let burstMax = 256
 
@@ -46,6 +46,8 @@ public final class Forwarder: StreamConsumer {
   private let saveTimer = Timer()
   private var savedProgress: ForwardProgress
   private var filling = false
+  /// The link says when it can take more.
+  private var isAwaitingLink = false
   private var headerBytes: [UInt8] = []
   /// Messages that the edge stream dropped (by its limits) before they were forwarded.
   public private(set) var droppedBefore: UInt64 = 0
@@ -190,6 +192,7 @@ public final class Forwarder: StreamConsumer {
 
   private func halt() {
     link = nil
+    isAwaitingLink = false
     host.timers.cancel(timer)
     host.timers.cancel(fillTimer)
     machine.linkDown()
@@ -261,6 +264,8 @@ public final class Forwarder: StreamConsumer {
       case .setAside(let sequence, let text): setAside(sequence, text)
       case .wakeUp(let at_ms):
         host.timers.schedule(timer, at: at_ms * millisecond_ns) { [unowned(unsafe) self] in  // safe: cancelled in `linkDown`
+          // What the link has yet to send cannot have been acknowledged; whether the link lives is its own business.
+          if self.link?.isSendingBacklog == true { self.machine.wait(now_ms: self.now_ms) }
           self.perform(self.machine.wake(now_ms: self.now_ms))
         }
       }
@@ -349,7 +354,7 @@ public final class Forwarder: StreamConsumer {
     if machine.maySend, machine.next <= until {
       isRead = stream.scan(from: machine.next) { message in
         guard message.sequence <= until, machine.maySend, burst < Self.burstMax else { return false }
-        guard link.pending < Self.linkPendingMax else {
+        guard link.backlogPending < Self.linkPendingMax else {
           isLinkFull = true
           return false
         }
@@ -376,10 +381,17 @@ public final class Forwarder: StreamConsumer {
       perform(machine.notTaken(wasNext, subject: refusedSubject, refusal.text, refusal.kind, now_ms: now_ms))
       // One that was set aside is out of the way.
       if machine.next > wasNext { host.turn.defer { [self] in fill() } }
-    } else if isLinkFull || !isRead {
+    } else if isLinkFull {
+      guard !isAwaitingLink else { return saveSoon() }
+      isAwaitingLink = true
+      link.whenBacklogIsLow { [self] in
+        guard self.link === link else { return }
+        isAwaitingLink = false
+        fill()
+      }
+    } else if !isRead {
       // A disk that cannot be read now is tried again; nothing is passed over.
-      // Acknowledgements bring us back here; without any in flight, time does.
-      host.after(Self.linkFull_ns, fillTimer) { [unowned(unsafe) self] in self.fill() }  // safe: cancelled in `linkDown`
+      host.after(Self.readAgain_ns, fillTimer) { [unowned(unsafe) self] in self.fill() }  // safe: cancelled in `linkDown`
     } else if burst == Self.burstMax {
       host.turn.defer { [self] in fill() }
     } else if machine.next > until {

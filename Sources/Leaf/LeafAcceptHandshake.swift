@@ -5,7 +5,7 @@ import Bytes
 /// `LeafHandshake`.
 public struct LeafAcceptHandshake: ~Copyable {
   public enum Action: Equatable {
-    /// Answer with INFO in this mode, compressed; from now on both directions are S2.
+    /// Answer with INFO in this mode, compressed; from now on both directions are compressed.
     case compress(LeafCompressionMode)
     /// Nothing to be done.
     case wait
@@ -33,13 +33,16 @@ public struct LeafAcceptHandshake: ~Copyable {
   public mutating func receivedInfo(compression: ByteString?) -> Action {
     switch state {
     case .awaitingFirst where mode != .off:
-      guard let choice = LeafCompressionChoice.choose(own: mode, peer: compression) else {
+      guard let choice = LeafCompressionChoice.answer(own: mode, requested: compression) else {
         return refuse(.unsupportedCompression(compression ?? ByteString()))
       }
       state = .awaitingConnect
       self.choice = choice
-      if case .s2(let mode) = choice { return .compress(mode) }
-      return .wait
+      switch choice {
+      case .s2(let mode): return .compress(mode)
+      case .lz4: return .compress(.lz4)
+      case .notSupported, .off: return .wait
+      }
     case .awaitingConnect, .connected: return .wait
     case .awaitingFirst, .refused: return refuse(.authorization)
     }

@@ -17,6 +17,8 @@ public enum LeafCompressionMode: Equatable, Sendable {
   case s2Best
   /// The longer the round trip, the harder it tries.
   case s2Auto
+  /// LZ4 with another agent that knows it; with others as `s2Auto`.
+  case lz4
 
   /// The name on the wire.
   public var name: StaticString {
@@ -29,8 +31,12 @@ public enum LeafCompressionMode: Equatable, Sendable {
     case .s2Better: "s2_better"
     case .s2Best: "s2_best"
     case .s2Auto: "s2_auto"
+    case .lz4: "lz4"
     }
   }
+
+  /// The name for those who know S2 only.
+  public var nameForServers: StaticString { self == .lz4 ? LeafCompressionMode.s2Auto.name : name }
 
   /// nil for a name that no peer should say.
   public init?(named name: ByteString) {
@@ -43,6 +49,7 @@ public enum LeafCompressionMode: Equatable, Sendable {
     case "s2_better": self = .s2Better
     case "s2_best": self = .s2Best
     case "s2_auto": self = .s2Auto
+    case "lz4": self = .lz4
     default: return nil
     }
   }
@@ -64,11 +71,34 @@ public enum LeafCompressionChoice: Equatable, Sendable {
   case off
   /// How this end sends; the other has a level of its own.
   case s2(LeafCompressionMode)
+  /// Both directions.
+  case lz4
 
   /// The table of section 15.2, the same for both ends; nil when the peer's mode has a name that is not known.
-  public static func choose(own: LeafCompressionMode, peer name: ByteString?) -> LeafCompressionChoice? {
+  ///
+  /// `extended` is what another agent says besides, in a field that a nats-server does not know (docs/leaf-lz4.md).
+  public static func choose(own: LeafCompressionMode, peer name: ByteString?, extended: ByteString? = nil) -> LeafCompressionChoice? {
+    if let extended, let peer = LeafCompressionMode(named: extended) {
+      switch (own, peer) {
+      case (.lz4, .accept), (.lz4, .s2Auto), (.lz4, .s2Fast), (.lz4, .s2Better), (.lz4, .s2Best), (.lz4, .lz4), (.accept, .lz4): return .lz4
+      default: break
+      }
+    }
     guard let name else { return .notSupported }
-    guard let peer = LeafCompressionMode(named: name) else { return nil }
+    // LZ4 is said in the other field only.
+    guard let peer = LeafCompressionMode(named: name), peer != .lz4 else { return nil }
+    return s2(own: own == .lz4 ? .s2Auto : own, peer: peer)
+  }
+
+  /// What an acceptor that announced `own` makes of the solicitor's request for `name`; nil when it asks for what was not announced.
+  public static func answer(own: LeafCompressionMode, requested name: ByteString?) -> LeafCompressionChoice? {
+    guard let name else { return .notSupported }
+    guard let requested = LeafCompressionMode(named: name) else { return nil }
+    guard requested == .lz4 else { return s2(own: own == .lz4 ? .s2Auto : own, peer: requested) }
+    return own == .off || own == .notSupported ? nil : .lz4
+  }
+
+  private static func s2(own: LeafCompressionMode, peer: LeafCompressionMode) -> LeafCompressionChoice {
     switch (own, peer) {
     case (.notSupported, _), (_, .notSupported): return .notSupported
     case (.off, _), (_, .off), (.accept, .accept): return .off

@@ -15,8 +15,9 @@ public struct LeafConnection {
 
 /// One attempt to reach a hub, at one of its addresses. Give it up with `cancel`.
 public final class LeafDial {
-  /// Shorter than this no connection attempt is given up (RFC 6298 starts with a second, LTE takes its time).
-  public static let timeoutMin_ns = 3 * second_ns
+  /// Shorter than this no connection attempt is given up: over a satellite the answer takes two seconds, and three when the first segment
+  /// was lost.
+  public static let timeoutMin_ns = 5 * second_ns
 
   private let host: Host
   private let endpoint: LeafEndpoint

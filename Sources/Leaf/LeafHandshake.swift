@@ -6,7 +6,7 @@ public struct LeafHandshake: ~Copyable {
   public enum Action: Equatable {
     /// Begin TLS; go on with `secured`.
     case startTLS
-    /// Send INFO with this mode as the last plain bytes; from now on both directions are S2.
+    /// Send INFO with this mode as the last plain bytes; from now on both directions are compressed.
     case requestCompression(LeafCompressionMode)
     /// Send CONNECT.
     case connect
@@ -84,7 +84,7 @@ public struct LeafHandshake: ~Copyable {
       return .startTLS
     }
     if info.cluster == "_" || info.cluster.bytes.contains(ASCII.space) { return fail(.clusterNameInvalid(info.cluster.string)) }
-    guard let choice = LeafCompressionChoice.choose(own: mode, peer: info.compression) else {
+    guard let choice = LeafCompressionChoice.choose(own: mode, peer: info.compression, extended: info.extendedCompression) else {
       return fail(.unknownCompression(info.compression?.string ?? ""))
     }
     self.choice = choice
@@ -92,6 +92,9 @@ public struct LeafHandshake: ~Copyable {
     case .s2(let mode):
       state = .awaitingCompressedInfo
       return .requestCompression(mode)
+    case .lz4:
+      state = .awaitingCompressedInfo
+      return .requestCompression(.lz4)
     case .notSupported, .off:
       state = .awaitingAnswer
       return connect(info)

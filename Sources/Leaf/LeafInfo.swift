@@ -26,6 +26,8 @@ public struct LeafInfo: Equatable {
   public var maxPayload = 1024 * 1024
   /// The configured compression mode; nil when it cannot compress.
   public var compression: ByteString?
+  /// The same of an agent that knows more than S2, in its words.
+  public var extendedCompression: ByteString?
   /// CONNECT will be answered by another INFO.
   public var infoOnConnect = false
   /// This is that other INFO.
@@ -62,6 +64,7 @@ public struct LeafInfo: Equatable {
       maxPayload = limit
     }
     compression = json["compression"]?.string
+    extendedCompression = json["petiole_compression"]?.string
     infoOnConnect = json["info_on_connect"]?.bool ?? false
     connectInfo = json["connect_info"]?.bool ?? false
     lameDuck = json["ldm"]?.bool ?? false

@@ -30,8 +30,7 @@ extension LeafLink {
     case .compress(let mode):
       compression = acceptance.choice
       rtt_ns = host.clock.monotonic_ns - started_ns
-      decoder = S2StreamDecoder()
-      output.compress(level(mode))
+      compress(mode)
       sendInfo(.compressed(mode))
     case .wait: break
     case .judge: preconditionFailure("INFO is not judged")
@@ -102,8 +101,15 @@ extension LeafLink {
     json.field("info_on_connect", true)
     json.field("leafnode_urls", listener.advertisedURLs(address))
     switch kind {
-    case .first: writeOffer(options.compression, &json)
-    case .compressed(let mode): writeOffer(mode, &json)
+    case .first:
+      writeIdentity(&json)
+      let mode = options.compression
+      if mode != .notSupported { json.field("compression", literal: mode.nameForServers) }
+      // A nats-server does not know this member.
+      if mode != .notSupported, mode != .off { json.field("petiole_compression", literal: mode.name) }
+    case .compressed(let mode):
+      writeIdentity(&json)
+      json.field("compression", literal: mode.name)
     case .answer:
       json.field("client_id", id)
       json.field("connect_info", true)
@@ -120,10 +126,9 @@ extension LeafLink {
     output.append(literal: " \r\n")
   }
 
-  private func writeOffer(_ mode: LeafCompressionMode, _ json: inout JSONWriter) {
+  private func writeIdentity(_ json: inout JSONWriter) {
     json.field("client_id", id)
     json.field("nonce", nonce)
-    json.field("compression", literal: mode.name)
   }
 
   private func write(_ permission: SubjectPermission, _ name: StaticString, _ json: inout JSONWriter) {

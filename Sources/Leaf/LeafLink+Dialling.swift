@@ -24,9 +24,8 @@ extension LeafLink {
       output.append(literal: "INFO {\"compression\":\"")
       output.append(literal: mode.name)
       output.append(literal: "\"}\r\n")
-      output.flushPlain()
-      decoder = S2StreamDecoder()
-      output.compress(level(mode))
+      compress(mode)
+      expectStep(rtt_ns: rtt_ns ?? 0, or: .noInfo)
     case .connect:
       if isFirst { said(info) }
       connect()
@@ -55,10 +54,17 @@ extension LeafLink {
     return measured_ns
   }
 
+  /// From here on everything is compressed, in both directions.
+  func compress(_ mode: LeafCompressionMode) {
+    let codec: LeafCodec = mode == .lz4 ? .lz4 : .s2
+    decoder = LeafDecoder(codec)
+    output.compress(LeafEncoder(codec, level: level(mode)))
+  }
+
   func level(_ mode: LeafCompressionMode) -> CompressionLevel {
     switch mode {
     case .notSupported, .off, .accept, .s2Uncompressed: .uncompressed
-    case .s2Fast: .fast
+    case .s2Fast, .lz4: .fast
     case .s2Better: .better
     case .s2Best: .best
     case .s2Auto: options.compressionThresholds.level(rtt_ns: rtt_ns ?? 0)
@@ -96,9 +102,7 @@ extension LeafLink {
     if handshake.isEstablished {
       establish(handshake.info)
     } else {
-      host.after(options.answerTimeout_ns, deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
-        self.refuse(.staleHandshake, as: .noAnswerToConnect)
-      }
+      expectStep(rtt_ns: rtt_ns ?? 0, or: .noAnswerToConnect)
     }
   }
 
@@ -122,7 +126,7 @@ extension LeafLink {
     advertiseAll()
     account.observe(self)
     account.leafnodeCount += 1
-    schedulePing(after: second_ns + second_ns / 5 * Int64(host.entropy.below(100)) / 100)
+    startWatching()
     owner?.linkEstablished(self)
   }
 

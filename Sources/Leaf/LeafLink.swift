@@ -50,8 +50,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   var saysInfoWhenSecured = false
   var parser: LeafParser
   let output: LeafOutput
-  /// Decompresses what the other end sends, once both directions are S2.
-  var decoder: S2StreamDecoder?
+  /// Decompresses what the other end sends, once both directions are compressed.
+  var decoder: LeafDecoder?
   private let scratch: S2Scratch
   /// Decompressed bytes that are not whole operations yet.
   private var plainInput: [UInt8] = []
@@ -81,10 +81,11 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   /// The next step of the handshake has to come by then.
   let deadline = Timer()
   let pingTimer = Timer()
-  var pingsOutstanding = 0
-  /// nil before the first PING.
-  var pingSent_ns: Int64?
-  var heardSincePing = false
+  var liveness: LeafLiveness
+  /// PINGs of the other end.
+  private(set) var peerPings = 0
+  /// What the kernel was told last.
+  var kernelPatience_ms = 0
   public internal(set) var rtt_ns: Int64?
 
   public internal(set) var receivedTraffic = Traffic()
@@ -114,13 +115,15 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     acceptance = LeafAcceptHandshake(mode: options.compression)
     // Nobody sends messages before the handshake is done.
     parser = LeafParser(payloadMax: 0)
-    output = LeafOutput(stream: stream, scratch: shared.scratch)
+    output = LeafOutput(host: host, stream: stream, scratch: shared.scratch, options: options)
     started_ns = asked_ns ?? host.clock.monotonic_ns
+    liveness = LeafLiveness(options.liveness, rtt_ns: 0, now_ns: host.clock.monotonic_ns)
     since_ns = host.clock.wall_ns
     isIsolated = options.isolated
     super.init(kind: .leaf, id: id, account: account)
     stream.output.limit = options.pendingMax
     stream.writeDeadline_ns = options.writeDeadline_ns
+    stream.limitUnsent(Self.unsentMax)
     stream.delegate = self
     if listener != nil {
       greet()
@@ -131,9 +134,17 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     }
   }
 
-  private func awaitInfo() {
-    host.after(options.infoTimeout_ns, deadline) { [unowned(unsafe) self] in self.end(.noInfo) }  // safe: cancelled in `end`
+  /// What the kernel takes ahead of sending it: little, because nothing can go ahead of it there.
+  private static let unsentMax = 32 * 1024
+
+  /// The next step of the handshake has to come in time: four round trips, as far as they are known.
+  func expectStep(rtt_ns: Int64, or failure: LeafFailure) {
+    host.after(max(options.stepTimeout_ns, 4 * rtt_ns), deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
+      if failure == .noAnswerToConnect { self.refuse(.staleHandshake, as: failure) } else { self.end(failure) }
+    }
   }
+
+  private func awaitInfo() { expectStep(rtt_ns: Int64(stream.kernelRTT_us ?? 0) * 1000, or: .noInfo) }
 
   /// Everything from here on is inside TLS, whose handshake has a time limit of its own.
   func startTLS() {
@@ -170,10 +181,16 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public func forEachRemoteInterest(_ body: (Subscription) -> Void) { remoteInterest.forEach { _, subscription in body(subscription) } }
   /// Bytes that wait to be written.
   public var pending: Int { output.pending }
+  /// Bytes of stored messages that wait for the link to take them.
+  public var backlogPending: Int { output.backlogPending }
+  /// Bytes of operations in each direction, before compression.
+  public private(set) var plainBytesRead = 0
+  public var plainBytesWritten: Int { output.plainBytes }
   /// How this end sends now; empty before that was agreed.
   public var compressionName: StaticString {
     switch compression {
     case .s2?: LeafCompressionMode(output.level).name
+    case .lz4?: LeafCompressionMode.lz4.name
     case .off?: LeafCompressionMode.off.name
     case .notSupported?: LeafCompressionMode.notSupported.name
     case nil: ""
@@ -184,16 +201,16 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   public func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
     guard !isEnded else { return bytes.count }
-    heardSincePing = true
+    liveness.heard(now_ns: host.clock.monotonic_ns)
     guard let decoder else { return receivePlain(bytes) }
     receiveCompressed(bytes, decoder)
     return bytes.count
   }
 
   /// Decompresses chunk by chunk; operations that are whole within a chunk are handled in place.
-  private func receiveCompressed(_ bytes: ByteView, _ decoder: S2StreamDecoder) {
+  private func receiveCompressed(_ bytes: ByteView, _ decoder: LeafDecoder) {
     var rest = bytes
-    do throws(S2Error) {
+    do throws(LeafDecoder.Failure) {
       while !isEnded, let chunk = try decoder.next(&rest, scratch: scratch) {
         if plainInput.isEmpty {
           let used = receivePlain(chunk)
@@ -235,6 +252,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
       switch parser.parse(bytes.dropFirst(used), into: &operation) {
       case .operation(let consumed):
         used += consumed
+        plainBytesRead += consumed
         let wasCompressed = decoder != nil
         handle(operation)
         if decoder != nil, !wasCompressed, !isEnded { return used + switchToCompressed(bytes.dropFirst(used)) }
@@ -266,7 +284,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     switch operation.kind {
     case .message: receiveMessage(operation)
     case .subscribe, .unsubscribe: receiveInterest(operation)
-    case .ping: output.append(literal: "PONG\r\n")
+    case .ping:
+      peerPings += 1
+      output.pong()
     case .pong: pong()
     case .info: role.isSolicitor ? receiveInfo(operation.text) : receiveCompressionRequest(operation.text)
     case .error: receiveError(operation.text)
@@ -357,7 +377,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     shared.remove(self)
     if isReady { account.leafnodeCount -= 1 }
     dropRemoteInterest()
-    output.flush()
+    output.end()
     stream.closeAfterFlush()
     owner?.linkEnded(self, failure)
   }
@@ -373,7 +393,13 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     }
   }
 
-  public func willFlush(_ stream: ByteStream) { output.flush() }
+  public func willFlush(_ stream: ByteStream) {
+    guard !isEnded else { return }
+    output.flush()
+    if output.pending > options.pendingMax { end(.outputOverflow) }
+  }
+
+  public func mayGiveMore(_ stream: ByteStream) { if !isEnded { output.flush() } }
 
   func logEstablished() {
     host.log.info("\(remote) - lid:\(id) - Leafnode connection created for account: \(account.name.string)")

@@ -22,20 +22,21 @@ public struct LeafOptions {
   /// Subjects that are neither imported from the hub nor exported to it, by configuration.
   public var denyImports: [ByteString] = []
   public var denyExports: [ByteString] = []
-  /// From connect to the first INFO, and to the compressed one.
-  public var infoTimeout_ns = 3 * second_ns
-  /// From CONNECT to the hub's answer.
-  public var answerTimeout_ns = 3 * second_ns
-  /// An idle link is checked this often; real servers take two minutes.
-  public var pingInterval_ns = 15 * second_ns
-  /// So many unanswered PINGs are a lost link.
-  public var pingsMax = 2
+  /// From connect to the first INFO, from the request for compression to the compressed INFO, and from CONNECT to its answer; longer where
+  /// the round trip is long. A lost segment costs a second or three, and a box on the way may itself have to connect.
+  public var stepTimeout_ns = 5 * second_ns
+  /// When the other end is asked whether it lives, and when it is given up.
+  public var liveness = LeafLiveness.Parameters.usual
+  /// Bytes cost money: small flushes wait for company, keepalives are rare.
+  public var isMetered = false
+  /// Bytes a second that may leave; nil for as many as can.
+  public var rateLimit: Int64?
   /// Largest message taken from the other end.
   public var payloadMax = 64 * 1024 * 1024
   /// Most bytes waiting to be written to the other end.
   public var pendingMax = 64 * 1024 * 1024
-  /// The other end may take no byte for so long.
-  public var writeDeadline_ns = 10 * second_ns
+  /// The other end may take no byte for so long. Whether it is there is judged by PINGs, and a slow link takes its time; so this is long.
+  public var writeDeadline_ns = 2 * LeafLiveness.patienceMax_ns
   /// Dialled links: this side is upstream.
   public var isHub = false
   /// Whether interest of other leafs is kept from the other end.

@@ -1,138 +1,224 @@
-// What a leaf link sends: operations of the leaf protocol, plain or compressed at the end of each loop turn.
+// What a leaf link sends: operations of the leaf protocol, in three lanes, plain or compressed, as fast as the link may. What the
+// operations say is in LeafOutput+Operations.swift.
 import Broker
 import Bytes
 import Compression
 import Platform
 
-/// The sending half of a leaf link. Before compression is agreed everything goes to the stream as it is; afterwards it is collected
-/// and leaves as S2 at the end of the turn.
+/// The sending half of a leaf link.
+///
+/// PING and PONG go ahead of everything; messages and interest, in their order, ahead of backlog: what forwards and consumers make of stored
+/// messages. Lanes are held back while the stream has enough to write, so that what comes later can still go ahead; what collects
+/// meanwhile is compressed together. On a plain link that is neither limited nor metered only backlog is held back.
 final class LeafOutput {
+  /// While so much waits to be written nothing is added.
+  static let streamBytesMax = 16 * 1024
+  /// Of what may be compressed together so much leaves at a time.
+  private static let segmentBytes = 64 * 1024
+  private static let backlogSegmentBytes = 16 * 1024
+  /// Backlog gets at least one of so many bytes: the rest goes ahead of it, but it never stands still.
+  private static let aheadShare = 8
+  /// Small flushes wait for company until so much has collected.
+  private static let coalescedBytes = 16 * 1024
+  /// Whoever makes backlog is asked for more when less than this waits.
+  static let backlogLow = 8 * 1024
+
+  private let host: Host
   /// Where it goes; replaced once when TLS begins.
   var stream: ByteStream
-  /// What waits to be compressed; nil on a plain link.
-  private var plain: OutputBuffer?
-  private var encoder: S2StreamEncoder?
   private let scratch: S2Scratch
-  /// How much to compress; may change at any time.
-  var level = CompressionLevel.uncompressed {
-    didSet { encoder?.level = level }
-  }
-  /// Bytes before compression.
-  private(set) var plainBytes = 0
+  private var urgent = LeafLane(segmentBytes: segmentBytes)
+  /// nil where operations go to the stream at once.
+  private var ordinary: LeafLane?
+  private var backlog: LeafLane
+  private var encoder: LeafEncoder?
+  private var bucket: TokenBucket?
+  private let segmentBytes: Int
+  /// How long a small flush waits for company after the last one; 0 for not at all.
+  var coalesce_ns: Int64 = 0
+  private var flushed_ns = Int64.min / 2
+  /// Bytes that went ahead of backlog since some of that left.
+  private var ahead = 0
+  private let timer = Timer()
+  private var hungry: [() -> Void] = []
 
-  init(stream: ByteStream, scratch: S2Scratch) {
+  /// Bytes of operations before compression.
+  private(set) var plainBytes = 0
+  /// Where the last of the backlog ends among the bytes of the stream.
+  private(set) var backlogEnd = 0
+  /// The same of the last PING; nil before the stream has it.
+  private(set) var pingEnd: Int64?
+  private var hasPing = false
+
+  init(host: Host, stream: ByteStream, scratch: S2Scratch, options: LeafOptions) {
+    self.host = host
     self.stream = stream
     self.scratch = scratch
+    var segment = Self.segmentBytes
+    if let rate = options.rateLimit {
+      bucket = TokenBucket(rate: rate, now_ns: host.clock.monotonic_ns)
+      // A quarter of a second is as long as live traffic should wait for what has begun to leave.
+      segment = min(max(Int(clamping: rate / 4), 1024), segment)
+    }
+    segmentBytes = segment
+    backlog = LeafLane(segmentBytes: min(segment, Self.backlogSegmentBytes))
+    if options.rateLimit != nil || options.isMetered { ordinary = LeafLane(segmentBytes: segment) }
   }
-
-  var pending: Int { stream.output.count + (plain?.count ?? 0) }
-
-  private var target: OutputBuffer { plain ?? stream.output }
 
   /// From now on everything is compressed.
-  func compress(_ level: CompressionLevel) {
-    precondition(plain == nil, "a link switches to compression once")
-    self.level = level
-    plain = OutputBuffer()
-    encoder = S2StreamEncoder(level: level)
+  func compress(_ encoder: LeafEncoder) {
+    precondition(self.encoder == nil, "a link switches to compression once")
+    // What was said before leaves as it is.
+    while ordinary?.isEmpty == false { ordinary!.takeSegment { stream.output.append($0) } }
+    stream.wantsFlush()
+    if ordinary == nil { ordinary = LeafLane(segmentBytes: segmentBytes) }
+    self.encoder = encoder
   }
 
-  func append(literal: StaticString) {
-    target.append(literal: literal)
-    stream.wantsFlush()
+  /// How hard the encoder tries; may change at any time.
+  var level: CompressionLevel {
+    get { encoder?.level ?? .uncompressed }
+    set { encoder?.level = newValue }
   }
-  func append(_ bytes: [UInt8]) {
-    target.append(bytes)
-    stream.wantsFlush()
+
+  /// Bytes that wait: in lanes and for the kernel.
+  var pending: Int { stream.waiting + urgent.count + (ordinary?.count ?? 0) + backlog.count }
+  /// Bytes of messages and interest that wait to be given to the stream.
+  var ordinaryPending: Int { ordinary?.count ?? stream.output.count }
+  var backlogPending: Int { backlog.count }
+  /// Bytes a second that may leave; nil for as many as can.
+  var rateLimit: Int64? { bucket?.rate }
+
+  // MARK: Adding
+
+  enum Lane {
+    /// Ahead of everything; has no order to anything else.
+    case urgent
+    case ordinary
+    case backlog
   }
-  func append(_ string: ByteString) {
-    target.append(string)
+
+  /// The buffer where the next operation of `lane` is to be written; `added` follows.
+  @inline(__always) func target(_ lane: Lane) -> OutputBuffer {
+    switch lane {
+    case .urgent: ordinary == nil ? stream.output : urgent.buffer
+    case .ordinary: ordinary?.buffer ?? stream.output
+    case .backlog: backlog.buffer
+    }
+  }
+
+  /// `size` bytes of an operation were written to the target; `ends`: it is whole.
+  @inline(__always) func added(_ size: Int, _ lane: Lane, ends: Bool = true) {
+    plainBytes += size
+    switch lane {
+    case .urgent: if ordinary != nil { urgent.added(size, ends: ends) }
+    case .ordinary: ordinary?.added(size, ends: ends)
+    case .backlog: backlog.added(size, ends: ends)
+    }
     stream.wantsFlush()
   }
 
-  /// The last plain bytes are on their way before the switch.
-  func flushPlain() { stream.wantsFlush() }
+  /// The last operation was a PING.
+  func pingWaits() {
+    hasPing = true
+    pingEnd = nil
+    if ordinary == nil { notePing() }
+  }
 
-  /// Compresses what was collected in this turn.
+  private func notePing() {
+    hasPing = false
+    pingEnd = Int64(stream.bytesWritten + stream.waiting)
+  }
+
+  /// Calls `work` when little backlog is left, once; at once if so little is there.
+  func whenBacklogIsLow(_ work: @escaping () -> Void) {
+    hungry.append(work)
+    if backlog.count < Self.backlogLow { feed() }
+  }
+
+  // MARK: Giving
+
+  private var hasWaiting: Bool { !urgent.isEmpty || ordinary?.isEmpty == false || !backlog.isEmpty }
+
+  /// Gives the stream what may leave now. Called at the end of a turn and when the stream has written all that it had.
   func flush() {
-    guard let plain, encoder != nil, plain.count > 0 else { return }
-    plainBytes += plain.count
-    plain.forEachPiece(limit: Int.max) { piece in
-      encoder!.add(piece, scratch: scratch) { stream.output.append($0) }
+    guard hasWaiting else { return }
+    var hasTakenBacklog = false
+    let now_ns = bucket == nil && coalesce_ns == 0 ? 0 : host.clock.monotonic_ns
+    let isHeld = urgent.isEmpty && heldForCompany(now_ns)
+    while !urgent.isEmpty { take(&urgent) }
+    while !isHeld, let lane = nextLane {
+      if stream.waiting >= Self.streamBytesMax {
+        stream.wantsToGiveMore = true
+        break
+      }
+      if bucket?.isOpen(now_ns: now_ns) == false {
+        wake(at: bucket!.opens_ns)
+        break
+      }
+      if lane == .ordinary {
+        if !backlog.isEmpty { ahead += ordinary!.nextSegmentBytes }
+        take(&ordinary!)
+      } else {
+        ahead = 0
+        hasTakenBacklog = true
+        take(&backlog)
+      }
+      flushed_ns = now_ns
     }
-    encoder!.finish(scratch: scratch) { stream.output.append($0) }
-    plain.removeAll()
-    stream.wantsFlush()
+    encoder?.finish(scratch: scratch) { stream.output.append($0) }
+    if hasPing { notePing() }
+    if hasTakenBacklog { backlogEnd = stream.bytesWritten + stream.waiting }
+    if backlog.count < Self.backlogLow, !hungry.isEmpty { feed() }
   }
 
-  func interest(_ subject: ByteString, _ queue: ByteString?, _ change: LeafInterest.Change) {
-    let out = target
-    switch change {
-    case .none: return
-    case .add(let weight):
-      out.append(literal: "LS+ ")
-      out.append(subject)
-      if let queue {
-        out.append(literal: " ")
-        out.append(queue)
-        out.append(literal: " ")
-        Decimal.withDigits(of: weight) { out.append($0) }
-      }
-    case .remove:
-      out.append(literal: "LS- ")
-      out.append(subject)
-      if let queue {
-        out.append(literal: " ")
-        out.append(queue)
-      }
-    }
-    out.append(literal: "\r\n")
-    stream.wantsFlush()
+  /// Backlog's turn comes when nothing else waits, or when enough went ahead of it.
+  private var nextLane: Lane? {
+    if backlog.isEmpty { return ordinary?.isEmpty == false ? .ordinary : nil }
+    return ordinary?.isEmpty == false && ahead < Self.aheadShare * backlog.nextSegmentBytes ? .ordinary : .backlog
   }
 
-  /// `LMSG` or, with headers, `HMSG` (leafnode-protocol.md section 11). Without `headers` the block is left out.
-  func message(_ message: Message, queues: [ByteString], headers: Bool) {
-    let headerBlock = headers ? message.headers : ByteView()
-    let size = headerBlock.count + message.payload.count
-    // A delivery whose subject is not the routing subject carries it behind the reply (section 13.4).
-    let suffix = message.reply.isEmpty ? ByteView() : message.presentedSubject
-    var room = 64 + message.subject.count + message.reply.count + suffix.count + size
-    for queue in queues { room += queue.count + 1 }
-    let subject = message.subject
-    let reply = message.reply
-    let payload = message.payload
-    target.reserve(room) { start in
-      var cursor = ByteCursor(start)
-      cursor.put(literal: headerBlock.isEmpty ? "LMSG " : "HMSG ")
-      cursor.put(subject)
-      cursor.put(ASCII.space)
-      if !queues.isEmpty {
-        cursor.put(reply.isEmpty ? ASCII.bar : ASCII.plus)
-        cursor.put(ASCII.space)
-      }
-      if !reply.isEmpty {
-        cursor.put(reply)
-        if !suffix.isEmpty {
-          cursor.put(ASCII.at)
-          cursor.put(suffix)
-        }
-        cursor.put(ASCII.space)
-      }
-      for queue in queues {
-        cursor.put(queue)
-        cursor.put(ASCII.space)
-      }
-      if !headerBlock.isEmpty {
-        cursor.put(decimal: headerBlock.count)
-        cursor.put(ASCII.space)
-      }
-      cursor.put(decimal: size)
-      cursor.lineEnd()
-      if !headerBlock.isEmpty { cursor.put(headerBlock) }
-      if !payload.isEmpty { cursor.put(payload) }
-      cursor.lineEnd()
-      return cursor.next - start
+  private func take(_ lane: inout LeafLane) {
+    let before = stream.output.count
+    if let encoder {
+      lane.takeSegment { piece in encoder.add(piece, scratch: scratch) { stream.output.append($0) } }
+      // With a limit each segment is a flush of its own, so that it is known what it costs.
+      if bucket != nil { encoder.finish(scratch: scratch) { stream.output.append($0) } }
+    } else {
+      lane.takeSegment { stream.output.append($0) }
     }
-    stream.wantsFlush()
+    bucket?.spend(stream.output.count - before)
+  }
+
+  /// Whether little waits, and so little time has passed since the last flush that more may come to go with it.
+  private func heldForCompany(_ now_ns: Int64) -> Bool {
+    guard coalesce_ns > 0, now_ns - flushed_ns < coalesce_ns, (ordinary?.count ?? 0) + backlog.count < Self.coalescedBytes else {
+      return false
+    }
+    wake(at: flushed_ns + coalesce_ns)
+    return true
+  }
+
+  private func wake(at time_ns: Int64) {
+    if timer.isScheduled, timer.deadline_ns <= time_ns { return }
+    host.timers.schedule(timer, at: time_ns) { [unowned(unsafe) self] in self.stream.wantsFlush() }  // safe: cancelled in `end`
+  }
+
+  private func feed() {
+    let work = hungry
+    hungry = []
+    // In the next turn: what is asked for more writes to the lane that is being emptied.
+    host.turn.defer { for ask in work { ask() } }
+  }
+
+  /// The link ends: what was said leaves, backlog does not; it is stored, and comes again.
+  func end() {
+    host.timers.cancel(timer)
+    hungry = []
+    backlog.removeAll()
+    bucket = nil
+    while !urgent.isEmpty { take(&urgent) }
+    while ordinary?.isEmpty == false { take(&ordinary!) }
+    encoder?.finish(scratch: scratch) { stream.output.append($0) }
   }
 }

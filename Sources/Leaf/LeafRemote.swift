@@ -81,6 +81,17 @@ public final class LeafRemote: LeafLinkOwner {
     }
   }
 
+  /// A link finds out whether it still works; who waits to try again tries now, where there is something new to try.
+  public func networkChanged(_ change: NetworkChange) {
+    guard !stopped else { return }
+    if let link { return link.networkChanged(change) }
+    guard change.hasGained else { return }
+    // An attempt that is under way goes the old way, or none.
+    dial?.cancel()
+    host.timers.cancel(timer)
+    connect()
+  }
+
   private func retry(_ delay_ns: Int64) {
     guard !stopped else { return }
     host.after(delay_ns, timer) { [unowned(unsafe) self] in self.connect() }  // safe: cancelled in `stop`

@@ -187,6 +187,12 @@ extension Monitor {
       // Ours: what the link really costs.
       json.field("wire_in_bytes", link.bytesRead)
       json.field("wire_out_bytes", link.bytesWritten)
+      json.field("plain_in_bytes", link.plainBytesRead)
+      json.field("plain_out_bytes", link.plainBytesWritten)
+      json.field("keepalive_bytes", link.keepaliveBytes)
+      json.field("pending_bytes", link.pending)
+      json.field("backlog_bytes", link.backlogPending)
+      if let rate = link.options.rateLimit { json.field("rate_limit", rate) }
       json.field("dropped", link.dropped)
       json.endObject()
     }

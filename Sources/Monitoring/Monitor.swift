@@ -75,6 +75,7 @@ public final class Monitor {
     case "/uplinkz": body = uplinkz()
     case "/accountz": body = accountz(query)
     case "/accstatz": body = accstatz(query)
+    case "/metrics": body = metrics()
     case "/healthz":
       count(request.path)
       return healthz(query)
@@ -83,13 +84,14 @@ public final class Monitor {
     count(request.path)
     var response = HTTPResponse(body: body)
     if request.path.equals("/") { response.contentType = "text/html; charset=utf-8" }
+    if request.path.equals("/metrics") { response.contentType = "text/plain; version=0.0.4; charset=utf-8" }
     return response
   }
 
   private func index() -> [UInt8] {
     var page = "<!doctype html><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>petiole</title>"
     page += "<h1>petiole</h1><ul>"
-    for path in ["varz", "connz", "subsz", "jsz", "leafz", "uplinkz", "accountz", "accstatz", "healthz"] {
+    for path in ["varz", "connz", "subsz", "jsz", "leafz", "uplinkz", "accountz", "accstatz", "metrics", "healthz"] {
       page += "<li><a href=\"\(path)\">/\(path)</a>"
     }
     return [UInt8]((page + "</ul>\n").utf8)

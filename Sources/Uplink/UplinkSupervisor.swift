@@ -71,6 +71,26 @@ public final class UplinkSupervisor: LeafLinkOwner {
 
   private var now_ms: Int64 { host.clock.monotonic_ns / millisecond_ns }
 
+  /// A network that comes and goes makes the selector look around no more often than this.
+  private static let looksAround_ms: Int64 = 10_000
+  private var lookedAround_ms = Int64.min / 2
+
+  /// The machine's network has changed: the link finds out whether it still works, and who waits to try again tries now.
+  public func networkChanged(_ change: NetworkChange) {
+    guard !stopped else { return }
+    link?.networkChanged(change)
+    candidate?.networkChanged(change)
+    guard change.hasGained, !stopped else { return }
+    if let attempt, dial != nil {
+      // What is being dialled goes the old way, or none.
+      begin(attempt.cluster, replacing: attempt.replacing)
+    }
+    let now = now_ms
+    guard link == nil || now - lookedAround_ms >= Self.looksAround_ms else { return }
+    lookedAround_ms = now
+    perform(selector.networkChanged(now_ms: now))
+  }
+
   public func start() { perform(selector.start(now_ms: now_ms)) }
 
   public func stop() {

@@ -1,4 +1,4 @@
-"""A TCP proxy that makes a server seem far away, or gone."""
+"""A TCP proxy that makes a server seem far away, gone or dumb, and counts what passes."""
 
 import selectors
 import socket
@@ -8,16 +8,19 @@ from collections import deque
 
 
 class DelayProxy:
-    """Forwards connections to a port with `delay_ms` added each way. `cut()` ends them and refuses new ones until `restore()`."""
+    """Forwards connections to a port with `delay_ms` added each way. `cut()` ends them and refuses new ones until `restore()`; after
+    `silence()` they stay as they are, and nothing passes any more; new ones are refused. `to_target` counts bytes on the way there."""
 
-    def __init__(self, target_port, delay_ms=0):
+    def __init__(self, target_port, delay_ms=0, listener=None):
         self.target_port = target_port
         self.delay_s = delay_ms / 1000
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = listener or socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.accepted = 0
         self.pairs = []
         self.is_cut = False
+        self.is_silent = False
+        self.to_target = 0
         self.is_running = True
         self.lock = threading.Lock()
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -27,6 +30,9 @@ class DelayProxy:
         with self.lock:
             self.is_cut = True
             self._drop_all()
+
+    def silence(self):
+        self.is_silent = True
 
     def restore(self):
         with self.lock:
@@ -51,7 +57,7 @@ class DelayProxy:
         except BlockingIOError:
             return
         self.accepted += 1
-        if self.is_cut:
+        if self.is_cut or self.is_silent:
             inside.close()
             return
         try:
@@ -66,10 +72,14 @@ class DelayProxy:
 
     def _move(self, pair, now):
         """Reads both ends, writes what is due; False when an end has closed."""
+        if self.is_silent:
+            return True
         for source, sink, queue in zip(pair["sockets"], reversed(pair["sockets"]), pair["queues"]):
             try:
                 while data := source.recv(1 << 16):
                     queue.append((now + self.delay_s, data))
+                    if source is pair["sockets"][0]:
+                        self.to_target += len(data)
                 return False
             except BlockingIOError:
                 pass
@@ -100,7 +110,7 @@ class DelayProxy:
                         for one in pair["sockets"]:
                             one.close()
                         self.pairs.remove(pair)
-                waiting = [self.listener] + [one for pair in self.pairs for one in pair["sockets"]]
+                waiting = [self.listener] + [one for pair in self.pairs for one in pair["sockets"] if not self.is_silent]
                 delayed = any(queue for pair in self.pairs for queue in pair["queues"])
             with selectors.DefaultSelector() as selector:
                 for one in waiting:

@@ -27,7 +27,9 @@ import Wire
   func mute() {
     let rig = LeafRig { _ in }
     rig.dial()
-    rig.run(3500 * millisecond_ns)
+    rig.run(4900 * millisecond_ns)
+    #expect(rig.failure == nil)
+    rig.run(200 * millisecond_ns)
     #expect(rig.failure == .noInfo)
     gone(rig)
   }
@@ -37,7 +39,7 @@ import Wire
     let hub = GoodHub()
     let rig = LeafRig { $0.send(hub.info()) }
     rig.dial { $0.compression = .off }
-    rig.run(4 * second_ns)
+    rig.run(6 * second_ns)
     #expect(rig.failure == .noAnswerToConnect)
     #expect(rig.hub!.operations.last == "-ERR Stale Leaf Node Connection - Closing")
     gone(rig)
@@ -282,7 +284,7 @@ import Wire
     rig.subscribe("q", "g")
     rig.dial { options in
       options.compression = compressed ? .s2Fast : .off
-      options.pingInterval_ns = second_ns
+      options.liveness = LeafLiveness.Parameters(idle_ns: second_ns, patience_ns: second_ns)
     }
     for _ in 0..<5 {
       rig.run(100 * millisecond_ns)

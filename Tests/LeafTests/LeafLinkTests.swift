@@ -97,8 +97,50 @@ import Testing
     rig.dial { $0.compression = .s2Fast }
     rig.run(second_ns)
     #expect(rig.hub!.operations == ["INFO {\"compression\":\"s2_fast\"}"])
-    rig.run(3 * second_ns)
+    rig.run(5 * second_ns)
     #expect(rig.failure == .noInfo)
+  }
+
+  @Test("with another agent the link is LZ4 in both directions where one of them is told so, and S2 with everybody else")
+  func lz4() {
+    let cases: [(ours: LeafCompressionMode, theirs: String?, extended: String?, name: String)] = [
+      (.lz4, "s2_auto", "lz4", "lz4"), (.lz4, "s2_auto", "s2_auto", "lz4"), (.lz4, "accept", "accept", "lz4"),
+      (.accept, "s2_auto", "lz4", "lz4"),
+      (.s2Fast, "s2_auto", "lz4", "s2_fast"), (.lz4, "s2_fast", nil, "s2_uncompressed"), (.lz4, "off", "off", "off"),
+      (.off, "s2_auto", "lz4", "off"), (.lz4, nil, nil, "not supported"), (.lz4, "s2_fast", "zstd", "s2_uncompressed"),
+    ]
+    for (ours, theirs, extended, name) in cases {
+      var hub = GoodHub()
+      hub.compression = theirs
+      hub.extended = extended
+      hub.burst = "LS+ up.>\r\n"
+      let rig = hub.rig({ $0.compression = ours }, before: { $0.subscribe("down.>") })
+      #expect(rig.events == ["info", "established"] && "\(rig.link!.compressionName)" == name, "\(ours) \(extended ?? "-")")
+      #expect(fields(rig.hub!.operations.first { $0.hasPrefix("CONNECT") })?["compress_mode"]?.string == ByteString(name))
+      for number in 0..<50 {
+        #expect(rig.publish("up.1", ByteString("{\"celsius\":2\(number)}")))
+        rig.hub!.send("LMSG down.\(number) 15\r\n{\"celsius\":200}\r\n")
+        rig.run(10 * millisecond_ns)
+      }
+      let text = String(repeating: "hello ", count: 20_000)
+      #expect(rig.publish("up.1", ByteString(text)))
+      rig.run()
+      #expect(rig.got.count == 50 && rig.hub!.nonsense == nil && rig.failure == nil)
+      #expect(rig.hub!.operations.last { $0.hasPrefix("LMSG") } == "LMSG up.1 () [] \(text)")
+    }
+  }
+
+  @Test("an acceptor answers a request for LZ4 only where it has announced it")
+  func lz4Answers() {
+    #expect(LeafCompressionChoice.answer(own: .s2Auto, requested: "lz4") == .lz4)
+    #expect(LeafCompressionChoice.answer(own: .lz4, requested: "s2_fast") == .s2(.s2Auto))
+    #expect(LeafCompressionChoice.answer(own: .accept, requested: "s2_best") == .s2(.s2Best))
+    #expect(
+      LeafCompressionChoice.answer(own: .off, requested: "lz4") == nil
+        && LeafCompressionChoice.answer(own: .s2Fast, requested: "zip") == nil)
+    #expect("\(LeafCompressionMode.lz4.nameForServers)" == "s2_auto" && "\(LeafCompressionMode.s2Best.nameForServers)" == "s2_best")
+    // A nats-server never says it.
+    #expect(LeafCompressionChoice.choose(own: .s2Auto, peer: "lz4") == nil)
   }
 
   // MARK: Interest
@@ -342,19 +384,100 @@ import Testing
     #expect((1 * millisecond_ns...3 * millisecond_ns).contains(rig.link!.rtt_ns ?? 0))
   }
 
-  @Test("a hub that falls silent is given up after two unanswered PINGs")
+  @Test("a hub that acknowledges and says nothing is given up half a minute after the PING that nobody answers")
   func silentHub() {
-    let rig = GoodHub().rig {
-      $0.compression = .off
-      $0.pingInterval_ns = 10 * second_ns
-    }
+    let rig = GoodHub().rig()
     rig.run(5 * second_ns)
     rig.hub!.said = { _, _, _ in }
-    rig.run(25 * second_ns)
+    rig.run(35 * second_ns)
     #expect(rig.failure == nil)
-    rig.run(30 * second_ns)
+    rig.run(10 * second_ns)
     #expect(rig.failure == .pingsUnanswered)
     #expect(rig.failures == 1)
+  }
+
+  @Test("a hub that is gone without a word is given up within twenty seconds of silence, within ten of something to say")
+  func deadHub() {
+    for (isBusy, limit_s) in [(false, Int64(21)), (true, 11)] {
+      var hub = GoodHub()
+      hub.burst = "LS+ a\r\n"
+      let rig = hub.rig()
+      rig.run(5 * second_ns)
+      rig.simulation.partition(rig.edge, rig.hubMachine)
+      let cut_ns = rig.simulation.now_ns
+      while rig.failure == nil, rig.simulation.now_ns - cut_ns < 60 * second_ns {
+        if isBusy { _ = rig.publish("a", "x") }
+        rig.run(100 * millisecond_ns)
+      }
+      #expect(rig.failure == (isBusy ? .network(.timedOut) : .pingsUnanswered) || rig.failure == .network(.timedOut))
+      #expect(rig.simulation.now_ns - cut_ns <= limit_s * second_ns, "\(isBusy)")
+    }
+  }
+
+  @Test(
+    "a link lives on a way of two seconds' round trip, with every mode of compression, idle or busy", arguments: [nil, "s2_auto", "lz4"])
+  func longWay(_ mode: String?) {
+    var hub = GoodHub(compression: mode == nil ? "off" : "s2_auto")
+    hub.extended = mode
+    hub.burst = "LS+ a\r\n"
+    let rig = LeafRig { hub.attach($0) }
+    rig.simulation.setLink(
+      rig.edge, rig.hubMachine, SimulatedLink(latency_ns: second_ns, jitter_ns: 100 * millisecond_ns, loss_millionths: 20_000))
+    rig.dialSlowly { $0.compression = mode == "lz4" ? .lz4 : mode == nil ? .off : .s2Auto }
+    rig.run(60 * second_ns)
+    #expect(rig.link?.isEstablished == true)
+    for _ in 0..<300 {
+      _ = rig.publish("a", "x")
+      rig.run(second_ns)
+    }
+    rig.run(300 * second_ns)
+    #expect(rig.failure == nil && rig.hub!.nonsense == nil)
+    #expect((rig.link!.rtt_ns ?? 0) >= 2 * second_ns)
+  }
+
+  @Test("a queue that grows to ten seconds on the way is no reason to give a link up")
+  func bufferbloat() {
+    var hub = GoodHub()
+    hub.burst = "LS+ a\r\n"
+    let rig = LeafRig { hub.attach($0) }
+    // Of 20 kB/s and with the window of a kernel ahead of them, a burst takes twelve seconds to arrive.
+    rig.simulation.setLink(
+      rig.edge, rig.hubMachine, SimulatedLink(latency_ns: 40 * millisecond_ns, jitter_ns: 10 * millisecond_ns, bandwidth: 20_000))
+    rig.dial { $0.compression = .off }
+    rig.run(5 * second_ns)
+    for _ in 0..<20 {
+      for _ in 0..<25 { _ = rig.publish("a", ByteString(String(repeating: "x", count: 10_000))) }
+      rig.run(12 * second_ns)
+    }
+    // Somebody else's queue: the way itself becomes longer than the kernel's and the link's patience was a moment ago.
+    rig.simulation.setLink(rig.edge, rig.hubMachine, SimulatedLink(latency_ns: 4 * second_ns, jitter_ns: 10 * millisecond_ns))
+    rig.run(120 * second_ns)
+    #expect(rig.failure == nil && rig.hub!.nonsense == nil)
+  }
+
+  @Test("a link from an address that is gone ends at once, and another is asked whether it lives")
+  func networkChanges() {
+    let rig = GoodHub().rig()
+    rig.run(3 * second_ns)
+    _ = rig.hub!.taken()
+    rig.link!.networkChanged(NetworkChange(hasGained: true))
+    rig.link!.networkChanged(NetworkChange(hasLost: true, removed: [[10, 9, 9, 9]]))
+    rig.run(50 * millisecond_ns)
+    #expect(rig.hub!.taken() == ["PING"])
+    #expect(rig.failure == nil)
+    rig.link!.networkChanged(NetworkChange(hasLost: true, removed: [rig.edge.address]))
+    #expect(rig.failure == .network(.unreachable))
+  }
+
+  @Test("what keepalives cost is counted")
+  func keepaliveBytes() {
+    let rig = GoodHub().rig()
+    rig.run(65 * second_ns)
+    let pings = rig.hub!.operations.filter { $0 == "PING" }.count
+    #expect(pings >= 5 && pings <= 8 && rig.link!.keepaliveBytes == pings * 200)
+    rig.hub!.send("PING\r\n")
+    rig.run()
+    #expect(rig.link!.keepaliveBytes == (pings + 1) * 200)
   }
 
   @Test("a PING is answered at once")
@@ -393,7 +516,7 @@ import Testing
     rig.dial {
       $0.compression = .s2Auto
       $0.compressionThresholds = LeafCompressionThresholds([10, 50, 80].map { $0 * millisecond_ns })
-      $0.pingInterval_ns = second_ns
+      $0.liveness = LeafLiveness.Parameters(idle_ns: second_ns, patience_ns: 10 * second_ns)
     }
     let text = String(repeating: "{\"celsius\":21.5}", count: 100)
     for (latency_ms, name) in [(1, "s2_uncompressed"), (30, "s2_better"), (300, "s2_best"), (20, "s2_fast"), (2, "s2_uncompressed")]

@@ -39,9 +39,11 @@ final class HubEnd: ByteStreamDelegate {
   private(set) var closed: CloseReason?
   /// What the link sent that is not the leaf protocol, or a broken compressed stream.
   private(set) var nonsense: String?
+  /// Times that bytes have come.
+  private(set) var calls = 0
   private var plain: [UInt8] = []
-  private var decoder: S2StreamDecoder?
-  private var encoder: S2StreamEncoder?
+  private var decoder: LeafDecoder?
+  private var encoder: LeafEncoder?
   private let scratch = S2Scratch()
   /// A hub is asked to compress by INFO; a spoke asks.
   private let isHub: Bool
@@ -55,12 +57,13 @@ final class HubEnd: ByteStreamDelegate {
   }
 
   /// Everything from here on is compressed, in both directions.
-  func compress() {
-    decoder = S2StreamDecoder()
-    encoder = S2StreamEncoder(level: .fast)
+  func compress(_ codec: LeafCodec = .s2) {
+    decoder = LeafDecoder(codec)
+    encoder = LeafEncoder(codec, level: .fast)
   }
 
   func received(_ bytes: ByteView, on stream: ByteStream) -> Int {
+    calls += 1
     take(bytes.bytes)
     return bytes.count
   }
@@ -68,7 +71,10 @@ final class HubEnd: ByteStreamDelegate {
   private func take(_ bytes: [UInt8]) {
     do {
       if let decoder {
-        try bytes.withView { view throws(S2Error) in try decoder.decode(view, scratch: scratch, into: &plain) }
+        try bytes.withView { view throws(LeafDecoder.Failure) in
+          var rest = view
+          while let chunk = try decoder.next(&rest, scratch: scratch) { plain.append(chunk) }
+        }
       } else {
         plain += bytes
       }
@@ -100,7 +106,7 @@ final class HubEnd: ByteStreamDelegate {
       }
       operations.append(text)
       if kind == .info, decoder == nil, isHub {
-        compress()
+        compress(text.contains("\"lz4\"") ? .lz4 : .s2)
         let rest = plain
         plain = []
         said(self, kind, text)
@@ -120,7 +126,8 @@ final class HubEnd: ByteStreamDelegate {
   func send(_ bytes: [UInt8]) {
     guard encoder != nil else { return sendRaw(bytes) }
     var compressed: [UInt8] = []
-    bytes.withView { encoder!.encode($0, scratch: scratch, into: &compressed) }
+    bytes.withView { encoder!.add($0, scratch: scratch) { compressed.append($0) } }
+    encoder!.finish(scratch: scratch) { compressed.append($0) }
     sendRaw(compressed)
   }
   /// Past the compression.
@@ -184,13 +191,20 @@ final class LeafRig: LeafLinkOwner {
     options.serverID = "NEDGE"
     options.serverName = "edge"
     change(&options)
-    _ = edge.host.network.connect(SocketAddress(address: hubMachine.address, port: 7422), timeout_ns: second_ns) { [unowned self] result in
+    _ = edge.host.network.connect(SocketAddress(address: hubMachine.address, port: 7422), timeout_ns: 30 * second_ns) {
+      [unowned self] result in
       guard case .success(let stream) = result else { preconditionFailure("the hub does not listen") }
       let link = LeafLink(host: edge.host, id: 5, account: account, stream: stream, options: options, shared: shared)
       link.owner = self
       self.link = link
     }
     run()
+  }
+
+  /// The same over a way on which connecting takes long.
+  func dialSlowly(_ change: (inout LeafOptions) -> Void) {
+    dial(change)
+    run(15 * second_ns)
   }
 
   func run(_ duration_ns: Int64 = 100 * millisecond_ns) { simulation.run(for: duration_ns) }
@@ -242,6 +256,8 @@ final class LeafRig: LeafLinkOwner {
 /// A hub that behaves: INFO, answer to a request for compression, answer to CONNECT with a burst behind it.
 struct GoodHub {
   var compression: String? = "off"
+  /// What another agent says besides.
+  var extended: String?
   /// More members of every INFO.
   var extra = ""
   /// More members of the INFO that answers CONNECT.
@@ -251,7 +267,7 @@ struct GoodHub {
   var maxPayload = 1_048_576
 
   func info(_ more: String = "") -> String {
-    let mode = compression.map { ",\"compression\":\"\($0)\"" } ?? ""
+    let mode = (compression.map { ",\"compression\":\"\($0)\"" } ?? "") + (extended.map { ",\"petiole_compression\":\"\($0)\"" } ?? "")
     return
       "INFO {\"server_id\":\"NHUB\",\"server_name\":\"hub\",\"version\":\"2.15.1\",\"headers\":\(headers),\"max_payload\":\(maxPayload),\"client_id\":5,\"nonce\":\"abc\"\(mode),\"info_on_connect\":true,\"leafnode_urls\":[\"10.0.0.2:7422\"]\(extra)\(more)} \r\n"
   }

@@ -119,7 +119,9 @@ final class Scenario {
   }
 
   private static func configuration(_ entropy: SeededEntropy, isOrdered: Bool) -> String {
-    let compression = ["off", "s2_auto", "s2_fast", "accept"][entropy.below(4)]
+    let compression = ["off", "s2_auto", "s2_fast", "accept", "s2_best", "lz4"][entropy.below(6)]
+    let isMetered = entropy.oneIn(3)
+    let rateLimit = entropy.oneIn(4) ? "\n        rate_limit: \"16KB\"" : ""
     let interval = ["5s", "20s", "60s"][entropy.below(3)]
     return """
       server_name: gateway-0042
@@ -129,6 +131,7 @@ final class Scenario {
       streams: [ { name: TELEMETRY, subjects: ["sensors.>"], discard: new } ]
       uplink {
         compression: \(compression)
+        metered: \(isMetered)\(rateLimit)
         probe_interval: "\(interval)"
         clusters: [
           { name: alpha, urls: ["nats://alpha:7422"] }
