@@ -19,6 +19,7 @@ sys.path[:0] = [str(HERE), str(REPOSITORY / "Tests/Interop")]
 
 import process  # noqa: E402
 import rig as rigs  # noqa: E402
+import topic_compression  # noqa: E402
 import topic_consume  # noqa: E402
 import topic_core  # noqa: E402
 import topic_kv  # noqa: E402
@@ -32,6 +33,7 @@ TOPICS = {
     "size": ("Size", topic_size.rows),
     "core": ("Core messaging", topic_core.rows),
     "leaf": ("Edge to hub over a leaf link", topic_leaf.rows),
+    "compression": ("What a leaf link costs on the wire", topic_compression.rows),
     "publish": ("JetStream publishing", topic_publish.rows),
     "slow": ("The same with 5 ms more for every fsync and fdatasync, injected into each server by strace", topic_publish.slow_rows),
     "consume": ("Pull consumers", topic_consume.rows),
