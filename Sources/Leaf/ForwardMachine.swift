@@ -61,14 +61,18 @@ public struct ForwardMachine: ~Copyable {
     case send
     /// Call `wake` at this time.
     case wakeUp(at_ms: Int64)
+    /// End the batch `number` with a marker as its message `sequence`.
+    case closeBatch(number: UInt64, sequence: UInt64)
     /// Put the message, which the hub refuses for good, where dead letters are kept, and report with `isSetAside`.
     case setAside(UInt64, String)
   }
 
   struct InFlight: Equatable {
     var sequence: UInt64
-    /// A hash of the subject; nil for a message that was passed over.
+    /// A hash of the subject; nil for a message that was passed over, or whose batch keeps the order.
     var subject: UInt64?
+    /// Its place in the batch; 0 for a message that goes by itself.
+    var batchSequence: UInt64 = 0
     var size: Int
     var acknowledged: Bool
     var hubSequence: UInt64
@@ -99,6 +103,12 @@ public struct ForwardMachine: ~Copyable {
   private var located: Bool
   /// The hub stream's last sequence when it was found: the comparison need not go further.
   private var scanUntil: UInt64 = 0
+  /// Whether the hub's stream takes batches.
+  private var takesBatches = false
+  private var batch: ForwardBatch?
+  private var batchNumber: UInt64 = 0
+  /// Messages through this one go by themselves: the hub cut a batch short at one of them, and will say why.
+  private var aloneThrough: UInt64 = 0
   /// One message at first, more once the hub has acknowledged on this link.
   private var window = 1
   private let windowMax: Int
@@ -153,6 +163,7 @@ public struct ForwardMachine: ~Copyable {
     inFlightBytes = 0
     busySubjects.removeAll(keepingCapacity: false)
     awaitedSubject = nil
+    batch = nil
     present = []
     next = progress.acknowledged + 1
   }
@@ -179,8 +190,8 @@ public struct ForwardMachine: ~Copyable {
 
   // MARK: Finding the hub's stream
 
-  /// The hub's streams that take the forward's subjects, with their last sequences.
-  public mutating func foundStreams(_ streams: [(name: ByteString, last: UInt64)], now_ms: Int64) -> [Action] {
+  /// The hub's streams that take the forward's subjects, with their last sequences, and whether they take batches.
+  public mutating func foundStreams(_ streams: [(name: ByteString, last: UInt64, takesBatches: Bool)], now_ms: Int64) -> [Action] {
     guard state == .locating else { return [] }
     guard streams.count == 1, let stream = streams.first else {
       if streams.isEmpty { return refuse("no stream at the hub takes these subjects: create one there", now_ms: now_ms) }
@@ -188,6 +199,7 @@ public struct ForwardMachine: ~Copyable {
       return refuse("several streams at the hub take these subjects (\(names)): make `to` fit one of them", now_ms: now_ms)
     }
     scanUntil = stream.last
+    takesBatches = stream.takesBatches
     // A sequence below ours: the stream was removed and made anew. What is in doubt can stand anywhere in it.
     if stream.last < progress.hubSequence { located = false }
     if located, stream.name == progress.hubStream { return compare(now_ms) }
@@ -256,7 +268,12 @@ public struct ForwardMachine: ~Copyable {
   /// Whether another message may go now.
   public var maySend: Bool {
     switch state {
-    case .forwarding, .upToDate: awaitedSubject == nil && inFlightCount < window && inFlightBytes < Self.windowBytesMax
+    case .forwarding, .upToDate:
+      if let batch {
+        !batch.isClosed && awaitedSubject == nil
+      } else {
+        awaitedSubject == nil && inFlightCount < window && inFlightBytes < Self.windowBytesMax
+      }
     case .offline, .locating, .comparing, .refused: false
     }
   }
@@ -273,15 +290,45 @@ public struct ForwardMachine: ~Copyable {
     return false
   }
 
+  /// How the next message goes, of about `size` bytes, with so many `waiting` behind it. A batch is begun when nothing is in flight: what
+  /// goes by itself may be dropped by the hub, and would come to stand behind.
+  public func placement(size: Int, waiting: UInt64) -> ForwardPlacement {
+    if let batch {
+      let sequence = batch.count + 1
+      let isLast = waiting == 0 || sequence >= ForwardBatch.messagesMax || inFlightBytes + size >= Self.windowBytesMax
+      return .batched(number: batch.number, sequence: sequence, isLast: isLast)
+    }
+    guard takesBatches, windowMax > 1, window == windowMax, next > aloneThrough, waiting >= ForwardBatch.messagesMin else { return .alone }
+    return inFlightCount == 0 ? .batched(number: batchNumber + 1, sequence: 1, isLast: false) : .later
+  }
+
+  /// Nothing more is put into the batch, if there is one: what comes next waits for another forward, or is not there yet.
+  public mutating func closeBatch(now_ms: Int64) -> [Action] {
+    guard let open = batch, !open.isClosed else { return [] }
+    batch?.isClosed = true
+    return [.closeBatch(number: open.number, sequence: open.count + 1), expect(now_ms, Self.ackTimeout_ms)]
+  }
+
   /// The message was handed to the link.
-  public mutating func sent(_ sequence: UInt64, subject: UInt64, size: Int, now_ms: Int64) -> [Action] {
+  public mutating func sent(
+    _ sequence: UInt64, subject: UInt64, size: Int, _ placement: ForwardPlacement = .alone, now_ms: Int64
+  ) -> [Action] {
     precondition(sequence >= next, "messages are forwarded in order")
     if sequence <= sentMax { resent += 1 }
     sentMax = max(sentMax, sequence)
     next = sequence + 1
     state = .forwarding
-    if isOrdered { precondition(busySubjects.insert(subject).inserted, "messages of one subject are forwarded one after the other") }
-    inFlight.append(InFlight(sequence: sequence, subject: subject, size: size, acknowledged: false, hubSequence: 0))
+    var entry = InFlight(sequence: sequence, subject: subject, size: size, acknowledged: false, hubSequence: 0)
+    if case .batched(let number, let place, let isLast) = placement {
+      precondition(place == (batch?.count ?? 0) + 1, "messages are put into a batch in order")
+      batchNumber = number
+      batch = ForwardBatch(number: number, count: place, isClosed: isLast)
+      entry.batchSequence = place
+      entry.subject = nil
+    } else if isOrdered {
+      precondition(busySubjects.insert(subject).inserted, "messages of one subject are forwarded one after the other")
+    }
+    inFlight.append(entry)
     inFlightBytes += size
     return inFlightCount == 1 ? [expect(now_ms, Self.ackTimeout_ms)] : []
   }
@@ -314,11 +361,13 @@ public struct ForwardMachine: ~Copyable {
   }
 
   /// There is nothing more in the edge stream.
-  public mutating func exhausted() {
+  public mutating func exhausted(now_ms: Int64) -> [Action] {
+    guard batch == nil else { return closeBatch(now_ms: now_ms) }
     if inFlightCount == 0, state == .forwarding {
       state = .upToDate
       deadline_ms = nil
     }
+    return []
   }
 
   // MARK: Acknowledgements
@@ -348,6 +397,14 @@ public struct ForwardMachine: ~Copyable {
       if awaitedSubject == subject { awaitedSubject = nil }
     }
     let wasFirst = index == firstInFlight
+    advance()
+    // The timeout counts from the last progress.
+    if wasFirst { deadline_ms = inFlightCount > 0 || batch != nil ? now_ms + Self.ackTimeout_ms : nil }
+    return [.send]
+  }
+
+  /// Progress comes as far as everything is acknowledged.
+  private mutating func advance() {
     while firstInFlight < inFlight.count, inFlight[firstInFlight].acknowledged {
       let done = inFlight[firstInFlight]
       progress.acknowledged = done.sequence
@@ -360,10 +417,47 @@ public struct ForwardMachine: ~Copyable {
       inFlight.removeFirst(firstInFlight)
       firstInFlight = 0
     }
-    // The timeout counts from the last progress.
-    if wasFirst { deadline_ms = inFlightCount > 0 ? now_ms + Self.ackTimeout_ms : nil }
+  }
+
+  // MARK: Batches
+
+  /// The hub says that it goes on with the batch. What it has of it counts when its stream says so, by its name: in `batchStored`.
+  public mutating func batchGoesOn(_ number: UInt64, now_ms: Int64) {
+    if batch?.number == number, deadline_ms != nil { deadline_ms = now_ms + Self.ackTimeout_ms }
+  }
+
+  /// The hub's stream has the first `count` messages of the batch, the last of them as its `hubSequence`, and takes no more of it.
+  public mutating func batchStored(_ number: UInt64, count: UInt64, hubSequence: UInt64, now_ms: Int64) -> [Action] {
+    guard let ended = batch, ended.number == number else { return [] }
+    for index in firstInFlight..<inFlight.count where (1...max(1, count)).contains(inFlight[index].batchSequence) && count > 0 {
+      inFlight[index].acknowledged = true
+      inFlight[index].hubSequence = inFlight[index].batchSequence == min(count, ended.count) ? hubSequence : 0
+      delivered += 1
+    }
+    advance()
+    guard count >= ended.count, ended.isClosed else { return cutShort(now_ms) }
+    failures = 0
+    batch = nil
+    deadline_ms = inFlightCount > 0 ? now_ms + Self.ackTimeout_ms : nil
     return [.send]
   }
+
+  /// The hub does not take the batch. Its messages go by themselves: then it says what is wrong with which. `isForGood`: it takes none.
+  public mutating func batchRefused(_ number: UInt64, isForGood: Bool, now_ms: Int64) -> [Action] {
+    guard batch?.number == number else { return [] }
+    if isForGood { takesBatches = false }
+    return cutShort(now_ms)
+  }
+
+  /// Which of the rest the hub has is asked, as after a break.
+  private mutating func cutShort(_ now_ms: Int64) -> [Action] {
+    aloneThrough = next - 1
+    forgetFlight()
+    window = 1
+    return locate(now_ms)
+  }
+
+  // MARK: Refusals
 
   /// The hub has refused `sequence`.
   public mutating func refused(_ sequence: UInt64, _ text: String, _ kind: ForwardRefusal = .other, now_ms: Int64) -> [Action] {
@@ -406,7 +500,7 @@ public struct ForwardMachine: ~Copyable {
     case .locating: return refuse("the hub's JetStream does not answer", now_ms: now_ms)
     case .comparing: return [.deleteScan] + refuse("the hub's JetStream does not answer", now_ms: now_ms)
     case .forwarding:
-      guard inFlightCount > 0 else { return [] }
+      guard inFlightCount > 0 || batch != nil else { return [] }
       // Neither acknowledged nor refused: nothing may be assumed, so ask what is there.
       forgetFlight()
       window = 1

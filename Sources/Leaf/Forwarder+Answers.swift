@@ -19,6 +19,8 @@ extension Forwarder {
       return
     } else if kind.equals("p") {
       if let sequence = number.decimal() { published(sequence, message) }
+    } else if kind.equals("b") {
+      batchAnswered(number, message)
     } else if number.decimalInt() == request {
       // An answer to an earlier request, over an earlier link perhaps, says nothing about now.
       if kind.equals("scan") {
@@ -35,9 +37,7 @@ extension Forwarder {
     if Headers(message.headers).status == 503 { return perform(machine.refused(sequence, "no stream at the hub takes it", now_ms: now_ms)) }
     switch PublishAck(message.payload) {
     case .stored(let hubSequence, let duplicate, let hubStream, let domain):
-      // Another JetStream on the way that takes the same subject says nothing about the hub's stream.
-      let hubDomain = link?.peer.domain ?? ByteString()
-      guard hubStream == machine.progress.hubStream, domain.isEmpty || hubDomain.isEmpty || domain == hubDomain else { return }
+      guard isHub(hubStream, domain) else { return }
       perform(machine.acknowledged(sequence, hubSequence: hubSequence, duplicate: duplicate, now_ms: now_ms))
       saveSoon()
     case .refused(let text, let kind):
@@ -47,10 +47,35 @@ extension Forwarder {
     }
   }
 
+  /// An answer to a batch: `place` is what follows the inbox in the reply subject of one of its messages.
+  private func batchAnswered(_ place: ByteView, _ message: Message) {
+    guard let dot = place.firstIndex(of: ASCII.dot), batchName.withView({ place.hasPrefix($0) }),
+      let number = place.slice(batchName.count, dot).decimal()
+    else { return }
+    if Headers(message.headers).status == 503 { return perform(machine.batchRefused(number, isForGood: false, now_ms: now_ms)) }
+    switch BatchAnswer(message.payload) {
+    case .goesOn: machine.batchGoesOn(number, now_ms: now_ms)
+    case .stored(let count, let hubSequence, let hubStream, let domain):
+      guard isHub(hubStream, domain) else { return }
+      perform(machine.batchStored(number, count: count, hubSequence: hubSequence, now_ms: now_ms))
+      saveSoon()
+    case .refused(let text, let isForGood):
+      host.log.info("Forward \(stream.name.string): the hub refused a batch, its messages go one by one: \(text)")
+      perform(machine.batchRefused(number, isForGood: isForGood, now_ms: now_ms))
+    case .unreadable: break
+    }
+  }
+
+  /// Another JetStream on the way that takes the same subject says nothing about the hub's stream.
+  private func isHub(_ hubStream: ByteString, _ domain: ByteString) -> Bool {
+    let hubDomain = link?.peer.domain ?? ByteString()
+    return hubStream == machine.progress.hubStream && (domain.isEmpty || hubDomain.isEmpty || domain == hubDomain)
+  }
+
   private func listed(_ payload: ByteView) {
     guard let json = try? JSON.parse(payload) else { return }
     if let error = failure(json) { return perform(machine.requestFailed(error, now_ms: now_ms)) }
-    var found: [(name: ByteString, last: UInt64)] = []
+    var found: [(name: ByteString, last: UInt64, takesBatches: Bool)] = []
     for entry in json["streams"]?.array ?? [] {
       guard let config = entry["config"], let name = config["name"]?.string else { continue }
       let subjects = (config["subjects"]?.array ?? []).compactMap { $0.string }
@@ -58,7 +83,9 @@ extension Forwarder {
         return perform(
           machine.requestFailed("the hub's stream \(name.string) does not take all of \(pattern.string)", now_ms: now_ms))
       }
-      found.append((name, min(entry["state"]?["last_seq"]?.uint64 ?? 0, PublishAck.sequenceMax)))
+      // Servers that do not know batches do not know this field.
+      let takesBatches = config["allow_batched"]?.bool ?? false
+      found.append((name, min(entry["state"]?["last_seq"]?.uint64 ?? 0, PublishAck.sequenceMax), takesBatches))
     }
     perform(machine.foundStreams(found, now_ms: now_ms))
   }

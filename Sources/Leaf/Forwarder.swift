@@ -49,6 +49,10 @@ public final class Forwarder: StreamConsumer {
   /// The link says when it can take more.
   private var isAwaitingLink = false
   private var headerBytes: [UInt8] = []
+  /// Batches are named by this and their number.
+  let batchName: ByteString
+  /// Where the last message of the batch went: its end must go to the same stream.
+  private var batchSubject: [UInt8] = []
   /// Messages that the edge stream dropped (by its limits) before they were forwarded.
   public private(set) var droppedBefore: UInt64 = 0
   private var isEnded = false
@@ -76,6 +80,7 @@ public final class Forwarder: StreamConsumer {
       transform = nil
     }
     inbox = "_INBOX." + ByteString(host.entropy.name(22)).string
+    batchName = ByteString(host.entropy.name(8))
     let stored = Self.load(stream, name)
     let incarnation = stored?.incarnation ?? ByteString(host.entropy.name(8))
     // The name under which the first message went stays, whatever this server is called after a restart.
@@ -261,6 +266,7 @@ public final class Forwarder: StreamConsumer {
       case .fetchScan: fetchScan()
       case .deleteScan: deleteScan()
       case .send: fill()
+      case .closeBatch(let number, let sequence): closeBatch(number, sequence)
       case .setAside(let sequence, let text): setAside(sequence, text)
       case .wakeUp(let at_ms):
         host.timers.schedule(timer, at: at_ms * millisecond_ns) { [unowned(unsafe) self] in  // safe: cancelled in `linkDown`
@@ -332,7 +338,8 @@ public final class Forwarder: StreamConsumer {
   // MARK: Sending
 
   func fill() {
-    guard let link, !filling, !mustWait() else { return }
+    guard let link, !filling else { return }
+    if mustWait() { return perform(machine.closeBatch(now_ms: now_ms)) }
     filling = true
     defer {
       filling = false
@@ -365,14 +372,16 @@ public final class Forwarder: StreamConsumer {
         }
         let subject = ByteHash.hash(message.subject, seed: ByteHash.seed)
         guard machine.maySend(subject: subject) else { return false }
-        let (size, why) = send(message, link)
+        let placement = machine.placement(size: message.headers.count + message.payload.count, waiting: until - message.sequence)
+        guard placement != .later else { return false }
+        let (size, why) = send(message, placement, link)
         guard size > 0 else {
           refusal = Self.words(why ?? .other, machine.next)
           refusedSubject = subject
           return false
         }
         burst += 1
-        perform(machine.sent(message.sequence, subject: subject, size: size, now_ms: now_ms))
+        perform(machine.sent(message.sequence, subject: subject, size: size, placement, now_ms: now_ms))
         return true
       }
     }
@@ -395,7 +404,7 @@ public final class Forwarder: StreamConsumer {
     } else if burst == Self.burstMax {
       host.turn.defer { [self] in fill() }
     } else if machine.next > until {
-      machine.exhausted()
+      perform(machine.exhausted(now_ms: now_ms))
     }
     saveSoon()
   }
@@ -411,22 +420,61 @@ public final class Forwarder: StreamConsumer {
   }
 
   /// Hands one message to the link; its size, or 0 and why when the hub does not take it.
-  private func send(_ message: LogMessage, _ link: LeafLink) -> (size: Int, why: ForwardRefusal?) {
+  private func send(_ message: LogMessage, _ placement: ForwardPlacement, _ link: LeafLink) -> (size: Int, why: ForwardRefusal?) {
     headerBytes.removeAll(keepingCapacity: true)
     origin.appendHeaders(message.sequence, message.timestamp_ns, headers: message.headers, to: &headerBytes)
-    let reply = replySubject("p", message.sequence)
+    let reply: [UInt8]
+    if case .batched(let number, let sequence, let isLast) = placement {
+      reply = batchReply(number, sequence, isLast ? .commit : sequence == 1 ? .start : .append)
+    } else {
+      reply = replySubject("p", message.sequence)
+    }
     let mapped = transform.flatMap { $0.apply(message.subject) }
     func hand(_ subject: ByteView) -> (size: Int, why: ForwardRefusal?) {
       headerBytes.withView { headers in
         reply.withView { reply in
           let forwarded = Message(subject: subject, reply: reply, headers: headers, payload: message.payload)
-          if link.send(forwarded) { return (forwarded.size + message.subject.count, nil) }
+          if link.send(forwarded) {
+            if placement != .alone { batchSubject = subject.bytes }
+            return (forwarded.size + message.subject.count, nil)
+          }
           return (0, link.refusal(of: forwarded))
         }
       }
     }
     if let mapped { return mapped.withView { hand($0) } }
     return hand(message.subject)
+  }
+
+  private enum BatchOperation: UInt8 {
+    case start = 0
+    case append, commit, end
+  }
+
+  /// Says what a message is in a batch: `<inbox>.b.<batch>.<flow>.fail.<sequence>.<operation>.$FI`. A gap ends the batch.
+  private func batchReply(_ number: UInt64, _ sequence: UInt64, _ operation: BatchOperation) -> [UInt8] {
+    var reply: [UInt8] = []
+    reply.reserveCapacity(inbox.utf8.count + 56)
+    reply.append(contentsOf: inbox.utf8)
+    reply.append(literal: ".b.")
+    reply.append(batchName)
+    reply.append(decimal: number)
+    reply.append(ASCII.dot)
+    reply.append(decimal: ForwardBatch.flow)
+    reply.append(literal: ".fail.")
+    reply.append(decimal: sequence)
+    reply.append(ASCII.dot)
+    reply.append(decimal: operation.rawValue)
+    reply.append(literal: ".$FI")
+    return reply
+  }
+
+  /// Ends a batch that has its last message already.
+  private func closeBatch(_ number: UInt64, _ sequence: UInt64) {
+    guard let link else { return }
+    batchSubject.withView { subject in
+      batchReply(number, sequence, .end).withView { reply in _ = link.send(Message(subject: subject, reply: reply)) }
+    }
   }
 
   /// Where the answer to the message `sequence` comes.

@@ -29,3 +29,33 @@ enum PublishAck {
     }
   }
 }
+
+/// What a hub says about a fast-ingest batch (jetstream-api.md section 8).
+enum BatchAnswer {
+  /// It has come so far, or misses something, and will say in the end what it has.
+  case goesOn
+  /// The batch has ended; the stream has `count` of its messages, the last as `sequence`.
+  case stored(count: UInt64, sequence: UInt64, stream: ByteString, domain: ByteString)
+  /// `isForGood`: the stream takes no batches, or not as they are sent here.
+  case refused(String, isForGood: Bool)
+  case unreadable
+
+  init(_ payload: ByteView) {
+    guard let json = try? JSON.parse(payload, depthMax: 8, nodesMax: 64) else {
+      self = .unreadable
+      return
+    }
+    if json["type"] != nil {
+      self = .goesOn
+      return
+    }
+    switch PublishAck(payload) {
+    case .stored(let sequence, _, let stream, let domain):
+      self = json["count"]?.uint64.map { .stored(count: $0, sequence: sequence, stream: stream, domain: domain) } ?? .unreadable
+    case .refused(let text, _):
+      let code = json["error"]?["err_code"]?.int ?? 0
+      self = .refused(text, isForGood: code == 10205 || code == 10206 || code == 10207)
+    case .unreadable: self = .unreadable
+    }
+  }
+}

@@ -1,6 +1,7 @@
 """Store and forward: what a device had acknowledged is in the hub's stream exactly once and in order, whatever breaks in between."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -19,12 +20,18 @@ forward: [ {forward} ]
 """
 
 
-@pytest.fixture
-async def setting(agent, hub, client):
-    """An edge behind a proxy to a hub whose stream takes sensors.>; (edge, hub, proxy)."""
+async def add_readings(nc, batched, **config):
+    """The hub's stream; nats-py's own request drops the field that lets batches in."""
+    config = {"name": "READINGS", "subjects": ["sensors.>", "site.>"], "allow_batched": batched, **config}
+    answer = json.loads((await nc.request("$JS.API.STREAM.CREATE.READINGS", json.dumps(config).encode(), timeout=5)).data)
+    assert "error" not in answer and answer["config"].get("allow_batched", False) == batched
+
+
+@pytest.fixture(params=[False, True], ids=["singly", "batched"])
+async def setting(request, agent, hub, client):
+    """An edge behind a proxy to a hub whose stream takes sensors.>, also in batches or not; (edge, hub, proxy)."""
     upstream = hub(jetstream="domain: hub")
-    js = (await client(upstream)).jetstream()
-    await js.add_stream(name="READINGS", subjects=["sensors.>", "site.>"])
+    await add_readings(await client(upstream), request.param)
     proxy = DelayProxy(upstream.leaf_port)
     edge = agent(config(proxy.port), jetstream="domain: edge")
     yield edge, upstream, proxy
@@ -57,6 +64,36 @@ async def test_a_backlog_from_an_outage_is_delivered(setting, client):
     proxy.restore()
     await until_delivered(client, upstream, 3000)
     assert await check(client, upstream, devices) == 3000
+
+
+async def test_batches_carry_one_subject_over_a_long_link_in_order(agent, hub, client):
+    upstream = hub(jetstream="domain: hub")
+    nc = await client(upstream)
+    await add_readings(nc, True)
+    proxy = DelayProxy(upstream.leaf_port, delay_ms=50)
+    try:
+        edge = agent(config(proxy.port), jetstream="domain: edge")
+        proxy.cut()
+        edge.start()
+        devices = Devices(count=1)
+        await devices.publish((await client(edge)).jetstream(), 3000)
+        answers = 0
+
+        async def answered(message):
+            nonlocal answers
+            answers += 1
+
+        for kind in "pb":
+            await nc.subscribe(f"_INBOX.*.{kind}.>", cb=answered)
+        proxy.restore()
+        # One by one, a message of one subject takes a round trip of 100 ms: five minutes.
+        await until_delivered(client, upstream, 3000, seconds=30)
+        await until(lambda: edge.json("/uplinkz")["forwards"][0]["backlog"] == 0, 20, "the last acknowledgement")
+        assert await check(client, upstream, devices) == 3000
+        # A first message by itself, then batches of up to 1,024, each answered now and then.
+        assert answers < 3000 / 20
+    finally:
+        proxy.close()
 
 
 async def test_nothing_is_lost_or_doubled_when_everything_is_killed_in_turn(setting, client):

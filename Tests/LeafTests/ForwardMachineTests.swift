@@ -341,4 +341,91 @@ import Testing
       #expect(sequence(id) == nil)
     }
   }
+
+  // MARK: Batches
+
+  /// Linked to a hub that takes batches, with message 11 acknowledged.
+  private func batching() -> Forward {
+    let machine = Forward(progress: known(), last: 10)
+    _ = machine.linkUp(now_ms: 0)
+    _ = machine.foundStreams([(name: "HUB", last: 100)], takesBatches: true, now_ms: 0)
+    #expect(machine.placement(waiting: 1000) == .alone)
+    _ = machine.sent(11, size: 1, now_ms: 0)
+    _ = machine.acknowledged(11, hubSequence: 101, duplicate: false, now_ms: 0)
+    return machine
+  }
+
+  @Test("a backlog goes in a batch, many messages of one subject at once, and counts when the hub's stream has all of it")
+  func batch() {
+    let machine = batching()
+    #expect(machine.placement(waiting: ForwardBatch.messagesMin - 1) == .alone)
+    for sequence in UInt64(12)...30 {
+      #expect(machine.maySend && machine.maySend(subject: 5))
+      let placement = machine.placement(waiting: 30 - sequence + (sequence < 15 ? 20 : 0))
+      #expect(placement == .batched(number: 1, sequence: sequence - 11, isLast: sequence == 30))
+      _ = machine.sent(sequence, subject: 5, size: 1, placement, now_ms: 1)
+    }
+    #expect(!machine.maySend && machine.exhausted() == [])
+    machine.batchGoesOn(1, now_ms: 9_000)
+    #expect(machine.wake(now_ms: 10_500) == [.wakeUp(at_ms: 19_000)])
+    #expect(machine.progress.acknowledged == 11)
+    #expect(machine.batchStored(2, count: 19, hubSequence: 500, now_ms: 9_001) == [])
+    #expect(machine.batchStored(1, count: 19, hubSequence: 120, now_ms: 9_001) == [.send])
+    #expect(machine.progress.acknowledged == 30 && machine.progress.hubSequence == 120 && machine.delivered == 20)
+    #expect(machine.exhausted() == [] && machine.state == .upToDate)
+  }
+
+  @Test("a batch is begun when nothing is in flight, and ended when the stream is, or another forward goes first")
+  func batchBounds() {
+    let machine = batching()
+    _ = machine.sent(12, size: 1, now_ms: 0)
+    #expect(machine.placement(waiting: 100) == .later)
+    _ = machine.acknowledged(12, hubSequence: 102, duplicate: false, now_ms: 0)
+    let first = machine.placement(waiting: 100)
+    #expect(first == .batched(number: 1, sequence: 1, isLast: false))
+    _ = machine.sent(13, size: 1, first, now_ms: 0)
+    machine.passed(14)
+    #expect(machine.exhausted(now_ms: 1) == [.closeBatch(number: 1, sequence: 2), .wakeUp(at_ms: 10_001)])
+    #expect(machine.exhausted(now_ms: 1) == [] && machine.closeBatch(now_ms: 1) == [] && !machine.maySend)
+    #expect(machine.batchStored(1, count: 1, hubSequence: 103, now_ms: 2) == [.send])
+    #expect(machine.progress.acknowledged == 14)
+    // One that has grown large ends, too.
+    var placement = machine.placement(waiting: 100)
+    _ = machine.sent(15, size: 1, placement, now_ms: 3)
+    placement = machine.placement(waiting: 100, size: ForwardMachine.windowBytesMax)
+    #expect(placement == .batched(number: 2, sequence: 2, isLast: true))
+  }
+
+  @Test("what is missing of a batch goes again by itself, after the hub was asked; the hub says then what it refuses")
+  func batchCutShort() {
+    let machine = batching()
+    for sequence in UInt64(12)...40 { _ = machine.sent(sequence, size: 1, machine.placement(waiting: 100), now_ms: 0) }
+    #expect(machine.batchStored(1, count: 4, hubSequence: 105, now_ms: 1) == [.findStream, .wakeUp(at_ms: 5_001)])
+    #expect(machine.progress.acknowledged == 15 && machine.progress.hubSequence == 105 && machine.inFlightCount == 0)
+    #expect(machine.foundStreams([(name: "HUB", last: 105)], takesBatches: true, now_ms: 2) == [.send])
+    #expect(machine.next == 16 && machine.placement(waiting: 100) == .alone)
+    _ = machine.sent(16, size: 1, now_ms: 3)
+    _ = machine.acknowledged(16, hubSequence: 106, duplicate: false, now_ms: 3)
+    #expect(machine.placement(waiting: 100) == .alone, "17 to 40 go by themselves")
+    for sequence in UInt64(17)...40 {
+      _ = machine.sent(sequence, size: 1, now_ms: 3)
+      _ = machine.acknowledged(sequence, hubSequence: sequence + 90, duplicate: false, now_ms: 3)
+    }
+    #expect(machine.placement(waiting: 100) == .batched(number: 2, sequence: 1, isLast: false))
+  }
+
+  @Test("a hub that takes no batches after all gets single messages; without an answer it is asked what it has")
+  func batchRefused() {
+    let machine = batching()
+    _ = machine.sent(12, size: 1, machine.placement(waiting: 100), now_ms: 0)
+    #expect(machine.batchRefused(1, isForGood: true, now_ms: 1) == [.findStream, .wakeUp(at_ms: 5_001)])
+    _ = machine.foundStreams([(name: "HUB", last: 101)], takesBatches: false, now_ms: 2)
+    _ = machine.sent(12, size: 1, now_ms: 3)
+    _ = machine.acknowledged(12, hubSequence: 102, duplicate: false, now_ms: 3)
+    #expect(machine.placement(waiting: 100) == .alone)
+    let silent = batching()
+    _ = silent.sent(12, size: 1, silent.placement(waiting: 100), now_ms: 0)
+    _ = silent.exhausted(now_ms: 0)
+    #expect(silent.wake(now_ms: 10_000).first == .findStream)
+  }
 }

@@ -11,6 +11,8 @@ private final class ForwardWorld {
   enum Request: Equatable {
     case find
     case publish(UInt64)
+    case batched(UInt64, number: UInt64, place: UInt64, isLast: Bool)
+    case closeBatch(number: UInt64, place: UInt64)
     case scan(after: UInt64)
     case fetch
     case deleteScan
@@ -19,6 +21,9 @@ private final class ForwardWorld {
     case streams([(name: ByteString, last: UInt64)])
     case failed
     case stored(UInt64, hub: UInt64, duplicate: Bool)
+    case batchStored(UInt64, count: UInt64, hub: UInt64)
+    case batchGoesOn(UInt64)
+    case batchRefused(UInt64)
     case refused(UInt64, ForwardRefusal)
     case scanCreated(UInt64)
     case scanned(UInt64?, pending: UInt64, end: Bool)
@@ -42,6 +47,10 @@ private final class ForwardWorld {
   /// What the hub's duplicate window remembers.
   var window: [UInt64: UInt64] = [:]
   var hasLeader = true
+  /// The batches that the hub has open, with the place of their last message; none when its stream takes no batches.
+  var batches: [UInt64: UInt64]?
+  var batchesStored = 0
+  var batchesCut = 0
   var linked = false
   var toHub: [Request] = []
   var fromHub: [Answer] = []
@@ -56,6 +65,7 @@ private final class ForwardWorld {
 
   init(seed: UInt64, hubDrops: Bool, hubIsPicky: Bool) {
     random = SeededEntropy(seed: seed)
+    if seed % 2 == 0 { batches = [:] }
     self.hubDrops = hubDrops
     self.hubIsPicky = hubIsPicky
     machine = Forward(progress: ForwardProgress(), last: 0, window: 1 + random.below(20), setsAside: hubIsPicky)
@@ -71,6 +81,7 @@ private final class ForwardWorld {
       case .deleteScan: toHub.append(.deleteScan)
       case .send: fill()
       case .wakeUp(let at_ms): wakeAt_ms = at_ms
+      case .closeBatch(let number, let place): toHub.append(.closeBatch(number: number, place: place))
       case .setAside(let sequence, _):
         dead.insert(sequence)
         deadStored.append(sequence)
@@ -91,14 +102,49 @@ private final class ForwardWorld {
         continue
       }
       guard machine.maySend(subject: subject) else { return }
+      let placement = machine.placement(waiting: UInt64(edge.count) - sequence)
+      if placement == .later { return }
       guard isTakenByLink(sequence) else {
         perform(machine.notTaken(sequence, subject: subject, "too large", .tooLarge, now_ms: now_ms))
         continue
       }
-      toHub.append(.publish(sequence))
-      perform(machine.sent(sequence, subject: subject, size: 100, now_ms: now_ms))
+      if case .batched(let number, let place, let isLast) = placement {
+        toHub.append(.batched(sequence, number: number, place: place, isLast: isLast))
+      } else {
+        toHub.append(.publish(sequence))
+      }
+      perform(machine.sent(sequence, subject: subject, size: 100, placement, now_ms: now_ms))
     }
-    if machine.next > UInt64(edge.count) { machine.exhausted() }
+    if machine.next > UInt64(edge.count) { perform(machine.exhausted(now_ms: now_ms)) }
+  }
+
+  /// Stores a message, unless the hub knows it; its position.
+  private func store(_ sequence: UInt64) -> (position: UInt64, duplicate: Bool) {
+    if let known = window[sequence] { return (known, true) }
+    hub.append(sequence)
+    window[sequence] = UInt64(hub.count)
+    return (UInt64(hub.count), false)
+  }
+
+  /// One message of a batch that ends at the first gap, as nats-server does it: the end is told with what was stored.
+  private func takeBatched(_ sequence: UInt64, _ number: UInt64, _ place: UInt64, _ isLast: Bool) {
+    guard let last = batches?[number] ?? (batches != nil && place == 1 ? 0 : nil) else { return fromHub.append(.batchRefused(number)) }
+    guard place == last + 1 else { return endBatch(number, last) }
+    if isRefusedForGood(sequence) {
+      batches?[number] = nil
+      return fromHub.append(place == 1 ? .batchRefused(number) : .batchStored(number, count: last, hub: UInt64(hub.count)))
+    }
+    _ = store(sequence)
+    batches?[number] = place
+    if place % 4 == 0 { fromHub.append(.batchGoesOn(number)) }
+    if isLast { endBatch(number, place) }
+  }
+
+  private func endBatch(_ number: UInt64, _ count: UInt64) {
+    batches?[number] = nil
+    batchesStored += 1
+    // Somebody else's messages came since: the position is that of the batch's last message, at least.
+    fromHub.append(.batchStored(number, count: count, hub: UInt64(hub.lastIndex { $0 != nil }.map { $0 + 1 } ?? 0)))
   }
 
   func hubWorks() {
@@ -109,14 +155,20 @@ private final class ForwardWorld {
     case .publish(let sequence):
       if isRefusedForGood(sequence) {
         fromHub.append(.refused(sequence, .notPermitted))
-      } else if let known = window[sequence] {
-        fromHub.append(.stored(sequence, hub: known, duplicate: true))
-      } else if hubDrops, random.oneIn(12) {
+      } else if window[sequence] == nil, hubDrops, random.oneIn(12) {
         if random.oneIn(2) { fromHub.append(.refused(sequence, .other)) }
       } else {
-        hub.append(sequence)
-        window[sequence] = UInt64(hub.count)
-        fromHub.append(.stored(sequence, hub: UInt64(hub.count), duplicate: false))
+        let (position, duplicate) = store(sequence)
+        fromHub.append(.stored(sequence, hub: position, duplicate: duplicate))
+      }
+    case .batched(let sequence, let number, let place, let isLast):
+      if !(hubDrops && random.oneIn(40)) { takeBatched(sequence, number, place, isLast) }
+    case .closeBatch(let number, let place):
+      if let last = batches?[number] {
+        if last + 1 != place { batchesCut += 1 }
+        endBatch(number, last)
+      } else {
+        fromHub.append(.batchRefused(number))
       }
     case .scan(let after):
       guard hasLeader else { return }
@@ -138,7 +190,7 @@ private final class ForwardWorld {
     guard !fromHub.isEmpty else { return }
     let answer = fromHub.removeFirst()
     switch answer {
-    case .streams(let streams): perform(machine.foundStreams(streams, now_ms: now_ms))
+    case .streams(let streams): perform(machine.foundStreams(streams, takesBatches: batches != nil, now_ms: now_ms))
     case .failed: perform(machine.requestFailed("no leader", now_ms: now_ms))
     case .stored(let sequence, let position, let duplicate):
       if random.oneIn(25), !settling {
@@ -146,6 +198,14 @@ private final class ForwardWorld {
       } else {
         perform(machine.acknowledged(sequence, hubSequence: position, duplicate: duplicate, now_ms: now_ms))
       }
+    case .batchStored(let number, let count, let position):
+      if random.oneIn(10), !settling {
+        acksLost += 1
+      } else {
+        perform(machine.batchStored(number, count: count, hubSequence: position, now_ms: now_ms))
+      }
+    case .batchGoesOn(let number): machine.batchGoesOn(number, now_ms: now_ms)
+    case .batchRefused(let number): perform(machine.batchRefused(number, now_ms: now_ms))
     case .refused(let sequence, let kind): perform(machine.refused(sequence, "refused", kind, now_ms: now_ms))
     case .scanCreated(let pending): perform(machine.scanCreated(pending: pending, now_ms: now_ms))
     case .scanned(let sequence, let pending, let end):
@@ -172,6 +232,7 @@ private final class ForwardWorld {
     if let saving, random.oneIn(2) { saved = saving }
     saving = nil
     deadStored = []
+    if batches != nil { batches = [:] }  // a process names its batches by chance
     machine = Forward(progress: saved, last: UInt64(edge.count), window: 1 + random.below(20), setsAside: hubIsPicky)
   }
 
@@ -229,7 +290,7 @@ private final class ForwardWorld {
 }
 
 @Suite struct ForwardModelTests {
-  private func run(_ seed: UInt64, hubDrops: Bool, hubIsPicky: Bool = false) {
+  @discardableResult private func run(_ seed: UInt64, hubDrops: Bool, hubIsPicky: Bool = false) -> ForwardWorld {
     let world = ForwardWorld(seed: seed, hubDrops: hubDrops, hubIsPicky: hubIsPicky)
     world.connect()
     for _ in 0..<3000 { world.step() }
@@ -252,10 +313,15 @@ private final class ForwardWorld {
     #expect(world.dead == Set(forwarded.filter { world.isRefusedForGood($0) }), "\(story)")
     #expect(world.machine.progress.acknowledged == UInt64(world.edge.count), "\(story)")
     #expect(world.machine.inFlightCount == 0, "\(story)")
+    return world
   }
 
   @Test("lost acks, broken links, restarts with old progress, a hub without leader: every message once and in order")
-  func onceAndInOrder() { for seed in 0..<400 { run(UInt64(seed), hubDrops: false) } }
+  func onceAndInOrder() {
+    var batches = 0
+    for seed in 0..<400 { batches += run(UInt64(seed), hubDrops: false).batchesStored }
+    #expect(batches > 100, "every second of these hubs takes batches")
+  }
 
   @Test("a hub that refuses some messages for good: those are set aside, all others are there once and in order")
   func setAside() { for seed in 2000..<2400 { run(UInt64(seed), hubDrops: false, hubIsPicky: true) } }

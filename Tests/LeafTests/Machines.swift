@@ -41,8 +41,8 @@ final class Forward {
 
   func linkUp(now_ms: Int64) -> [Action] { machine.linkUp(now_ms: now_ms) }
   func linkDown() { machine.linkDown() }
-  func foundStreams(_ streams: [(name: ByteString, last: UInt64)], now_ms: Int64) -> [Action] {
-    machine.foundStreams(streams, now_ms: now_ms)
+  func foundStreams(_ streams: [(name: ByteString, last: UInt64)], takesBatches: Bool = false, now_ms: Int64) -> [Action] {
+    machine.foundStreams(streams.map { ($0.name, $0.last, takesBatches) }, now_ms: now_ms)
   }
   func requestFailed(_ text: String, now_ms: Int64) -> [Action] { machine.requestFailed(text, now_ms: now_ms) }
   func progressSaved(now_ms: Int64) -> [Action] { machine.progressSaved(now_ms: now_ms) }
@@ -57,11 +57,22 @@ final class Forward {
   }
   func maySend(subject: UInt64) -> Bool { machine.maySend(subject: subject) }
   /// Without a subject the message has one of its own.
-  func sent(_ sequence: UInt64, subject: UInt64? = nil, size: Int, now_ms: Int64) -> [Action] {
-    machine.sent(sequence, subject: subject ?? sequence, size: size, now_ms: now_ms)
+  func sent(
+    _ sequence: UInt64, subject: UInt64? = nil, size: Int, _ placement: ForwardPlacement = .alone, now_ms: Int64
+  ) -> [Action] {
+    machine.sent(sequence, subject: subject ?? sequence, size: size, placement, now_ms: now_ms)
   }
   func passed(_ sequence: UInt64) { machine.passed(sequence) }
-  func exhausted() { machine.exhausted() }
+  @discardableResult func exhausted(now_ms: Int64 = 0) -> [Action] { machine.exhausted(now_ms: now_ms) }
+  func placement(waiting: UInt64, size: Int = 100) -> ForwardPlacement { machine.placement(size: size, waiting: waiting) }
+  func closeBatch(now_ms: Int64) -> [Action] { machine.closeBatch(now_ms: now_ms) }
+  func batchGoesOn(_ number: UInt64, now_ms: Int64) { machine.batchGoesOn(number, now_ms: now_ms) }
+  func batchStored(_ number: UInt64, count: UInt64, hubSequence: UInt64, now_ms: Int64) -> [Action] {
+    machine.batchStored(number, count: count, hubSequence: hubSequence, now_ms: now_ms)
+  }
+  func batchRefused(_ number: UInt64, isForGood: Bool = false, now_ms: Int64) -> [Action] {
+    machine.batchRefused(number, isForGood: isForGood, now_ms: now_ms)
+  }
   func acknowledged(_ sequence: UInt64, hubSequence: UInt64, duplicate: Bool, now_ms: Int64) -> [Action] {
     machine.acknowledged(sequence, hubSequence: hubSequence, duplicate: duplicate, now_ms: now_ms)
   }
