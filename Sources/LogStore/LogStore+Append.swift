@@ -199,31 +199,35 @@ extension LogStore {
     _ = try appendPlain(kind: RecordKind.checkpointBegin, stream: 0, sequence: 0, timestamp_ns: 0)
     let oldest = oldestPosition
     for (id, position) in drops where position <= oldest { drops[id] = nil }
-    for (id, position) in drops {
-      _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: position, timestamp_ns: 0)
-      count += 1
-    }
-    for segment in segments where segment.isSealed {
-      _ = try appendPlain(
-        kind: RecordKind.sealed, stream: 0, sequence: segment.base,
-        timestamp_ns: Int64(bitPattern: segment.base + UInt64(segment.durableSize)))
-      count += 1
-    }
-    for stream in streams.values where stream.lastSequence > 0 {
-      _ = try appendPlain(
-        kind: RecordKind.streamState, stream: stream.id, sequence: stream.firstSequence, timestamp_ns: stream.lastTimestamp_ns,
-        body: stream.lastSequence)
-      stream.firstIsDirty = false
-      count += 1
+    // All of it twice, one after the other: the segments that it stands for may be gone, and no single bad place may lose what streams
+    // and consumers hang on.
+    for _ in 0..<2 {
+      for (id, position) in drops {
+        _ = try appendPlain(kind: RecordKind.drop, stream: id, sequence: position, timestamp_ns: 0)
+        count += 1
+      }
+      for segment in segments where segment.isSealed {
+        _ = try appendPlain(
+          kind: RecordKind.sealed, stream: 0, sequence: segment.base,
+          timestamp_ns: Int64(bitPattern: segment.base + UInt64(segment.durableSize)))
+        count += 1
+      }
+      for stream in streams.values where stream.lastSequence > 0 {
+        _ = try appendPlain(
+          kind: RecordKind.streamState, stream: stream.id, sequence: stream.firstSequence, timestamp_ns: stream.lastTimestamp_ns,
+          body: stream.lastSequence)
+        stream.firstIsDirty = false
+        count += 1
+      }
+      try metadata.forEach { key, value throws(StoreError) in
+        try key.withView { key throws(StoreError) in
+          try value.withView { value throws(StoreError) in try appendKeyed(kind: RecordKind.metadata, key: key, value: value) }
+        }
+        count += 1
+      }
     }
     movedFirst.removeAll(keepingCapacity: true)
-    try metadata.forEach { key, value throws(StoreError) in
-      try key.withView { key throws(StoreError) in
-        try value.withView { value throws(StoreError) in try appendKeyed(kind: RecordKind.metadata, key: key, value: value) }
-      }
-      count += 1
-    }
-    _ = try appendPlain(kind: RecordKind.checkpointEnd, stream: 0, sequence: count, timestamp_ns: 0)
+    for _ in 0..<2 { _ = try appendPlain(kind: RecordKind.checkpointEnd, stream: 0, sequence: count, timestamp_ns: 0) }
   }
 
   /// Where the oldest record may be, in a file that is there or may come back.

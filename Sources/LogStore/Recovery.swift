@@ -248,17 +248,41 @@ final class Recovery {
       return Record.checked(
         base + offset, available: segment.size - offset, salt: store.salt, position: segment.base + UInt64(offset))
     }
-    var offset = SegmentHeader.recordsOffset
-    guard let begin = record(offset), begin.kind == RecordKind.checkpointBegin else { return false }
-    offset += begin.paddedLength
-    let start = offset
-    var count: UInt64 = 0
-    while let next = record(offset), next.kind != RecordKind.checkpointEnd {
-      guard next.kind != RecordKind.message, next.kind != RecordKind.commit else { return false }
-      count += 1
-      offset += next.paddedLength
+    /// Where the next record begins. Not far, and not large: a hostile file must not make the search slow.
+    func next(after offset: Int) -> Int? {
+      for next in stride(from: offset + 8, to: min(offset + (256 << 10), segment.size), by: 8) {
+        guard let rough = Record.plausible(base + next, available: segment.size - next), rough.length <= 64 << 10 else { continue }
+        if record(next) != nil { return next }
+      }
+      return nil
     }
-    guard let end = record(offset), end.kind == RecordKind.checkpointEnd, end.sequence == count else { return false }
+    var offset = SegmentHeader.recordsOffset
+    var offsets: [Int] = []
+    var gaps = 0
+    var end: Record?
+    while end == nil {
+      guard let next = record(offset) else {
+        // One bad place that is no more than half of all has only one copy of anything.
+        gaps += 1
+        guard gaps == 1, let next = next(after: offset) else { return false }
+        offset = next
+        continue
+      }
+      switch next.kind {
+      case RecordKind.checkpointEnd: end = next
+      case RecordKind.checkpointBegin:
+        guard offsets.isEmpty else { return false }
+        offset += next.paddedLength
+      case RecordKind.drop, RecordKind.sealed, RecordKind.streamState, RecordKind.metadata:
+        offsets.append(offset)
+        offset += next.paddedLength
+      default: return false
+      }
+    }
+    let found = UInt64(offsets.count)
+    guard let end, end.sequence == found || gaps == 1 && end.sequence > found && end.sequence - found <= end.sequence / 2 else {
+      return false
+    }
     segment.checkpointEnd = offset + end.paddedLength
     if isLast {
       var next = offset
@@ -268,10 +292,8 @@ final class Recovery {
     metadataPosition = segment.base + UInt64(offset)
     if withStreams { checkpointPosition = metadataPosition }
     store.metadata.removeAll()
-    var at = start
-    while at < offset, let next = record(at) {
-      if withStreams || next.kind != RecordKind.streamState { applyState(next) }
-      at += next.paddedLength
+    for at in offsets {
+      if let next = record(at), withStreams || next.kind != RecordKind.streamState { applyState(next) }
     }
     return true
   }

@@ -100,7 +100,7 @@ import Testing
       try stream.put(sequence, size: 200)
       bench.settle()
     }
-    #expect(store.checkpoints <= checkpoints + 1)
+    #expect(store.checkpoints <= checkpoints + 2)
     while store.checkpoint == nil {
       sequence += 1
       try stream.put(sequence, size: 200)

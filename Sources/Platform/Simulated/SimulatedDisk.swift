@@ -359,7 +359,10 @@ public final class SimulatedDisk: Disk {
     for chunk in chunks { bytes.append(chunk) }
     bytesWritten += bytes.count
     // The committer thread writes a part, then the rest, then syncs; a crash may come before, between and after.
-    let part = bytes.isEmpty ? 0 : entropy.below(bytes.count + 1)
+    var part = bytes.isEmpty ? 0 : entropy.below(bytes.count + 1)
+    // What is overwritten is overwritten in whole sectors.
+    let size = state.inodes[opened.inode]?.content.count ?? 0
+    if part < bytes.count, offset + part < size { part = max(0, (offset + part) / DiskState.sectorSize * DiskState.sectorSize - offset) }
     let took_ns = commitLatency_ns + entropy.within(0...max(0, commitLatency_ns))
     let error = writeError(opened, end: offset + bytes.count)
     process.after(took_ns / 4) {

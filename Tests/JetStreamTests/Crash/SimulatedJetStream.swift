@@ -15,6 +15,8 @@ final class SimulatedJetStream {
   let jetStream: JetStream
   let consumers: ConsumerEngine
   let report: RecoveryReport
+  /// Whether everything that the start found is on the medium.
+  var isSure: Bool { store.durablePosition == store.appendedPosition }
   private let outside: Endpoint
   private var listeners: [String: (Received) -> Void] = [:]
   private var asked = 0
