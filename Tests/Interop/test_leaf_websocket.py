@@ -186,7 +186,8 @@ async def test_the_uplink_measures_and_links_through_a_proxy(petiole, hub, clien
             # The test's own delay accepts by itself: a plain listener's INFO comes one way through it, a WebSocket's both.
             times = 1 if scheme == "nats-leaf" else 2
             for name, delay_us in (("near", 20_000), ("far", 60_000)):
-                assert delay_us * times * 0.95 < rtt_us[name] < delay_us * times + 30_000, rtt_us
+                # A round trip that does not belong there would double it.
+                assert delay_us * times * 0.95 < rtt_us[name] < delay_us * times * 1.5 + 30_000, rtt_us
             at_edge = await client(edge)
             await at_edge.subscribe("through")
             await at_edge.flush()

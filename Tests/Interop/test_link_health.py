@@ -165,10 +165,10 @@ async def test_a_limited_uplink_sends_at_its_rate(petiole, hub):
         for _ in range(80):
             assert receive(receiver) == 1000
         took, carried = time.monotonic() - began, proxy.to_target - before
+    (leaf,) = leafs(edge)
     proxy.close()
     # A quarter of a second's bytes may leave at once, and what the limit saved up while nothing was said.
     assert 81_000 < carried < 84_000 and 0.75 < (carried - 5 * 1024) / took / (20 * 1024) < 1.05, (carried, took)
-    (leaf,) = leafs(edge)
     assert leaf["rate_limit"] == 20 * 1024 and leaf["dropped"] == 0
     assert leaf["plain_out_bytes"] <= leaf["wire_out_bytes"] and leaf["keepalive_bytes"] >= 200
 
