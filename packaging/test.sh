@@ -34,7 +34,7 @@ packaging/format.sh --check
 
 section "Swift tests (ordinary build)"
 timeout --foreground 900 swift build --build-tests --manifest-cache none
-timeout --foreground 600 swift test --skip-build --manifest-cache none
+timeout --foreground 900 swift test --skip-build --manifest-cache none
 
 section "shipping build, amd64"
 packaging/build-release.sh amd64
@@ -44,7 +44,7 @@ packaging/build-release.sh arm64
 
 pytest=(.venv/bin/python -m pytest -c Tests/pytest.ini)
 section "interop, amd64"
-PETIOLE_BIN=$PWD/dist/amd64/petiole timeout --foreground 600 "${pytest[@]}" --ignore=Tests/Interop/test_compatibility.py Tests/Interop
+PETIOLE_BIN=$PWD/dist/amd64/petiole timeout --foreground 900 "${pytest[@]}" --ignore=Tests/Interop/test_compatibility.py Tests/Interop
 
 section "version matrix"
 packaging/setup-servers.sh
