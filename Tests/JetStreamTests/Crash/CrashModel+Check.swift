@@ -86,7 +86,8 @@ struct CrashCheck {
     for sequence in stream.sequences {
       let place = "message \(sequence) of \(facts.name)"
       guard let message = facts.messages[sequence], message.stored.may(at: moment) else {
-        fail("\(place) was never stored")
+        // What was removed in an earlier life is not known any more; when its removal was hit, it is there again.
+        if flips == 0 { fail("\(place) was never stored") }
         continue
       }
       if message.mustBeGone(at: moment), flips == 0 { fail("\(place) was removed, and came back") }
