@@ -145,8 +145,8 @@ def shape(value):
 
 async def test_limits_and_their_errors_are_those_of_the_real_server(servers):
     pair = Pair(servers, CONFIG, jetstream=True)
-    answers = []
-    for server in pair.both:
+
+    async def asked(server):
         people = {name: await login(server, name) for name in ("l", "n", "f", "sys")}
         mine = []
         for name, subject, body in REQUESTS:
@@ -163,8 +163,9 @@ async def test_limits_and_their_errors_are_those_of_the_real_server(servers):
                 message = await people["f"].request(subject, b"x" * 700, timeout=5)
                 outcome.append(json.loads(message.data).get("error", {}).get("err_code", 0))
             mine.append((subject, outcome))
-        answers.append(mine)
         for nc in people.values():
             await nc.close()
-    for real, ours in zip(*answers):
+        return mine
+
+    for real, ours in zip(*await asyncio.gather(*(asked(server) for server in pair.both)), strict=True):
         assert ours == real, f"ours: {ours}\nreal: {real}"

@@ -12,9 +12,12 @@ from waiting import until
 pytestmark = pytest.mark.ours
 
 
+STREAM = 'streams: [ { name: TELEMETRY, subjects: ["sensors.>"], max_bytes: 256MB, discard: old } ]\n'
+
+
 def config(port, forward="{ stream: TELEMETRY }"):
     return f"""
-streams: [ {{ name: TELEMETRY, subjects: ["sensors.>"], max_bytes: 256MB, discard: old }} ]
+{STREAM}
 uplink {{ clusters: [ {{ name: hub, urls: ["nats-leaf://127.0.0.1:{port}"] }} ] }}
 forward: [ {forward} ]
 """
@@ -126,11 +129,13 @@ async def test_no_duplicates_when_the_outage_outlasts_the_hubs_window(agent, hub
     await js.add_stream(name="READINGS", subjects=["sensors.>"], duplicate_window=0.1)
     proxy = DelayProxy(upstream.leaf_port, delay_ms=20)
     try:
-        edge = agent(config(proxy.port), jetstream="domain: edge").start()
+        # By a remote, which is dialled again at once: an uplink waits longer each time for a hub that it loses as soon as it has it.
+        remote = f'leafnodes {{ reconnect: "100ms", remotes: [ {{ url: "nats-leaf://127.0.0.1:{proxy.port}" }} ] }}'
+        edge = agent(f"{STREAM}{remote}\nforward: [ {{ stream: TELEMETRY }} ]", jetstream="domain: edge").start()
         devices = Devices()
         # Cut while many are in flight: stored at the hub, their acks lost on the way back.
         for _ in range(5):
-            publishing = asyncio.create_task(devices.publish((await client(edge)).jetstream(), 1000))
+            publishing = asyncio.create_task(devices.publish((await client(edge)).jetstream(), 400))
             before = (await js.stream_info("READINGS")).state.messages
 
             async def moving():

@@ -19,7 +19,8 @@ ACKS_BETWEEN = 60
 
 
 async def publish(nc, name, acked, stopped):
-    js = nc.jetstream(timeout=2)
+    # Those whose acknowledgement a kill has swallowed wait no longer than that.
+    js = nc.jetstream(timeout=0.5)
     number = 0
     while not stopped.is_set():
         number += 1

@@ -3,6 +3,7 @@ servers as leafs, inside TLS and out of it."""
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -100,9 +101,14 @@ def told(server, turns):
 def test_leafs_log_in_as_at_a_real_server(servers, name):
     config, leaf = CONFIGS[name]
     pair = Pair(servers, config, leaf=leaf)
-    for login, options in LOGINS.items():
-        real, ours = (told(server, [connect(**options)]) for server in pair.both)
-        assert ours == real, login
+    # All at once: most of the time goes into seeing that nothing more comes. Each under a name of its own, or one would replace another.
+    with ThreadPoolExecutor(2 * len(LOGINS)) as pool:
+        answers = {
+            login: [pool.submit(told, server, [connect(**options, name=f"leaf-{number}", cluster=f"leaf-{number}")]) for server in pair.both]
+            for number, (login, options) in enumerate(LOGINS.items())
+        }
+    for login, (real, ours) in answers.items():
+        assert ours.result() == real.result(), login
 
 
 TALKS = {
@@ -124,9 +130,10 @@ TALKS = {
 
 def test_permissions_and_limits_are_kept_as_by_a_real_server(servers):
     pair = Pair(servers, ACCOUNTS, leaf=True)
-    for name, (user, turns) in TALKS.items():
-        real, ours = (told(server, [connect(**{"user": user, "pass": user}), *turns]) for server in pair.both)
-        assert ours == real, name
+    with ThreadPoolExecutor(2) as pool:
+        for name, (user, turns) in TALKS.items():
+            real, ours = pool.map(told, pair.both, [[connect(**{"user": user, "pass": user}), *turns]] * 2)
+            assert ours == real, name
 
 
 def test_requests_that_a_leaf_gets_are_no_leave_to_answer(servers):

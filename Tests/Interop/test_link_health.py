@@ -1,5 +1,6 @@
 """A link over a long way, one that is told of changes of the network, one that is limited, and what monitoring says of all that."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -31,12 +32,11 @@ def delayed():
         proxy.close()
 
 
-@pytest.mark.parametrize("mode", ["off", "s2_auto"])
-async def test_a_link_over_two_seconds_of_round_trip_comes_up_and_works(petiole, hub, client, delayed, mode):
+async def comes_up_over_a_long_way(petiole, hub, client, delayed, mode):
     # The hub waits two seconds for CONNECT, which comes after one round trip, or two with compression.
-    upstream = hub(leaf=f"authorization {{ timeout: 10 }}, compression: {mode}")
+    upstream = hub(leaf=f"authorization {{ timeout: 10 }}, compression: {mode}", name=f"hub-{mode}")
     port = delayed(upstream.leaf_port, 1000)
-    edge = petiole(f'leafnodes {{ remotes: [ {{ url: "nats-leaf://127.0.0.1:{port}", compression: {mode} }} ] }}')
+    edge = petiole(f'leafnodes {{ remotes: [ {{ url: "nats-leaf://127.0.0.1:{port}", compression: {mode} }} ] }}', name=f"edge-{mode}")
     at_edge, at_hub = await client(edge), await client(upstream)
     here = await at_edge.subscribe("far")
     await at_edge.flush()
@@ -47,6 +47,10 @@ async def test_a_link_over_two_seconds_of_round_trip_comes_up_and_works(petiole,
     (leaf,) = await until(lambda: [leaf for leaf in leafs(edge) if leaf.get("rtt", "").startswith("2.")], 15, "a round trip of two seconds")
     assert leaf["compression"] == ("off" if mode == "off" else "s2_best")
     assert edge.log().count("Leafnode connection created") == 1 and "connection closed" not in edge.log()
+
+
+async def test_a_link_over_two_seconds_of_round_trip_comes_up_and_works(petiole, hub, client, delayed):
+    await asyncio.gather(*(comes_up_over_a_long_way(petiole, hub, client, delayed, mode) for mode in ("off", "s2_auto")))
 
 
 def uplink(near_url, far):
@@ -94,34 +98,42 @@ async def through_a_lost_way(edge, upstream, client, lose, seconds):
     return took
 
 
-async def test_a_way_that_is_lost_is_noticed_within_seconds(petiole, hub, client, delayed):
-    """Nothing is acknowledged any more, nobody says so."""
-    upstream = hub(jetstream="domain: hub")
+async def loses_the_way(petiole, hub, client, delayed):
+    """Nothing is acknowledged any more, nobody says so. Returns how long it took, or nothing where the way cannot be lost."""
+    upstream = hub(jetstream="domain: hub", name="hub-lost")
     with Elsewhere() as place:
         if place is None:
-            pytest.skip("network namespaces need root and iproute2")
+            return None
         proxy = DelayProxy(upstream.leaf_port, 0, place.listener)
         try:
             near = f"nats-leaf://{place.address}:{proxy.port}"
-            edge = petiole(uplink(near, delayed(upstream.leaf_port, 30)), jetstream="domain: edge")
-            took = await through_a_lost_way(edge, upstream, client, place.lose, 25)
+            edge = petiole(uplink(near, delayed(upstream.leaf_port, 30)), jetstream="domain: edge", name="edge-lost")
+            return await through_a_lost_way(edge, upstream, client, place.lose, 25)
         finally:
             proxy.close()
-    assert 8 < took < 15, f"{took:.1f} s"
 
 
-async def test_a_peer_that_says_nothing_any_more_is_noticed(petiole, hub, client, delayed):
-    """Everything is acknowledged, by a box on the way that lives while what is behind it does not."""
-    upstream = hub(jetstream="domain: hub")
+async def meets_silence(petiole, hub, client, delayed):
+    """Everything is acknowledged, by a box on the way that lives while what is behind it does not. Returns how long it took."""
+    upstream = hub(jetstream="domain: hub", name="hub-silent")
     proxy = DelayProxy(upstream.leaf_port)
     try:
         near = f"nats-leaf://127.0.0.1:{proxy.port}"
-        edge = petiole(uplink(near, delayed(upstream.leaf_port, 30)), jetstream="domain: edge")
+        edge = petiole(uplink(near, delayed(upstream.leaf_port, 30)), jetstream="domain: edge", name="edge-silent")
         took = await through_a_lost_way(edge, upstream, client, proxy.silence, 60)
     finally:
         proxy.close()
-    assert 20 < took < 45, f"{took:.1f} s"
     assert "does not answer PING" in edge.log()
+    return took
+
+
+async def test_a_lost_way_and_a_peer_that_says_nothing_any_more_are_noticed_in_time(petiole, hub, client, delayed):
+    # Side by side, as both are waited for.
+    lost, silent = await asyncio.gather(*(act(petiole, hub, client, delayed) for act in (loses_the_way, meets_silence)))
+    assert 20 < silent < 45, f"{silent:.1f} s"
+    if lost is None:
+        pytest.skip("network namespaces need root and iproute2")
+    assert 8 < lost < 15, f"{lost:.1f} s"
 
 
 async def test_a_hub_that_can_be_reached_again_is_dialled_as_soon_as_the_network_changes(petiole, hub):
