@@ -1,9 +1,15 @@
 """Publish, subscribe, request and reply through nats-py, as an application does it."""
 
 import asyncio
+import json
 
 import nats
 import pytest
+from nats.micro import ServiceConfig, add_service
+from nats.micro.service import EndpointConfig
+
+from rawclient import RawClient
+from sidebyside import Exchange, Pair, connect_line
 
 pytestmark = pytest.mark.smoke
 
@@ -85,8 +91,6 @@ async def test_a_request_without_a_service_fails_at_once(petiole, client):
 
 
 async def test_headers_travel_and_a_client_without_them_gets_the_payload(petiole, client):
-    from rawclient import RawClient
-
     server = petiole()
     nc = await client(server)
     subscription = await nc.subscribe("h")
@@ -149,3 +153,111 @@ async def test_two_hundred_clients_each_get_their_message(petiole, client):
         await clients[0].publish(f"to.{index}", b"%d" % index)
     for index, subscription in enumerate(subscriptions):
         assert (await subscription.next_msg(5)).data == b"%d" % index
+
+
+@pytest.mark.parametrize("options", [{"verbose": True}, {"pedantic": True}, {"verbose": True, "pedantic": True}])
+async def test_a_client_that_wants_every_line_confirmed_or_checked(petiole, client, options):
+    nc = await client(petiole(jetstream=True), **options)
+
+    async def answer(message):
+        await message.respond(message.data * 2)
+
+    await nc.subscribe("double", cb=answer)
+    replies = await asyncio.gather(*(nc.request("double", b"%d" % n, timeout=5, headers={"N": str(n)}) for n in range(50)))
+    assert [reply.data for reply in replies] == [b"%d%d" % (n, n) for n in range(50)]
+    js = nc.jetstream()
+    await js.add_stream(name="S", subjects=["s"])
+    assert [(await js.publish("s", b"x")).seq for _ in range(3)] == [1, 2, 3]
+    consumer = await js.pull_subscribe("s", "c")
+    assert len(await consumer.fetch(3, timeout=5)) == 3
+
+
+async def test_micro_services_are_found_and_share_their_requests(petiole, client):
+    server = petiole()
+    caller, *hosts = [await client(server) for _ in range(4)]
+    counts = [0] * len(hosts)
+
+    def handler(index):
+        async def handle(request):
+            counts[index] += 1
+            if request.data == b"bad":
+                await request.respond_error("422", "not a number")
+            else:
+                await request.respond(b"%d" % (int(request.data) + 1), headers={"By": "service"})
+
+        return handle
+
+    services = []
+    for index, nc in enumerate(hosts):
+        service = await add_service(nc, ServiceConfig(name="increment", version="0.1.0"))
+        await service.add_endpoint(EndpointConfig(name="one", subject="math.one", handler=handler(index)))
+        await service.add_group(name="every").add_endpoint(EndpointConfig(name="math", handler=handler(index), queue_group=f"own-{index}"))
+        await nc.flush()
+        services.append(service)
+
+    async def asked(subject, count, data=b""):
+        """So many answers to one request, and none more."""
+        inbox = await caller.subscribe(caller.new_inbox())
+        await caller.publish(subject, data, reply=inbox.subject)
+        answers = [await inbox.next_msg(5) for _ in range(count)]
+        await caller.flush()
+        assert inbox.pending_msgs == 0
+        await inbox.unsubscribe()
+        return answers
+
+    found = [json.loads(answer.data) for answer in await asked("$SRV.PING", 3)]
+    assert {ping["id"] for ping in found} == {service.id for service in services}
+    for subject, count in (("$SRV.INFO.increment", 3), (f"$SRV.STATS.increment.{services[1].id}", 1)):
+        assert {json.loads(answer.data)["name"] for answer in await asked(subject, count)} == {"increment"}
+    replies = await asyncio.gather(*(caller.request("math.one", b"%d" % n, timeout=5) for n in range(90)))
+    assert [int(reply.data) for reply in replies] == list(range(1, 91)) and {reply.headers["By"] for reply in replies} == {"service"}
+    assert sum(counts) == 90 and min(counts) > 5, counts
+    assert len(await asked("every.math", 3, b"1")) == 3
+    refused = await caller.request("math.one", b"bad", timeout=5)
+    assert (refused.headers["Nats-Service-Error-Code"], refused.headers["Nats-Service-Error"]) == ("422", "not a number")
+    await services[0].stop()
+    assert len(await asked("$SRV.PING.increment", 2)) == 2
+
+
+SHAPES = {
+    "wildcards to publish to": "SUB foo.> 1\r\nPUB foo.* 1\r\na\r\nPUB foo.> 1\r\nb\r\nPUB foo.*.x 1\r\nc\r\n",
+    "empty tokens": "SUB > 1\r\nPUB .foo 1\r\na\r\nPUB foo..bar 1\r\nb\r\nPUB foo. 1\r\nc\r\nPUB . 1\r\nd\r\n",
+    "empty tokens heard": "SUB .foo 1\r\nSUB foo..bar 2\r\nSUB foo. 3\r\nSUB foo.>.bar 4\r\nSUB foo.** 5\r\nPUB foo.** 1\r\nx\r\n",
+    "wildcards where they are none": "SUB foo* 1\r\nSUB foo> 2\r\nPUB foox 1\r\na\r\nPUB foo* 1\r\nb\r\nPUB foo> 1\r\nc\r\n",
+    "groups": "SUB a workers.east# 1\r\nSUB b q#* 2\r\nSUB c q#> 3\r\nPUB a 1\r\nx\r\nPUB b 1\r\ny\r\nPUB c 1\r\nz\r\n",
+    "a group with blanks": "SUB a q with blanks 1\r\n",
+    "a line end in a subject": "SUB > 1\r\nPUB foo\r\nbar 7\r\npayload\r\n",
+}
+
+
+def test_subjects_that_clients_leave_to_the_server_to_judge(servers):
+    pair = Pair(servers, "")
+    for name, lines in SHAPES.items():
+        # A group of its own each time: who asked before may still be there.
+        for number, options in enumerate(({}, {"pedantic": True}, {"verbose": True})):
+            real, ours = (Exchange(server).say(connect_line(**options), lines.replace("#", str(number))).heard() for server in pair.both)
+            assert ours == real, (name, options)
+
+
+def test_headers_count_into_the_largest_payload(servers):
+    pair = Pair(servers, "max_payload: 1024\n")
+    head = "NATS/1.0\r\nA: " + "x" * 100 + "\r\n\r\n"
+    for size in (1024 - len(head), 1025 - len(head), 1024):
+        total = len(head) + size
+        heard = pair.say(connect_line(headers=True), "SUB a 1\r\n", f"HPUB a {len(head)} {total}\r\n{head}{'y' * size}\r\n")
+        assert ("Maximum Payload Violation" in heard) == (total > 1024)
+
+
+def test_the_server_pings_and_closes_who_does_not_answer(servers):
+    pair = Pair(servers, 'ping_interval: "100ms"\nping_max: 3\n')
+    quiet = [Exchange(server).say(connect_line()) for server in pair.both]
+    for server in pair.both:
+        with RawClient(server.port) as lively:
+            lively.connect()
+            for _ in range(6):
+                while (line := lively.line()) != b"PING":
+                    assert line == b"PONG"
+                lively.send("PONG\r\n")
+            lively.flush()
+    real, ours = (exchange.until_closed().heard().split("PONG\r\n")[1] for exchange in quiet)
+    assert ours == real and ours.endswith("-ERR 'Stale Connection'\r\n<closed>")
