@@ -7,6 +7,7 @@ subjects' numbers and headers, statuses, advisories) is written down by both, wi
 import asyncio
 import json
 import re
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -160,7 +161,7 @@ async def ack_floors(s):
     await s.fetch(1)
     await s.ack("m5", b"+WPI")
     await s.ack("m5", b"strange")
-    await s.ack("m5", b"+NXT 2")
+    await s.ack("m5", b"+NXT 2", wait=0.3)
     await s.ack("m6")
     await s.info()
 
@@ -312,6 +313,53 @@ async def deserted(s):
     await s.api("CONSUMER.DELETE.S.C")
 
 
+async def deleted(s):
+    await s.create("C", **EXPLICIT, deliver_policy="new")
+    await s.pull("waiting", {"batch": 2, "expires": 30_000_000_000})
+    await s.pull("beating", {"batch": 2, "expires": 30_000_000_000, "idle_heartbeat": 10_000_000_000})
+    await s.api("CONSUMER.DELETE.S.C")
+    await s.heard("waiting", 1)
+    await s.heard("beating", 1)
+    await s.fetch(1, "1")
+    await s.create("C", **EXPLICIT, deliver_policy="new")
+    await s.pull("of the stream", {"batch": 2, "expires": 30_000_000_000})
+    await s.api("STREAM.DELETE.S")
+    await s.heard("of the stream", 1)
+    await s.fetch(1, "1")
+
+
+async def pause_ends(s):
+    await s.create("C", **EXPLICIT)
+
+    async def told(verb, body=b""):
+        # The time itself is each server's own.
+        answer = json.loads((await s.nc.request(f"$JS.API.CONSUMER.{verb}.S.C", body, timeout=5)).data)
+        s.log.append((verb, [answer["paused"] if "paused" in answer else "<absent>", "pause_remaining" in answer]))
+
+    end = datetime.now(timezone.utc) + timedelta(seconds=0.6)
+    await told("PAUSE", json.dumps({"pause_until": end.isoformat().replace("+00:00", "Z")}).encode())
+    await told("INFO")
+    await s.pull("waiting", {"batch": 2, "expires": 10_000_000_000})
+    await s.heard("waiting", 0)
+    await s.heard("waiting", 2)
+    s.log.append(("not before", datetime.now(timezone.utc) >= end))
+    await told("INFO")
+
+
+async def from_a_time(s):
+    message = json.loads((await s.nc.request("$JS.API.STREAM.MSG.GET.S", b'{"seq": 6}', timeout=5)).data)["message"]
+    whole, fraction = message["time"].rstrip("Z").split(".")
+    for name, later in (("exactly", 0), ("before", -1), ("behind", 1)):
+        # Nanoseconds are digits: Python's times have none.
+        start = f"{whole}.{(int(fraction.ljust(9, '0')) + later) % 1_000_000_000:09}Z"
+        config = {"durable_name": name, "ack_policy": "none", "deliver_policy": "by_start_time", "opt_start_time": start}
+        body = json.dumps({"stream_name": "S", "config": config}).encode()
+        answer = json.loads((await s.nc.request(f"$JS.API.CONSUMER.CREATE.S.{name}", body, timeout=5)).data)
+        shown = answer["config"]["opt_start_time"].rstrip("Z").ljust(29, "0")
+        s.log.append((name, [shown == start.rstrip("Z").ljust(29, "0"), answer["num_pending"], answer["delivered"]]))
+        await s.fetch(2, "2", name=name)
+
+
 async def paused(s):
     await s.listen("$JS.EVENT.ADVISORY.CONSUMER.PAUSE.S.C")
     await s.create("C", **EXPLICIT, pause_until="2040-01-01T00:00:00Z")
@@ -381,9 +429,9 @@ async def overflow(s):
     await s.fetch(1, {"batch": 1})
     await s.fetch(1, {"group": "Z"})
     await s.fetch(1, {"group": "A", "id": "x"})
-    await s.fetch(2, {"group": "A", "batch": 2, "min_pending": 10})
+    await s.fetch(2, {"group": "A", "batch": 2, "min_pending": 10}, wait=0.3)
     await s.fetch(1, {"group": "A", "batch": 2, "min_pending": 20, "expires": 300_000_000})
-    await s.fetch(3, {"group": "B", "batch": 3, "min_ack_pending": 2})
+    await s.fetch(3, {"group": "B", "batch": 3, "min_ack_pending": 2}, wait=0.3)
     await s.pull("patient", {"group": "A", "batch": 1, "min_pending": 6, "expires": 3_000_000_000})
     await s.pull("eager", {"group": "A", "batch": 1, "expires": 3_000_000_000})
     await s.heard("eager", 1)
@@ -502,7 +550,7 @@ async def sampled(s):
     await s.ack("m1", b"+TERM")
     await s.ack("m2", b"-NAK")
     await s.fetch(1)
-    await s.ack("m2", b"+NXT")
+    await s.ack("m2", b"+NXT", wait=0.3)
     await s.heard("$JS.EVENT.METRIC.CONSUMER.ACK.S.C", 2)
 
 
@@ -582,7 +630,7 @@ async def rate_limited(s):
 
 SCENARIOS = [
     ack_floors, ack_all, last_delivery, backoff, delayed_refusal, purges, terminated_by_limits, statuses, requests_pending, deserted, paused,
-    resets, last_per_subject, updates, overflow, pinned, prioritized, pushes, pushes_to_a_group, flow_control, flow_control_acks, sampled,
+    deleted, pause_ends, from_a_time, resets, last_per_subject, updates, overflow, pinned, prioritized, pushes, pushes_to_a_group, flow_control, flow_control_acks, sampled,
     lifecycles, original_speed, rate_limited, no_wait_at_max_ack_pending, limits_of_the_stream, audited,
 ]  # fmt: skip
 
@@ -615,3 +663,38 @@ async def test_consumers_agree_with_nats_server(number, petiole, hub, client):
         if not found:
             break
     assert not found, "\n".join(found)
+
+
+async def test_after_a_restart_there_are_the_consumers_that_nats_server_has(petiole, hub, client):
+    """Which outlive a stop: those on the medium, whatever they are called, and none in memory."""
+    consumers = {
+        "durable": {"durable_name": "durable", **EXPLICIT}, "durable-memory": {"durable_name": "durable-memory", **EXPLICIT, "mem_storage": True},
+        "named": {"name": "named", **EXPLICIT, "inactive_threshold": 60_000_000_000},
+        "ordered": {"name": "ordered", "ack_policy": "none", "mem_storage": True, "num_replicas": 1, "inactive_threshold": 300_000_000_000},
+        "pushed": {"name": "pushed", "ack_policy": "none", "deliver_subject": "nobody", "inactive_threshold": 60_000_000_000},
+        "short": {"name": "short", "ack_policy": "none"},
+    }  # fmt: skip
+
+    async def left(server):
+        found = {}
+        for turn in ("before", "after"):
+            nc = await client(server)
+            if turn == "before":
+                for stream in ("file", "memory"):
+                    body = {"name": stream, "subjects": [f"{stream}.>"], "storage": stream}
+                    await nc.request(f"$JS.API.STREAM.CREATE.{stream}", json.dumps(body).encode(), timeout=5)
+                    for name, config in consumers.items():
+                        body = {"stream_name": stream, "config": config}
+                        answer = json.loads((await nc.request(f"$JS.API.CONSUMER.CREATE.{stream}.{name}", json.dumps(body).encode(), timeout=5)).data)
+                        assert "error" not in answer, answer
+            for stream in ("file", "memory"):
+                answer = json.loads((await nc.request(f"$JS.API.CONSUMER.NAMES.{stream}", timeout=5)).data)
+                found[turn, stream] = sorted(answer.get("consumers") or [answer.get("error", {}).get("err_code")])
+            if turn == "before":
+                assert await asyncio.to_thread(server.stop) in (0, 1)
+                await asyncio.to_thread(server.start)
+        return found
+
+    ours, theirs = await asyncio.gather(left(petiole(jetstream=True)), left(hub(jetstream=True, leaf=False)))
+    assert ours == theirs
+    assert "durable" in ours["after", "file"]

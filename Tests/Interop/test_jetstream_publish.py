@@ -95,6 +95,8 @@ async def test_expected_last_message_id(js):
 async def test_a_subject_of_no_stream_gets_no_ack(js):
     with pytest.raises(NoStreamResponseError):
         await js.publish("nowhere", b"", timeout=2)
+    await js.add_stream(name="N", subjects=["nowhere"])
+    assert (await js.publish("nowhere", b"", timeout=2)).stream == "N"
 
 
 async def test_a_publish_without_reply_is_stored_and_still_delivered(js):

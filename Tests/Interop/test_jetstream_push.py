@@ -121,6 +121,23 @@ async def test_an_ordered_consumer_starts_anew_when_its_consumer_is_gone(js):
     assert numbers(await take(subscription, 1, timeout=20)) == [5]
 
 
+async def test_an_ordered_consumer_reads_on_behind_a_kill(petiole, client):
+    server = petiole(jetstream=True)
+    js = (await client(server, max_reconnect_attempts=-1, reconnect_time_wait=0.05)).jetstream()
+    await js.add_stream(name="S", subjects=["s.*"])
+    await fill(js, 300)
+    subscription = await js.subscribe("s.*", ordered_consumer=True, idle_heartbeat=0.5)
+    assert numbers(await take(subscription, 300)) == list(range(300))
+    server.kill()
+    await asyncio.to_thread(server.start)
+    # It has no consumer any more, which it learns from heartbeats that do not come.
+    await fill((await client(server)).jetstream(), 300)
+    assert numbers(await take(subscription, 300, timeout=20)) == list(range(300))
+    await js.publish("s.1", b"300")
+    message = await subscription.next_msg(timeout=20)
+    assert (message.data, message.metadata.sequence.stream) == (b"300", 601)
+
+
 async def test_heartbeats_name_the_last_message(js):
     await fill(js, 3)
     nc = js._nc
