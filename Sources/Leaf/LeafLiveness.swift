@@ -35,6 +35,9 @@ public struct LeafLiveness {
   private static let answerShare: Int64 = 3
   /// An answer to PING that does not come for so long never will, whatever the kernels say.
   static let answerMax_ns = 180 * second_ns
+  /// The same for a peer that is heard: it may have much to say first. But the way there may be lost, of which it knows nothing. About what
+  /// nats-server takes.
+  static let answerHeardMax_ns = 360 * second_ns
   /// The round trip is measured at least once in so many idle times, also while the peer is heard.
   private static let measureShare: Int64 = 4
 
@@ -93,7 +96,8 @@ public struct LeafLiveness {
     let patience_ns = patience_ns(way)
     let waitsForKernel = way?.isWaiting ?? false
     let limit_ns = waitsForKernel ? patience_ns : Self.answerShare * patience_ns
-    var gone_ns = min(max(sign_ns, asked_ns) + limit_ns, max(heard_ns, asked_ns) + Self.answerMax_ns)
+    var gone_ns = min(
+      max(sign_ns, asked_ns) + limit_ns, max(heard_ns, asked_ns) + Self.answerMax_ns, asked_ns + Self.answerHeardMax_ns)
     if let way, let askedEnd, way.acknowledged >= askedEnd {
       // The PING is there: that the kernel there acknowledges more says nothing any more.
       gone_ns = min(gone_ns, max(heard_ns, onTheWay_ns) + Self.answerShare * patience_ns)

@@ -122,6 +122,23 @@ private let second = second_ns
     #expect(liveness.check(way(since_ms: 10, isWaiting: true, acknowledged: 2000), now_ns: 70 * second) == .dead(.pingsUnanswered))
   }
 
+  @Test("a peer that talks and never answers is given up in the end: what is sent to it may get lost")
+  func deafPeer() {
+    var liveness = LeafLiveness(.usual, rtt_ns: 50 * millisecond_ns, now_ns: 0)
+    _ = liveness.suspect(way(since_ms: 0, isWaiting: true), now_ns: 0)
+    liveness.askedEnd = 1000
+    for time in Int64(1)..<360 {
+      liveness.heard(now_ns: time * second)
+      guard case .wait(let until_ns) = liveness.check(way(since_ms: 10, isWaiting: false, acknowledged: 2000), now_ns: time * second) else {
+        Issue.record("given up at \(time) s")
+        return
+      }
+      #expect(until_ns <= 360 * second)
+    }
+    liveness.heard(now_ns: 360 * second)
+    #expect(liveness.check(way(since_ms: 10, isWaiting: false, acknowledged: 2000), now_ns: 360 * second) == .dead(.pingsUnanswered))
+  }
+
   @Test("where no kernel tells, an unanswered PING is enough, after three times the patience")
   func noKernel() {
     var liveness = LeafLiveness(.usual, rtt_ns: 0, now_ns: 0)
