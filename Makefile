@@ -37,7 +37,7 @@ test-s2-differential: venv ## S2 of Petiole and of nats-server against each othe
 	@S2_DIFFERENTIAL_MB=$(or $(MB),1024) PETIOLE_BIN=$(CURDIR)/dist/amd64/petiole $(PYTHON) -m pytest -c Tests/pytest.ini \
 	  Tests/Interop/test_compression.py -k compresses_the_other_reads
 
-simulate: ## random worlds and power cuts: SEEDS=10000 (1000) of them
+simulate: ## random worlds, cut links and power cuts: SEEDS=10000 (1000) of them
 	@packaging/simulate.sh $(or $(SEEDS),1000)
 
 torture: venv ## the link to a real hub broken at any byte, FAULTS=200 times

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# simulate.sh [SEEDS]: the random tests over so many seeds (1000), optimised: worlds, power cuts of the store, lives of JetStream.
+# simulate.sh [SEEDS]: the random tests over so many seeds (1000), optimised: worlds, cut links, power cuts of the store, lives of
+# JetStream.
 # Shows how far it is on a terminal. PETIOLE_SEED=n runs one seed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -56,7 +56,7 @@ final class World {
     startAgent(on: gateway.host)
   }
 
-  private static func options(_ configuration: String) -> Options {
+  static func options(_ configuration: String) -> Options {
     do {
       let map = try ConfigurationParser.parse(bytes: [UInt8](configuration.utf8), file: "simulation.conf")
       let loaded = LoadedOptions.decode(map)
