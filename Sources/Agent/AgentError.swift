@@ -38,6 +38,8 @@ public enum AgentError: Error, Equatable {
       "cannot open the store in \(directory): permission denied. It must be writable for the user that petiole runs as, on a file system that is not mounted read-only"
     case .storeDirectory(let error) where error.kind == .permission || error.kind == .readOnly:
       "cannot use the store directory \(error.path): permission denied. It must be writable for the user that petiole runs as, on a file system that is not mounted read-only"
+    case .storeDirectory(let error) where error.kind == .exists:
+      "cannot use the store directory \(error.path): the storage directory is not a directory. Move that file away, or name another store_dir"
     case .store(let directory, let error): "cannot open the store in \(directory): \(error)"
     case .storeDirectory(let error): "cannot use the store directory \(error.path): \(error.operation) failed: \(error.kind)"
     case .stream(let text): "stream \(text)"

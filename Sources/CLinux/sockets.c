@@ -130,7 +130,7 @@ int linux_address_parse(const char *text, linux_address *address) {
   return 1;
 }
 
-int linux_listen(const linux_address *address, int backlog) {
+static int listen_at(const linux_address *address, int backlog) {
   struct sockaddr_storage storage;
   socklen_t size = to_socket(address, &storage);
   int fd = socket(storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -140,6 +140,17 @@ int linux_listen(const linux_address *address, int backlog) {
   if (storage.ss_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   if (bind(fd, (struct sockaddr *)&storage, size) != 0 || listen(fd, backlog) != 0) return fail(fd);
   return fd;
+}
+
+int linux_listen(const linux_address *address, int backlog) {
+  static const uint8_t any[4] = {0};
+  // 0.0.0.0 takes connections over IPv6 as well, as it does in nats-server, where the kernel has IPv6.
+  if (address->size == 4 && memcmp(address->bytes, any, 4) == 0) {
+    linux_address both = {.size = 16, .port = address->port};
+    int fd = listen_at(&both, backlog);
+    if (fd >= 0 || (errno != EAFNOSUPPORT && errno != EADDRNOTAVAIL)) return fd;
+  }
+  return listen_at(address, backlog);
 }
 
 int linux_accept(int fd, linux_address *remote) {

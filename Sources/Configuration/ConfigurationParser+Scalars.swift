@@ -20,14 +20,14 @@ extension ConfigurationParser {
         advance()
       }
     }
-    throw ConfigurationProblem(at: start, "Unexpected EOF. The string that begins here has no end.")
+    throw problem(at: start, "Unexpected EOF. The string that begins here has no end.")
   }
 
   /// `\xHH \t \n \r \" \\`
   private mutating func parseEscape() throws(ConfigurationProblem) -> UInt8 {
     let start = here
     advance()
-    guard let byte = peek else { throw ConfigurationProblem(at: start, "Unexpected EOF after a backslash.") }
+    guard let byte = peek else { throw problem(at: start, "Unexpected EOF after a backslash.") }
     switch byte {
     case 0x74, 0x6E, 0x72, 0x22, 0x5C:
       advance()
@@ -42,13 +42,13 @@ extension ConfigurationParser {
       let digits = position
       guard let high = peek.flatMap(ASCII.hexadecimalValue), let low = peek(1).flatMap(ASCII.hexadecimalValue) else {
         while position < min(digits + 2, bytes.count) { advance() }
-        throw ConfigurationProblem(at: start, "Expected two hexadecimal digits after '\\x', but got '\(text(from: digits))'")
+        throw problem(at: start, "Expected two hexadecimal digits after '\\x', but got '\(text(from: digits))'")
       }
       advance()
       advance()
       return high << 4 | low
     default:
-      throw ConfigurationProblem(
+      throw problem(
         at: start,
         "Invalid escape character '\(character(byte))'. Only the following escape characters are allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\."
       )
@@ -74,7 +74,7 @@ extension ConfigurationParser {
       }
       advance()
     }
-    throw ConfigurationProblem(at: start, "Unexpected EOF processing block. It ends with a ')' alone on its line.")
+    throw problem(at: start, "Unexpected EOF processing block. It ends with a ')' alone on its line.")
   }
 
   private func onlyBlanks(from start: Int, to end: Int) -> Bool {
@@ -126,7 +126,7 @@ extension ConfigurationParser {
     if let boolean = BareToken.boolean(token) { return .boolean(boolean) }
     switch UnitNumber.parse(token) {
     case .value(let value): return .integer(value)
-    case .outOfRange: throw ConfigurationProblem(at: start, "integer '\(token)' is out of the range")
+    case .outOfRange: throw problem(at: start, "integer '\(token)' is out of the range")
     case .notInteger: break
     }
     if let float = BareToken.float(token) { return .float(float) }

@@ -318,5 +318,8 @@ public struct ConfigurationParser {
     if values > ConfigurationLimits.valuesMax { throw problem("more than \(ConfigurationLimits.valuesMax) values") }
   }
 
-  func problem(_ what: Words) -> ConfigurationProblem { ConfigurationProblem(at: here, what) }
+  func problem(_ what: Words) -> ConfigurationProblem { problem(at: here, what) }
+
+  /// nats-server begins what its parser finds like this, and clients' test suites look for it.
+  func problem(at location: Location, _ what: Words) -> ConfigurationProblem { ConfigurationProblem(at: location, "Parse error: \(what)") }
 }

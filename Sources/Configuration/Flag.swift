@@ -8,6 +8,7 @@ struct Flag {
   /// What stands for the value in the help; empty for a boolean flag, which takes a value only after `=`.
   let value: StaticString
   let group: Group
+  /// Empty: the help shows it on the line of the next flag.
   let doc: StaticString
   /// Takes the value; false when it cannot be one.
   let set: (inout Arguments, ByteString) -> Bool
@@ -26,6 +27,16 @@ struct Flag {
       if text.isEmpty || text.bytes.contains(0) { return false }
       arguments.change(option) { set(&$0, text) }
       return true
+    }
+  }
+
+  /// A flag of the `authorization` block.
+  private static func access(
+    _ names: [StaticString], _ value: StaticString, doc: StaticString, _ set: @escaping (inout AuthorizationOptions, ByteString) -> Void
+  ) -> Flag {
+    text(names, value, .server, option: "authorization", doc: doc) { options, text in
+      options.authorization.isGiven = true
+      set(&options.authorization, text)
     }
   }
 
@@ -91,13 +102,16 @@ struct Flag {
         arguments.change("client_advertise") { $0.clientAdvertise = address }
         return true
       },
+      access(["user"], "name", doc: "") { $0.user = $1 },
+      access(["pass"], "password", doc: "") { $0.password = $1 },
+      access(["auth"], "token", doc: "what clients log in with (a file keeps it better)") { $0.token = $1 },
       boolean(["tls"], .server, option: "tls", doc: "serve clients with TLS, and require it") { options, flag in
         if flag { options.changeTLS { _ in } } else { options.tls = nil }
       },
-      text(["tlscert"], "file", .server, option: "tls", doc: "the certificate to show, and those behind it") { options, path in
+      text(["tlscert"], "file", .server, option: "tls", doc: "") { options, path in
         options.changeTLS { $0.certificateFile = path }
       },
-      text(["tlskey"], "file", .server, option: "tls", doc: "the certificate's key") { options, path in
+      text(["tlskey"], "file", .server, option: "tls", doc: "the certificate to show with those behind it, and its key") { options, path in
         options.changeTLS { $0.keyFile = path }
       },
       boolean(["tlsverify"], .server, option: "tls", doc: "require certificates of clients") { options, flag in
@@ -137,7 +151,7 @@ struct Flag {
   static var unsupported: [StaticString] {
     [
       "sl", "signal", "l", "log", "logtime_utc", "s", "syslog", "r", "remote_syslog", "VV", "DVV", "log_size_limit",
-      "max_traced_msg_len", "user", "pass", "auth", "help_tls", "routes", "cluster",
+      "max_traced_msg_len", "help_tls", "routes", "cluster",
       "cluster_name", "cluster_listen", "cluster_advertise", "no_advertise", "connect_retries", "profile",
     ]
   }

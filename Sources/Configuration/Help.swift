@@ -26,9 +26,13 @@ public enum Help {
       output.append(ASCII.lineFeed)
       output.append(literal: title)
       output.append(ASCII.lineFeed)
+      var entries: [UInt8] = []
       for flag in Flag.table where flag.group == group {
-        let entry = ByteString(entry(flag))
-        entry.withView { line($0, ByteView(flag.doc), &output) }
+        if !entries.isEmpty { entries.append(literal: ", ") }
+        entries += entry(flag)
+        if flag.doc.utf8CodeUnitCount == 0 { continue }
+        ByteString(entries).withView { line($0, ByteView(flag.doc), &output) }
+        entries = []
       }
     }
     output.append(

@@ -20,7 +20,9 @@ extension Options {
           if !address.host.isEmpty { options.host = address.host }
           options.port = address.port
         }, standard: "0.0.0.0:4222", doc: "Where clients connect. Port -1 takes a free one."),
-      Option("host", "net", kind: .string { $0.host = $1 }, standard: "0.0.0.0", doc: "The address that clients connect to."),
+      Option(
+        "host", "net", kind: .string { $0.host = $1 }, standard: "0.0.0.0",
+        doc: "The address that clients connect to. `0.0.0.0` and `::` are all, of IPv4 and IPv6."),
       Option(
         "port", kind: .integer(-1...65535) { $0.port = Int($1) }, standard: "4222",
         doc: "The port that clients connect to; -1 takes a free one."),

@@ -8,6 +8,19 @@ import Testing
 @Suite struct AccessOptionsTests {
   // MARK: Users
 
+  @Test("the flags of nats-server name a user or a token")
+  func flags() throws {
+    func decode(_ arguments: [ByteString]) throws -> LoadedOptions {
+      LoadedOptions.decode(ConfigurationMap(), try Arguments(parsing: arguments))
+    }
+    let user = try decode(["--user", "a", "--pass=b"]).options.access
+    #expect(user.isRequired && user.users.map { $0.name } == ["a"] && user.users[0].password.text == "b" && user.token == nil)
+    let token = try decode(["--auth", "t"]).options.access
+    #expect(token.isRequired && token.token?.text == "t" && token.users.isEmpty)
+    #expect(try decode(["--pass", "b"]).problems.map { $0.message } == ["a password needs a user"])
+    #expect(try decode(["--user", "a", "--auth", "t"]).problems.map { $0.message } == ["Cannot have a user/pass and token"])
+  }
+
   @Test("a single user, a token, or several users with their permissions")
   func users() {
     #expect(!options("port: 1").access.isRequired)

@@ -72,9 +72,9 @@ func describe(_ value: ConfigurationValue) -> String {
     arguments: [
       ("a: [1, 2]", "{a:[1,2]}"), ("a: [1\n2\n]", "{a:[1,2]}"), ("a: [1,2,]", "{a:[1,2]}"), ("a [[1],[2,3]]", "{a:[[1],[2,3]]}"),
       ("a = [{b: 1}, {b: 2}]", "{a:[{b:1},{b:2}]}"), ("a: [\n{b: 1}\n{b: 2}\n]", "{a:[{b:1},{b:2}]}"), ("a: []", "{a:[]}"),
-      ("a: [x y]", "t.conf:1:7: Expected an array value terminator \",\" or an array terminator \"]\", but got 'y' instead."),
-      ("a: [1,,2]", "t.conf:1:7: Unexpected array value terminator ','."),
-      ("a: [1", "t.conf:1:6: Unexpected EOF processing array. The array was opened at line 1, column 4."),
+      ("a: [x y]", "t.conf:1:7: Parse error: Expected an array value terminator \",\" or an array terminator \"]\", but got 'y' instead."),
+      ("a: [1,,2]", "t.conf:1:7: Parse error: Unexpected array value terminator ','."),
+      ("a: [1", "t.conf:1:6: Parse error: Unexpected EOF processing array. The array was opened at line 1, column 4."),
     ])
   func arrays(text: String, tree: String) { #expect(problem(text) == tree) }
 
@@ -89,13 +89,13 @@ func describe(_ value: ConfigurationValue) -> String {
       ("a: \"\"", "{a:\"\"}"), ("a: é", "{a:\"é\"}"), ("a: \"$X\"", "{a:\"$X\"}"), ("a: x\\\"y", "{a:\"x\"y\"}"),
       (
         "a: \"\\q\"",
-        "t.conf:1:5: Invalid escape character 'q'. Only the following escape characters are allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\."
+        "t.conf:1:5: Parse error: Invalid escape character 'q'. Only the following escape characters are allowed: \\xXX, \\t, \\n, \\r, \\\", \\\\."
       ),
-      ("a: \"\\x4g\"", "t.conf:1:5: Expected two hexadecimal digits after '\\x', but got '4g'"),
-      ("b: 1\na: \"x", "t.conf:2:4: Unexpected EOF. The string that begins here has no end."),
-      ("a: (\nx )\n", "t.conf:1:4: Unexpected EOF processing block. It ends with a ')' alone on its line."),
-      ("a: (x)", "t.conf:1:4: Unexpected EOF processing block. It ends with a ')' alone on its line."),
-      ("a: x\u{1}", "t.conf:1:5: Unexpected control character '\\x01' in a value"),
+      ("a: \"\\x4g\"", "t.conf:1:5: Parse error: Expected two hexadecimal digits after '\\x', but got '4g'"),
+      ("b: 1\na: \"x", "t.conf:2:4: Parse error: Unexpected EOF. The string that begins here has no end."),
+      ("a: (\nx )\n", "t.conf:1:4: Parse error: Unexpected EOF processing block. It ends with a ')' alone on its line."),
+      ("a: (x)", "t.conf:1:4: Parse error: Unexpected EOF processing block. It ends with a ')' alone on its line."),
+      ("a: x\u{1}", "t.conf:1:5: Parse error: Unexpected control character '\\x01' in a value"),
     ])
   func strings(text: String, tree: String) { #expect(problem(text) == tree) }
 
@@ -127,7 +127,7 @@ func describe(_ value: ConfigurationValue) -> String {
     "an integer that does not fit is an error",
     arguments: ["9223372036854775808", "-9223372036854775809", "99999999999999999999", "9223372036854775807k", "10e", "9eib9"])
   func integerRange(text: String) {
-    let expected = text == "9eib9" ? "{a:\"9eib9\"}" : "t.conf:1:4: integer '\(text)' is out of the range"
+    let expected = text == "9eib9" ? "{a:\"9eib9\"}" : "t.conf:1:4: Parse error: integer '\(text)' is out of the range"
     #expect(problem("a: \(text)") == expected)
   }
 
@@ -154,18 +154,30 @@ func describe(_ value: ConfigurationValue) -> String {
   @Test(
     "syntax errors say what was expected and where",
     arguments: [
-      ("port: 1 debug:true", "t.conf:1:9: Expected a top-level value to end with a new line, comment or EOF, but got 'd' instead."),
-      ("j {d: a} x: 1", "t.conf:1:10: Expected a top-level value to end with a new line, comment or EOF, but got 'x' instead."),
-      ("j {\n  d: a m: 1}", "t.conf:2:8: Expected a map value terminator \",\" or a map terminator \"}\", but got 'm' instead."),
-      ("a: \"x\"é", "t.conf:1:7: Expected a top-level value to end with a new line, comment or EOF, but got 'é' instead."),
-      ("port: \n 4222", "t.conf:1:7: Expected value but found new line"), ("= 1", "t.conf:1:1: Unexpected key separator '='"),
-      ("port", "t.conf:1:5: Expected a value, but got the end of the file instead."), ("}", "t.conf:1:1: Unexpected map terminator '}'"),
-      ("]", "t.conf:1:1: Expected a key, but got ']' instead."), ("[1]", "t.conf:1:1: Expected a key, but got '[' instead."),
-      ("a: 1;;", "t.conf:1:6: Expected a key, but got ';' instead."), ("a {,}", "t.conf:1:4: Expected a key, but got ',' instead."),
-      ("j: {", "t.conf:1:5: Unexpected EOF processing map key. The map was opened at line 1, column 4."),
-      ("j {a}", "t.conf:1:5: Expected a value for the key 'a', but got '}' instead."),
-      ("{a: 1} b: 2", "t.conf:1:8: Expected the end of the file after the outer map, but got 'b' instead."),
-      ("a\u{0}: 1", "t.conf:1:2: Unexpected control character in a key"),
+      (
+        "port: 1 debug:true",
+        "t.conf:1:9: Parse error: Expected a top-level value to end with a new line, comment or EOF, but got 'd' instead."
+      ),
+      (
+        "j {d: a} x: 1", "t.conf:1:10: Parse error: Expected a top-level value to end with a new line, comment or EOF, but got 'x' instead."
+      ),
+      (
+        "j {\n  d: a m: 1}",
+        "t.conf:2:8: Parse error: Expected a map value terminator \",\" or a map terminator \"}\", but got 'm' instead."
+      ),
+      ("a: \"x\"é", "t.conf:1:7: Parse error: Expected a top-level value to end with a new line, comment or EOF, but got 'é' instead."),
+      ("port: \n 4222", "t.conf:1:7: Parse error: Expected value but found new line"),
+      ("= 1", "t.conf:1:1: Parse error: Unexpected key separator '='"),
+      ("port", "t.conf:1:5: Parse error: Expected a value, but got the end of the file instead."),
+      ("}", "t.conf:1:1: Parse error: Unexpected map terminator '}'"),
+      ("]", "t.conf:1:1: Parse error: Expected a key, but got ']' instead."),
+      ("[1]", "t.conf:1:1: Parse error: Expected a key, but got '[' instead."),
+      ("a: 1;;", "t.conf:1:6: Parse error: Expected a key, but got ';' instead."),
+      ("a {,}", "t.conf:1:4: Parse error: Expected a key, but got ',' instead."),
+      ("j: {", "t.conf:1:5: Parse error: Unexpected EOF processing map key. The map was opened at line 1, column 4."),
+      ("j {a}", "t.conf:1:5: Parse error: Expected a value for the key 'a', but got '}' instead."),
+      ("{a: 1} b: 2", "t.conf:1:8: Parse error: Expected the end of the file after the outer map, but got 'b' instead."),
+      ("a\u{0}: 1", "t.conf:1:2: Parse error: Unexpected control character in a key"),
     ])
   func syntaxErrors(text: String, message: String) { #expect(problem(text) == message) }
 
@@ -222,7 +234,7 @@ func describe(_ value: ConfigurationValue) -> String {
     )
     #expect(
       problem("a: $BAD", environment: environment)
-        == "t.conf:1:4: variable reference for 'BAD' on line 1 could not be parsed: Expected a top-level value to end with a new line, comment or EOF, but got 'b' instead."
+        == "t.conf:1:4: variable reference for 'BAD' on line 1 could not be parsed: Parse error: Expected a top-level value to end with a new line, comment or EOF, but got 'b' instead."
     )
     #expect(problem("a: $LOOP", environment: environment).hasSuffix("variable reference cycle for 'LOOP'"))
     #expect(problem("a: $ONE", environment: environment).hasSuffix("variable reference cycle for 'ONE'"))
@@ -259,7 +271,7 @@ func describe(_ value: ConfigurationValue) -> String {
       ("V: 1\ninclude uses.conf", "uses.conf:1:4: variable reference for 'V' on line 1 can not be found"),
       ("include loop.conf", "loop.conf:1:1: error parsing include file 'loop.conf', it includes itself"),
       ("include t.conf", "t.conf:1:1: error parsing include file 't.conf', it includes itself"),
-      ("include bad.conf", "bad.conf:2:4: Unexpected EOF. The string that begins here has no end."),
+      ("include bad.conf", "bad.conf:2:4: Parse error: Unexpected EOF. The string that begins here has no end."),
       ("include empty.conf", "t.conf:1:1: config has no values or is empty"),
       ("include ''", "t.conf:1:1: error parsing include file '', the name is empty or has a NUL byte"),
     ])
@@ -276,11 +288,11 @@ func describe(_ value: ConfigurationValue) -> String {
   @Test("nesting, values, file size and include depth are limited")
   func limits() {
     let deep = String(repeating: "[", count: 65) + String(repeating: "]", count: 65)
-    #expect(problem("a: \(deep)") == "t.conf:1:69: maps and arrays are nested more than 64 deep")
+    #expect(problem("a: \(deep)") == "t.conf:1:69: Parse error: maps and arrays are nested more than 64 deep")
     #expect(problem("a: " + String(repeating: "[", count: 64) + String(repeating: "]", count: 64)).hasPrefix("{a:[["))
     let many = "a: [" + String(repeating: "1,", count: 100_001) + "]"
     #expect(problem(many).hasSuffix("more than 100000 values"))
-    #expect(problem(String(repeating: "#", count: (1 << 20) + 1)) == "t.conf:1:1: the file is larger than 1048576 bytes")
+    #expect(problem(String(repeating: "#", count: (1 << 20) + 1)) == "t.conf:1:1: Parse error: the file is larger than 1048576 bytes")
     var chain: [String: String] = [:]
     for index in 0..<20 { chain["\(index).conf"] = "include \(index + 1).conf" }
     #expect(

@@ -23,7 +23,9 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 WORK = REPOSITORY / ".build-suites"
 NEW_PACKAGES = ("nats-core", "nats-jetstream", "nats-key-value", "nats-server")
 SUITES = ("nats", *NEW_PACKAGES)
+# The first is for names in reports; the second, pytest's -k, keeps an agent from waiting a minute for each of them.
 CLUSTERS = re.compile(r"ClusterDiscovery|test_run_cluster|test_cluster_|cluster_reconnect|nats\.tests\.test_compatibility")
+NO_CLUSTERS = "not (ClusterDiscovery or test_run_cluster or test_cluster_ or cluster_reconnect or test_compatibility)"
 SECONDS_MAX_TEST = 60
 SECONDS_MAX_SUITE = 1800
 
@@ -37,7 +39,7 @@ def run_suite(checkout, suite, server, keyword):
         report = work / "report.xml"
         source = [checkout / "nats/src"] if suite == "nats" else [checkout / package / "src" for package in NEW_PACKAGES]
         tests = ["nats/tests"] if suite == "nats" else ["tests", "-c", "../pyproject.toml", "--rootdir=."]
-        arguments = [sys.executable, "-m", "pytest", *tests, "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-o", "addopts="]
+        arguments = [sys.executable, "-m", "pytest", *tests, "-v", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", "-o", "addopts="]
         arguments += [f"--timeout={SECONDS_MAX_TEST}", f"--junitxml={report}", *(["-k", keyword] if keyword else [])]
         environment = os.environ | {
             "PATH": f"{work / 'bin'}:{os.environ['PATH']}",
@@ -95,7 +97,8 @@ def main():
         progress(f"{suite}: nats-server")
         theirs = run_suite(checkout, suite, options.nats_server.resolve(), options.keyword)
         progress(f"{suite}: petiole")
-        ours = run_suite(checkout, suite, options.petiole.resolve(), options.keyword)
+        keyword = f"({options.keyword}) and {NO_CLUSTERS}" if options.keyword else NO_CLUSTERS
+        ours = run_suite(checkout, suite, options.petiole.resolve(), keyword)
         for name, outcome in theirs.items():
             if outcome != "passed" or CLUSTERS.search(name):
                 continue

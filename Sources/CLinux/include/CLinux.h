@@ -91,7 +91,7 @@ int linux_epoll_wait(int epoll_fd, linux_event *events, int limit, int timeout_m
 int linux_eventfd(void);
 /// Reads an eventfd or timerfd down to zero.
 void linux_eventfd_clear(int fd);
-/// A listening TCP socket, non-blocking. "::" accepts IPv4 as well.
+/// A listening TCP socket, non-blocking. "::" and 0.0.0.0 accept both IPv4 and IPv6.
 int linux_listen(const linux_address *address, int backlog);
 int linux_accept(int fd, linux_address *remote);
 /// A non-blocking TCP socket whose connection is under way or made.
