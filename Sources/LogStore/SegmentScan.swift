@@ -253,14 +253,19 @@ struct SegmentScan {
     }
   }
 
-  /// Whether a region holds (or ends in) a sector of zeros.
+  /// Whether a region holds (or ends in) a sector of zeros. A bit in 64 bytes may be flipped.
   private func hasBlankSector(_ region: Region) -> Bool {
     var sector = region.start & ~511
     while sector < region.end {
       let stop = min(sector + 512, end)
-      var at = max(sector, region.start)
-      while at < stop, base.load(fromByteOffset: at, as: UInt8.self) == 0 { at += 1 }
-      if at == stop { return true }
+      let start = max(sector, region.start)
+      var at = start
+      var flipped = 0
+      while at < stop, flipped <= (stop - start) / 64 {
+        flipped += base.load(fromByteOffset: at, as: UInt8.self).nonzeroBitCount
+        at += 1
+      }
+      if flipped <= (stop - start) / 64 { return true }
       sector += 512
     }
     return false

@@ -177,7 +177,8 @@ public final class StreamLog {
         && position - anchor.position < UInt64(store.options.indexSpacingBytes)
         && store.segment(at: anchor.position) === store.segment(at: position)
     }
-    if !isIndexed, joins(at) {
+    // Records behind an anchor ascend: this one is behind those of any later messages that the anchor has.
+    if !isIndexed, !liveAfter, joins(at) {
       index[at].count += 1
       index[at].bytes += size
       index[at].mayHaveHeaders = true

@@ -1,8 +1,8 @@
 // A store on a memory disk with hand-driven time: what the tests stand on.
 import Bytes
-import Platform
 
 @testable import LogStore
+@testable import Platform
 
 final class HandClock: Clock {
   var monotonic_ns: Int64 = 1_000_000_000
@@ -55,6 +55,13 @@ final class Bench {
       log: Log(level: .trace) { _, line in lines.all.append(line) })
     store = LogStore(host: host, directory: "store", options: options)
     collected = lines
+  }
+
+  /// What is scheduled or under way holds the store, which holds what it is scheduled with.
+  deinit {
+    host.timers.removeAll()
+    host.turn.removeAll()
+    disk.abandonCommit()
   }
 
   private final class Lines { var all: [String] = [] }

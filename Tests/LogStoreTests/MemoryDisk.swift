@@ -67,7 +67,8 @@ final class MemoryDisk: Disk {
   func makeDirectory(_ path: String) throws(DiskError) {}
 
   func list(_ path: String) throws(DiskError) -> [String] {
-    names.keys.filter { $0.hasPrefix(path + "/") }.map { String($0.dropFirst(path.count + 1)) }
+    // In an order that a seed replays.
+    names.keys.filter { $0.hasPrefix(path + "/") }.map { String($0.dropFirst(path.count + 1)) }.sorted()
   }
 
   func lock(_ path: String) throws(DiskError) -> FileHandle {
@@ -195,6 +196,9 @@ final class MemoryDisk: Disk {
     pending = nil
     action?()
   }
+
+  /// The process ends before the commit that is under way does.
+  func abandonCommit() { pending = nil }
 }
 
 /// Follows the operations of a disk and builds what a power cut would leave.
