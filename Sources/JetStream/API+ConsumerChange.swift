@@ -1,6 +1,7 @@
 // $JS.API.CONSUMER.DELETE, PAUSE, UNPIN and RESET (section 11.5).
 import Bytes
 import JSON
+import LogStore
 import Platform
 
 extension ConsumerEngine {
@@ -124,7 +125,7 @@ extension Consumer {
         if sequence < start { throw APIError(400, 10204, "invalid reset: below start time") }
       default: throw APIError(400, 10204, "invalid reset: not allowed")
       }
-      first = sequence
+      first = min(sequence, StreamLog.sequenceMax)
     }
     state.reset(first: first)
     push.isBroken = false

@@ -217,7 +217,7 @@ extension ConsumerConfig {
     switch deliverPolicy {
     case .all: return first
     case .new: return behind
-    case .byStartSequence: return max(startSequence, first)
+    case .byStartSequence: return max(min(startSequence, StreamLog.sequenceMax), first)
     case .byStartTime: return try stream.sequence(atOrAfter: startTime_ns ?? 0) ?? behind
     case .lastPerSubject: return first
     case .last:

@@ -53,7 +53,9 @@ extension Consumer {
     var isExhausted = false
     attempts: while budget > 0, !isEnded, config.isPush ? canPush : !waiting.isEmpty {
       budget -= 1
-      switch state.hasQueued ? deliverQueued() : deliverNew() {
+      let attempt = state.hasQueued ? deliverQueued() : deliverNew()
+      tellEnded()
+      switch attempt {
       case .delivered, .again: continue
       case .noTaker:
         // Those that wait may not have it; who does not wait is told so.
@@ -123,7 +125,8 @@ extension Consumer {
       guard sequence <= stream.lastDeliverable else { return .nothing }
       switch stream.read(sequence, { attempt = send($0, deliveries: 1) }) {
       case .found:
-        if attempt == .delivered { selectedNext += 1 }
+        // Whoever got it can have made the stream drop it.
+        if attempt == .delivered, selectedNext < selected.count, selected[selectedNext] == sequence { selectedNext += 1 }
         return attempt
       case .failed: return .failed
       case .damaged(let sequence): passDamaged(sequence)

@@ -75,14 +75,14 @@ extension Consumer {
   func dropDeserted() { waiting.retain { isWanted($0) } }
 
   /// Where a message of `size` bytes goes: the reply of the request whose turn it is. Ends requests that cannot take it; nil when
-  /// none is left.
+  /// none is left. They are told so by `tellEnded`.
   func taker(size: Int) -> ByteString? {
     let now_ns = host.clock.monotonic_ns
     var passed = 0
     while let pull = waiting.first {
       if pull.deadline_ns <= now_ns {
         waiting.removeFirst()
-        sendStatus("408 Request Timeout", ending: pull)
+        ended.append(("408 Request Timeout", pull))
         continue
       }
       if !isWanted(pull) {
@@ -99,12 +99,12 @@ extension Consumer {
         continue
       case .wrongPin:
         waiting.removeFirst()
-        sendStatus("423 Nats-Wrong-Pin-Id", ending: pull)
+        ended.append(("423 Nats-Wrong-Pin-Id", pull))
         continue
       }
       if pull.limitsBytes, size > pull.remainingBytes {
         waiting.removeFirst()
-        sendStatus("409 Message Size Exceeds MaxBytes", ending: pull)
+        ended.append(("409 Message Size Exceeds MaxBytes", pull))
       } else {
         return pull.reply
       }
@@ -119,19 +119,28 @@ extension Consumer {
     if let done = waiting.serveFirst(size: size, byPriority: byPriority, now_ns: host.clock.monotonic_ns), done.limitsBytes,
       done.remainingBytes > 0
     {
-      sendStatus("409 Batch Completed", ending: done)
+      ended.append(("409 Batch Completed", done))
     }
+  }
+
+  /// Tells requests that a delivery ended. Their replies can be subjects of the stream, which then stores and drops messages: never in
+  /// the middle of a delivery.
+  func tellEnded() {
+    guard !ended.isEmpty else { return }
+    let told = ended
+    ended.removeAll(keepingCapacity: true)
+    for (status, pull) in told { sendStatus(status, ending: pull) }
   }
 
   /// Nothing is left to deliver: ends the requests that do not wait for more.
   func endNoWaitRequests() {
-    var ended: [ByteString] = []
+    var answered: [ByteString] = []
     waiting.retain { pull in
       guard pull.noWait, pull.delivered > 0 || pull.deadline_ns == Int64.max else { return true }
-      ended.append(pull.reply)
+      answered.append(pull.reply)
       return false
     }
-    for reply in ended { sendStatus("404 No Messages", to: reply) }
+    for reply in answered { sendStatus("404 No Messages", to: reply) }
   }
 
   /// Ends requests whose time is over and sends the heartbeats that are due.
@@ -139,11 +148,11 @@ extension Consumer {
     guard !waiting.isEmpty else { return }
     // Too many unacknowledged messages are the end for those that do not wait, too, once a heartbeat would be due (as nats-server does it).
     if isStalled, let due_ns = waiting.nextDue_ns, due_ns <= now_ns { endNoWaitRequests() }
-    var ended: [WaitingPull] = []
+    var over: [WaitingPull] = []
     var beats: [ByteString] = []
     waiting.retain { pull in
       if pull.deadline_ns <= now_ns {
-        ended.append(pull)
+        over.append(pull)
         return false
       }
       if pull.nextHeartbeat_ns <= now_ns {
@@ -152,8 +161,8 @@ extension Consumer {
       }
       return true
     }
-    if !ended.isEmpty { lastActivity_ns = now_ns }
-    for pull in ended { sendStatus("408 Request Timeout", ending: pull) }
+    if !over.isEmpty { lastActivity_ns = now_ns }
+    for pull in over { sendStatus("408 Request Timeout", ending: pull) }
     for reply in beats { sendHeartbeat(to: reply) }
   }
 }

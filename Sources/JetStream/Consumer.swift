@@ -57,6 +57,8 @@ public final class Consumer: StreamConsumer {
   /// A lower bound of the next ack deadline.
   var ackDue_ns = Int64.max
   var isDelivering = false
+  /// Requests that a delivery ended, with what they are told when it is booked.
+  var ended: [(status: StaticString, pull: WaitingPull)] = []
   var shallDeliverAgain = false
   /// Gone: nothing may be delivered or written down.
   var isEnded = false

@@ -107,7 +107,8 @@ struct CronPattern {
       guard let range = range(part, low, high, names, &any) else { return nil }
       bits |= range
     }
-    return bits
+    // One of nothing but commas is never matched.
+    return bits == 0 ? nil : bits
   }
 
   /// `number | number [ "-" number ] [ "/" number ]`, where a number may be a name or a star.
@@ -168,15 +169,16 @@ struct CronPattern {
       let local_s = time_s + offset_s
       let day = local_s.floorDivided(by: 86_400)
       let second = Int(local_s - day * 86_400)
-      if !matchesDay(Int(day)) {
+      if let days = daysToPass(Int(day)) {
         // Not past a change of the clock: the offset is looked up again there.
-        time_s = nextBoundary(time_s, 86_400 - Int64(second), zone, offset_s)
+        time_s = nextBoundary(time_s, days * 86_400 - Int64(second), zone, offset_s)
       } else if hours & 1 << UInt64(second / 3600) == 0 {
         time_s = nextBoundary(time_s, 3600 - Int64(second % 3600), zone, offset_s)
       } else if minutes & 1 << UInt64(second / 60 % 60) == 0 {
         time_s = nextBoundary(time_s, 60 - Int64(second % 60), zone, offset_s)
       } else if seconds & 1 << UInt64(second % 60) == 0 {
-        time_s += 1
+        // The next bit that is set, or the minute's end.
+        time_s += Int64(min((seconds >> UInt64(second % 60)).trailingZeroBitCount, 60 - second % 60))
       } else {
         let (time_ns, isTooFar) = time_s.multipliedReportingOverflow(by: second_ns)
         return isTooFar ? nil : time_ns
@@ -185,16 +187,27 @@ struct CronPattern {
     return nil
   }
 
-  /// `step` seconds on, or the hour's end when the clock changes on the way.
+  /// `step` seconds on; when the clock changes on the way, the day's end, or in the day of the change the hour's.
   private func nextBoundary(_ time_s: Int64, _ step: Int64, _ zone: TimeZoneRules?, _ offset_s: Int64) -> Int64 {
     guard let zone, step > 3600, zone.offset_s(at: time_s + step) != offset_s else { return time_s + step }
+    let day_s = 86_400 - (time_s + offset_s).floorModulo(86_400)
+    if step > day_s, zone.offset_s(at: time_s + day_s) == offset_s { return time_s + day_s }
     return time_s + 3600 - (time_s + offset_s).floorModulo(3600)
   }
 
-  private func matchesDay(_ day: Int) -> Bool {
+  /// How many days, with this one, do not match for sure: to the month's end at most; nil when this one matches.
+  private func daysToPass(_ day: Int) -> Int64? {
     let date = RFC3339.civil(days: day)
-    guard months & 1 << UInt64(date.month) != 0 else { return false }
-    let isDay = days & 1 << UInt64(date.day) != 0
+    guard months & 1 << UInt64(date.month) != 0 else {
+      let isLast = date.month == 12
+      let next = RFC3339.days(year: isLast ? date.year + 1 : date.year, month: isLast ? 1 : date.month + 1, day: 1)
+      return Int64(next - day)
+    }
+    return matchesDay(day, date.day) ? nil : 1
+  }
+
+  private func matchesDay(_ day: Int, _ dayOfMonth: Int) -> Bool {
+    let isDay = days & 1 << UInt64(dayOfMonth) != 0
     // The first of January 1970 was a Thursday.
     let isWeekday = weekdays & 1 << UInt64((Int64(day) + 4).floorModulo(7)) != 0
     return anyDay || anyWeekday ? isDay && isWeekday : isDay || isWeekday

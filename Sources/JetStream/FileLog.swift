@@ -49,6 +49,9 @@ final class FileLog: MessageLog {
   func skip(before sequence: UInt64) {}  // the next append says it
   func contains(_ sequence: UInt64) -> Bool { log.contains(sequence) }
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64? { log.nextSequence(atOrAfter: sequence) }
+  func previousSequence(atOrBefore sequence: UInt64) -> UInt64? { log.previousSequence(atOrBefore: sequence) }
+  func sequence(behind before: Int) -> UInt64? { log.sequence(behind: before) }
+  func count(from sequence: UInt64) -> Int { log.count(from: sequence) }
 
   func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome {
     do throws(StoreError) {

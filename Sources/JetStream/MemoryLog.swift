@@ -120,12 +120,16 @@ final class MemoryLog: MessageLog {
     lastSequence = max(sequence, 1) - 1
   }
 
-  func skip(before sequence: UInt64) { lastSequence = max(lastSequence, max(sequence, 1) - 1) }
+  func skip(before sequence: UInt64) {
+    // As in a file, where the append that is refused says it.
+    guard sequence <= StreamLog.sequenceMax else { return }
+    lastSequence = max(lastSequence, max(sequence, 1) - 1)
+  }
 
   func append(
     sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView
   ) throws(StoreError) -> UInt64 {
-    guard sequence == lastSequence + 1 else { throw .outOfOrder(sequence: sequence, last: lastSequence) }
+    guard sequence == lastSequence + 1, sequence <= StreamLog.sequenceMax else { throw .outOfOrder(sequence: sequence, last: lastSequence) }
     var content: [UInt8] = []
     content.reserveCapacity(subject.count + headers.count + payload.count)
     content.append(subject)
@@ -210,6 +214,33 @@ final class MemoryLog: MessageLog {
     var at = lowerBound(sequence)
     while at < entries.count, !entries[at].isThere { at += 1 }
     return at < entries.count ? entries[at].sequence : nil
+  }
+
+  func previousSequence(atOrBefore sequence: UInt64) -> UInt64? {
+    var at = lowerBound(sequence)
+    if at == entries.count || entries[at].sequence > sequence || !entries[at].isThere {
+      repeat { at -= 1 } while at >= head && !entries[at].isThere
+    }
+    return at >= head ? entries[at].sequence : nil
+  }
+
+  func sequence(behind before: Int) -> UInt64? {
+    guard before >= 0, before < count else { return nil }
+    if entries.count - head == count { return entries[head + before].sequence }
+    var left = before
+    for at in head..<entries.count where entries[at].isThere {
+      if left == 0 { return entries[at].sequence }
+      left -= 1
+    }
+    return nil
+  }
+
+  func count(from sequence: UInt64) -> Int {
+    let start = lowerBound(sequence)
+    if entries.count - head == count { return entries.count - start }
+    var found = 0
+    for at in start..<entries.count where entries[at].isThere { found += 1 }
+    return found
   }
 
   func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome {

@@ -83,6 +83,12 @@ public protocol MessageLog: AnyObject {
   func contains(_ sequence: UInt64) -> Bool
   /// The first message at or after `sequence`.
   func nextSequence(atOrAfter sequence: UInt64) -> UInt64?
+  /// The last message at or before `sequence`.
+  func previousSequence(atOrBefore sequence: UInt64) -> UInt64?
+  /// The message that has `before` others before it; nil when there are not so many.
+  func sequence(behind before: Int) -> UInt64?
+  /// Messages at or after `sequence`, counted without reading them.
+  func count(from sequence: UInt64) -> Int
   /// Calls `body` with one message.
   @discardableResult
   func read(_ sequence: UInt64, _ body: (LogMessage) -> Void) -> ReadOutcome

@@ -1,6 +1,7 @@
 // Where a mirror or source stands in its origin, and what it makes of each delivery. Pure: no I/O, no time.
 import Bytes
 import Interest
+import LogStore
 
 /// What the ack subject of a delivery says (section 12, both forms).
 struct OriginDelivery {
@@ -20,7 +21,9 @@ struct OriginDelivery {
     var tokens = Subject.Tokens(subject)
     for _ in 0..<(count == 9 ? 3 : 5) { _ = tokens.next() }
     guard let consumer = tokens.next(), let deliveries = tokens.next()?.decimal(), let sequence = tokens.next()?.decimal(),
-      let number = tokens.next()?.decimal(), let time = tokens.next()?.decimal(), let pending = tokens.next()?.decimal()
+      let number = tokens.next()?.decimal(), let time = tokens.next()?.decimal(), let pending = tokens.next()?.decimal(),
+      // No server gives larger ones.
+      sequence < StreamLog.sequenceMax, number < StreamLog.sequenceMax
     else { return nil }
     self.consumer = consumer
     self.deliveries = deliveries

@@ -11,8 +11,10 @@ final class Purge {
   /// Empty when everything in the stream is meant.
   let filter: ByteString
   /// The last message that may go, and how many may.
-  let last: UInt64
-  let limit: Int
+  private var last: UInt64
+  private let limit: Int
+  /// How many of the newest up to `last` have to stay: those are found first.
+  private var keep: Int
   private var next: UInt64
   private(set) var purged = 0
   /// It is through, or its stream is gone.
@@ -21,8 +23,12 @@ final class Purge {
   private let timer = Timer()
 
   /// `done` gets the number of messages that went.
-  init(_ stream: Stream, filter: ByteString, from first: UInt64, through last: UInt64, limit: Int, done: @escaping (Int) -> Void) {
+  init(
+    _ stream: Stream, filter: ByteString, from first: UInt64, through last: UInt64, keep: Int = 0, limit: Int = .max,
+    done: @escaping (Int) -> Void
+  ) {
     self.stream = stream
+    self.keep = keep
     self.filter = filter
     self.last = last
     self.limit = limit
@@ -41,7 +47,11 @@ final class Purge {
     var isThrough = false
     // One piece at least, however long everything takes.
     while !stream.isDeleted {
-      isThrough = filter.isEmpty ? removeFirst() : removeMatching(&isReadable)
+      if keep > 0 {
+        isThrough = findNewest(&isReadable)
+      } else {
+        isThrough = filter.isEmpty ? removeFirst() : removeMatching(&isReadable)
+      }
       if isThrough || !isReadable || host.clock.monotonic_ns >= end_ns { break }
     }
     guard isThrough || stream.isDeleted else {
@@ -50,6 +60,23 @@ final class Purge {
     }
     isDone = true
     done(purged)
+  }
+
+  /// Looks for the newest messages, which stay, in a piece before `last`, and moves that before them. From the end on: whatever others
+  /// remove meanwhile, none of those that have to stay goes in its place. Returns whether nothing is left to go.
+  private func findNewest(_ isReadable: inout Bool) -> Bool {
+    guard let end = stream.log.previousSequence(atOrBefore: last), end >= next else { return true }
+    let start = end - next < UInt64(Stream.stepSequences) ? next : end - UInt64(Stream.stepSequences) + 1
+    var found: [UInt64] = []
+    isReadable = stream.log.scan(from: start) { message in
+      guard message.sequence <= end else { return false }
+      if Subject.matches(message.subject, self.filter) { found.append(message.sequence) }
+      return true
+    }
+    guard isReadable else { return false }
+    last = (found.count >= keep ? found[found.count - keep] : start) - 1
+    keep = max(keep - found.count, 0)
+    return last < next
   }
 
   /// Takes a piece off the stream's front. Returns whether that was the last.
@@ -109,23 +136,31 @@ extension Stream {
       forEachConsumer { $0.streamPurged() }
       return done(purged)
     }
-    let total = matchesAll ? log.count : pending(matching: [ByteString(filter)], from: 0)
-    let limit = keep > 0 ? max(0, total - keep) : total
-    guard limit > 0 else { return done(0) }
     var first = log.firstSequence
     var last = sequence > 0 ? sequence - 1 : log.lastSequence
-    if !matchesAll {
+    if matchesAll {
+      if keep > 0 {
+        // What is stored from now on does not count, and what others remove meanwhile does not either.
+        guard keep < log.count, let kept = log.sequence(behind: log.count - keep) else { return done(0) }
+        last = kept - 1
+      }
+    } else {
       // Only where the subjects are.
+      var total = 0
       var lowest = UInt64.max
       var highest: UInt64 = 0
       subjects.forEach(matching: filter) { _, state in
+        total += state.count
         lowest = min(lowest, state.first)
         highest = max(highest, state.last)
       }
+      guard total > keep else { return done(0) }
       first = max(first, min(lowest, last))
       last = min(last, highest)
     }
-    Purge(self, filter: matchesAll ? ByteString() : ByteString(filter), from: first, through: last, limit: limit) { purged in
+    Purge(
+      self, filter: matchesAll ? ByteString() : ByteString(filter), from: first, through: last, keep: matchesAll ? 0 : keep
+    ) { purged in
       self.forEachConsumer { $0.streamPurged() }
       done(purged)
     }.run()

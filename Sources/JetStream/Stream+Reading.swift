@@ -80,7 +80,7 @@ extension Stream {
 
   /// The last message whose subject matches `filter`.
   public func lastSequence(matching filter: ByteView) -> UInt64? {
-    if filter.isEmpty || filter.equals(">") { return log.count > 0 ? lastMessageSequence : nil }
+    if filter.isEmpty || filter.equals(">") { return log.previousSequence(atOrBefore: log.lastSequence) }
     if Subject.isLiteral(filter) { return lastSequence(of: filter) }
     var last: UInt64?
     var old: [ByteString] = []
@@ -91,16 +91,6 @@ extension Stream {
       if let sequence = subject.withView({ lastSequence(of: $0) }), sequence > last ?? 0 { last = sequence }
     }
     return last
-  }
-
-  /// The last message that is still there.
-  private var lastMessageSequence: UInt64? {
-    var sequence = log.lastSequence
-    while sequence >= log.firstSequence {
-      if log.contains(sequence) { return sequence }
-      sequence -= 1
-    }
-    return nil
   }
 
   /// The last message of a literal subject.
@@ -137,11 +127,7 @@ extension Stream {
   public func pending(matching filters: [ByteString], from sequence: UInt64) -> Int {
     let first = log.firstSequence
     guard log.count > 0, sequence <= log.lastSequence else { return 0 }
-    if filters.isEmpty {
-      if sequence <= first { return log.count }
-      if log.deletedCount == 0 { return Int(log.lastSequence - sequence) + 1 }
-      return countByWalking(from: sequence)
-    }
+    if filters.isEmpty { return log.count(from: sequence) }
     // Overlapping filters are not allowed on a consumer, so no subject is counted twice.
     var total = 0
     var mixed: [ByteString] = []
@@ -162,26 +148,6 @@ extension Stream {
     var all = 0
     for subject in mixed { all += subject.withView { subjects[$0]?.count ?? 0 } }
     return total + max(all - countMixed(mixed, from: first, through: sequence - 1), 0)
-  }
-
-  /// Walks over the sequences, from the nearer end.
-  private func countByWalking(from sequence: UInt64) -> Int {
-    if sequence - log.firstSequence < log.lastSequence - sequence {
-      var before = 0
-      var next = log.firstSequence
-      while next < sequence, let found = log.nextSequence(atOrAfter: next), found < sequence {
-        before += 1
-        next = found + 1
-      }
-      return log.count - before
-    }
-    var after = 0
-    var next = sequence
-    while let found = log.nextSequence(atOrAfter: next) {
-      after += 1
-      next = found + 1
-    }
-    return after
   }
 
   /// Counts messages of subjects that begin before a sequence and go on behind it.

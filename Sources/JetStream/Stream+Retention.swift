@@ -56,8 +56,10 @@ extension Stream {
 
   /// Looks whether anybody still needs these messages, at the end of the turn.
   private func settled(_ range: ClosedRange<UInt64>) {
-    guard config.retention != .limits, !isDeleted else { return }
-    releases.add(range)
+    // A consumer that begins in the future is done with what is yet to come, too.
+    let last = min(range.upperBound, log.lastSequence)
+    guard config.retention != .limits, !isDeleted, range.lowerBound <= last else { return }
+    releases.add(range.lowerBound...last)
     guard !releases.isScheduled else { return }
     releases.isScheduled = true
     engine.host.turn.defer { [self] in release() }

@@ -28,6 +28,7 @@ extension Stream {
   func checkSchedule(_ message: Message, _ headers: PublishHeaders, _ plan: inout PublishPlan, _ stage: BatchStage?) -> APIError? {
     let block = Headers(message.headers)
     let zone = block.value("Nats-Schedule-Time-Zone")
+    if headers.schedule != nil, !config.allowSchedules { return .schedulesDisabled }
     if headers.schedule != nil || zone != nil {
       let error = checkPattern(message.subject, block, headers, zone, &plan)
       if let error { return config.allowSchedules ? error : .schedulesDisabled }
@@ -62,7 +63,6 @@ extension Stream {
     let now_ns = engine.ages.now_ns()
     guard let pattern = SchedulePattern(text, hasZone: zone != nil), let due_ns = pattern.next(after: now_ns, now_ns: now_ns, zone: rules)
     else { return APIError(400, 10189, "message schedules pattern is invalid") }
-    if !config.allowSchedules { return .schedulesDisabled }
     let ttl = block.value("Nats-Schedule-TTL").map { MessageTTL.parse($0) } ?? .none
     if ttl == .invalid { return APIError(400, 10191, "message schedules invalid per-message TTL") }
     if let rollup = block.value("Nats-Schedule-Rollup"), !rollup.isEmpty, !rollup.equals("sub") { return .scheduleRollup }
@@ -226,7 +226,7 @@ extension Stream {
 
   /// Removes all messages of a subject, when a client ends its schedule.
   func purgeSchedule(_ subject: ByteView) {
-    while let first = firstSequence(of: subject), removeOne(first) {}
+    purge(filter: subject, below: 0, keep: 0) { _ in }
     forget(subject)
   }
 

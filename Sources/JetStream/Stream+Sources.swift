@@ -80,7 +80,7 @@ extension Stream {
       value["created"]?.int64 == created_ns, let through = value["through"]?.uint64, let places = value["sources"]?.array
     else { return 0 }
     for place in places {
-      guard let name = place["name"]?.string, let sequence = place["seq"]?.uint64 else { continue }
+      guard let name = place["name"]?.string, let sequence = place["seq"]?.uint64, sequence < StreamLog.sequenceMax else { continue }
       for feed in feeds where feed.indexName == name {
         feed.place(sequence, identity: place["identity"]?.string ?? ByteString(), carrier: 0)
         feed.noted = place["at"]?.uint64 ?? through
@@ -176,7 +176,7 @@ extension Stream {
       parts.append(mark.slice(start, index))
       start = index + 1
     }
-    guard parts.count >= 4, let place = parts[1].decimal() else { return }
+    guard parts.count >= 4, let place = parts[1].decimal(), place < StreamLog.sequenceMax else { return }
     let name = parts[0].bytes + [ASCII.space] + parts[2].bytes + [ASCII.space] + parts[3].bytes
     // What a later message said holds, whichever was looked at first.
     for feed in feeds where feed.noted < sequence && feed.indexName.bytes == name {

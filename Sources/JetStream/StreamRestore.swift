@@ -268,6 +268,7 @@ extension StreamRestore: BackupSink {
   func take(consumer: ConsumerBackup) { consumers.append(consumer) }
 
   func take(message: ArchiveEntry) throws(BackupError) {
+    guard message.sequence < StreamLog.sequenceMax else { throw BackupError("message sequence is out of range") }
     if !hasBegun { begin(at: message.sequence) }
     guard message.sequence > log.lastSequence else { throw BackupError("message sequence out of order") }
     guard message.timestamp_ns >= 0, message.timestamp_ns <= Stream.foreignStampMax_ns else {

@@ -55,6 +55,17 @@ public struct SequenceSet {
     return span.last == .max ? nil : span.last + 1
   }
 
+  /// The last sequence at or before `sequence` that is not in the set; nil when there is none.
+  func previousAbsent(_ sequence: UInt64) -> UInt64? {
+    var sequence = sequence
+    // Spans may touch.
+    while let span = span(endingAtOrAfter: sequence), span.first <= sequence {
+      guard span.first > 0 else { return nil }
+      sequence = span.first - 1
+    }
+    return sequence
+  }
+
   private mutating func removeSpan(_ place: (piece: Int, span: Int)) {
     let span = pieces[place.piece].remove(at: place.span)
     count -= Int(span.last - span.first) + 1

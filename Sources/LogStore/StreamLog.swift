@@ -119,6 +119,36 @@ public final class StreamLog {
     return next
   }
 
+  /// The last live message at or before `sequence`.
+  public func previousSequence(atOrBefore sequence: UInt64) -> UInt64? {
+    guard count > 0, let previous = removed.previousAbsent(min(sequence, lastSequence)), previous >= firstSequence else { return nil }
+    return previous
+  }
+
+  /// The live message that has `before` others before it; nil when there are not so many.
+  public func sequence(behind before: Int) -> UInt64? {
+    guard before >= 0, before < count else { return nil }
+    var left = UInt64(before)
+    var next = firstSequence
+    removed.forEach { span in
+      guard span.first >= next else { return true }
+      guard span.first - next <= left else { return false }
+      left -= span.first - next
+      next = span.last + 1
+      return true
+    }
+    return next + left
+  }
+
+  /// Live messages at or after `sequence`.
+  public func count(from sequence: UInt64) -> Int {
+    guard count > 0, sequence <= lastSequence else { return 0 }
+    if sequence <= firstSequence { return count }
+    // The way that looks at less.
+    if sequence - firstSequence < lastSequence - sequence { return count - liveCount(firstSequence, sequence - 1) }
+    return liveCount(sequence, lastSequence)
+  }
+
   /// Sequences between first and last that are not there.
   public var deletedCount: Int { removed.count }
 

@@ -48,6 +48,11 @@ struct MemoryLogTests {
       let first = sorted.first ?? last + 1
       #expect(log.firstSequence == first && log.lastSequence == last && log.count == sorted.count)
       #expect(log.deletedCount == Int(last + 1 - first) - sorted.count)
+      let place = random(last + 2)
+      #expect(log.previousSequence(atOrBefore: place) == sorted.last { $0 <= place })
+      #expect(log.count(from: place) == sorted.count { $0 >= place })
+      let before = Int(random(UInt64(sorted.count + 2)))
+      #expect(log.sequence(behind: before) == (before < sorted.count ? sorted[before] : nil))
       var seen: [UInt64] = []
       _ = log.scan(from: 0) { message in
         seen.append(message.sequence)

@@ -80,6 +80,32 @@ import Testing
     #expect(rig.state("P")["messages"]?.int == 100)
   }
 
+  @Test("what others remove while a purge is under way never makes up for what has to stay", arguments: ["", #""filter":"p.0","#])
+  func purgeBesideRemovals(filter: String) throws {
+    let rig = try Rig()
+    rig.create(#"{"name":"P","subjects":["p.>"],"storage":"memory"}"#)
+    for number in 0..<4000 { rig.send("p.\(number % 2)", reply: false) }
+    rig.settle()
+    let stream = try #require(rig.jetStream.stream("P"))
+    rig.clock.look_ns = millisecond_ns
+    let answer = rig.send("$JS.API.STREAM.PURGE.P", #"{\#(filter)"keep":1000}"#)
+    // Half of what is to go is acknowledged between the purge's turns.
+    for sequence in UInt64(1)...1500 { stream.removeOne(sequence) }
+    for _ in 0..<4 { rig.send("p.0", reply: false) }
+    rig.pass(second_ns)
+    #expect(rig.take(answer).count == 1)
+    let kept = filter.isEmpty ? 3001...4004 : 2001...4004
+    var ofSubject = 0
+    stream.scan(from: 1) { message in
+      if filter.isEmpty || message.subject.equals("p.0") {
+        ofSubject += 1
+        #expect(kept.contains(Int(message.sequence)))
+      }
+      return true
+    }
+    #expect(ofSubject == 1004)
+  }
+
   @Test("a purge beyond the end moves the stream there")
   func purgeBeyond() throws {
     for storage in ["file", "memory"] {

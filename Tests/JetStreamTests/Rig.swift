@@ -12,7 +12,12 @@ final class TestClock: Clock {
   var now_ns: Int64 = 1_800_000_000 * second_ns
   /// By how much the wall clock was set off.
   var jump_ns: Int64 = 0
-  var monotonic_ns: Int64 { now_ns }
+  /// How long it takes until somebody looks at the clock again: for work that goes on until its time is over.
+  var look_ns: Int64 = 0
+  var monotonic_ns: Int64 {
+    now_ns += look_ns
+    return now_ns
+  }
   var wall_ns: Int64 { now_ns + jump_ns }
   var isWallTrusted = true
 }
@@ -224,6 +229,18 @@ final class Rig {
     asked += 1
     let inboxSubject = replyTo ?? "_INBOX.test.\(asked)"
     account.route(subject, payload, headers: headers, reply: reply ? inboxSubject : "", from: outside)
+    return inboxSubject
+  }
+
+  /// Sends bytes and returns the inbox for the answer.
+  func send(_ subject: String, bytes: [UInt8]) -> String {
+    asked += 1
+    let inboxSubject = "_INBOX.test.\(asked)"
+    ByteString(subject).withView { subject in
+      ByteString(inboxSubject).withView { reply in
+        bytes.withView { _ = account.route(Message(subject: subject, reply: reply, payload: $0), from: outside) }
+      }
+    }
     return inboxSubject
   }
 

@@ -105,7 +105,10 @@ struct ScheduleTests {
     func code(_ pattern: String, _ more: [(String, String)] = [], target: String = "t.a", subject: String = "s.a") -> Int? {
       rig.call(subject, "x", headers: schedule(pattern, more, target: target)).errorCode
     }
-    for pattern in ["zzz", "@every 500ms", "@at yesterday", "* * * * *", "60 * * * * *", "* * * * * 7", "*/0 * * * * *", "5-1 * * * * *"] {
+    for pattern in [
+      "zzz", "@every 500ms", "@at yesterday", "* * * * *", "60 * * * * *", "* * * * * 7", "*/0 * * * * *", "5-1 * * * * *", ", * * * * *",
+      "* * * * , *",
+    ] {
       #expect(code(pattern) == 10189, "\(pattern)")
     }
     #expect(code("0 0 0 31 2 *") == 10189)
@@ -123,6 +126,17 @@ struct ScheduleTests {
     #expect(rig.state("S")["messages"]?.int == 0)
   }
 
+  @Test("what can never come up is refused at once, however it is put")
+  func neverComesUp() {
+    let start_ns = 1_800_000_000 * second_ns
+    let begin = ContinuousClock.now
+    for pattern in ["0 0 0 30 2 *", "0 0 0 31 2,4,6,9,11 *", "59 59 23 30,31 feb ?"] {
+      for _ in 0..<100 { #expect(ByteString(pattern).withView { CronPattern($0) }?.next(after: start_ns, zone: nil) == nil) }
+    }
+    #expect(ContinuousClock.now - begin < .seconds(5))
+    #expect(ByteString(", , , , , ,").withView { CronPattern($0) } == nil)
+  }
+
   @Test(
     "patterns come up when they say",
     arguments: [
@@ -132,6 +146,8 @@ struct ScheduleTests {
       ("*/15 * * * * *", "2026-11-23T10:00:16Z", "2026-11-23T10:00:30Z"),
       ("0 0 9-17/4 * * mon-fri", "2026-11-20T17:00:00Z", "2026-11-23T09:00:00Z"),
       ("0 0 0 29 feb *", "2026-11-23T10:00:00Z", "2028-02-29T00:00:00Z"),
+      ("7,40 59 23 31 12 *", "2026-12-31T23:59:08Z", "2026-12-31T23:59:40Z"),
+      ("7 59 23 31 12 *", "2026-12-31T23:59:08Z", "2027-12-31T23:59:07Z"),
       ("0 0 0 1 * 1", "2026-11-23T10:00:00Z", "2026-11-30T00:00:00Z"),
       ("5,10 0 0 1 1 ?", "2026-01-01T00:00:05Z", "2026-01-01T00:00:10Z"),
       ("@yearly", "2026-11-23T10:00:00Z", "2027-01-01T00:00:00Z"),

@@ -31,6 +31,9 @@ import Testing
       var next: UInt64 = 500
       while model.contains(next) { next += 1 }
       #expect(set.nextAbsent(500) == next)
+      var previous: UInt64 = 500
+      while model.contains(previous) { previous -= 1 }
+      #expect(set.previousAbsent(500) == previous)
       #expect(set.count(300, 900) == model.count { $0 >= 300 && $0 <= 900 })
     }
   }
