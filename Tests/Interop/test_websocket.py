@@ -77,15 +77,17 @@ async def test_large_and_many_messages_beside_a_client_over_tcp(gateway, dial, c
         await subscription.unsubscribe()
 
 
-async def test_a_client_comes_back_after_a_restart_with_its_subscriptions_and_headers(gateway, dial):
-    server = gateway()
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_a_client_comes_back_after_a_restart_with_its_subscriptions_and_headers(gateway, dial, certificates, scheme):
+    server = gateway(secure(certificates) if scheme == "wss" else "")
     back = asyncio.Event()
 
     async def reconnected():
         back.set()
 
     headers = {"X-Persistent-Session": ["session-12345"], "Authorization": ["Bearer ReconnectToken"], "Accept": ["application/json", "text/plain"]}
-    nc = await dial(server, reconnected_cb=reconnected, ws_connection_headers=headers)
+    tls = {"tls": trusting(certificates)} if scheme == "wss" else {}
+    nc = await dial(server, reconnected_cb=reconnected, ws_connection_headers=headers, **tls)
     subscription = await nc.subscribe("foo")
 
     async def answer(request):
