@@ -1,6 +1,7 @@
 """What is read from running processes: CPU time, memory, bytes written, system calls; and the load generator's runs."""
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -53,3 +54,10 @@ def tracing(report=None, sync_delay_us=0):
 
 def sync_count(report):
     return len(re.findall(r"\b(?:fsync|fdatasync|sync_file_range)\(", report.read_text()))
+
+
+def forget_pages(path):
+    """Takes a file that no process has mapped out of the page cache."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
