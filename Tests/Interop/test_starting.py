@@ -113,11 +113,16 @@ def test_a_store_without_jetstream_is_left_alone(start, tmp_path):
         assert not (tmp_path / f"none-{name}").exists()
 
 
-def test_what_stops_a_start_is_said_in_words_that_are_looked_for(start):
+def test_what_stops_a_start_is_said_in_words_that_are_looked_for(start, tmp_path):
+    file, bad = tmp_path / "a-file", tmp_path / "bad.conf"
+    file.write_text("not a directory")
+    bad.write_text('{\n  "port": : "x"\n}\n')
     with socket.create_server(("127.0.0.1", 0)) as taken:
         cases = {
             r"\[FTL\] (?=.*port).*address already in use": ["--addr", "127.0.0.1", "--port", str(taken.getsockname()[1])],
             r"\[FTL\] .*999\.999\.999\.999": ["--addr", "999.999.999.999", "--port", "-1"],
+            r"\[FTL\].*storage directory is not a directory": ["--addr", "127.0.0.1", "--port", "-1", "--jetstream", "--store_dir", str(file)],
+            r"Parse error": ["--config", str(bad)],
         }
         for words, flags in cases.items():
             for name in COMMANDS:
