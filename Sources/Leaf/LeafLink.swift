@@ -1,7 +1,7 @@
-// A leaf link: its life from the connection to its end, and what it reads. The handshake of a link that this server dialled is in
-// LeafLink+Dialling.swift, that of one that it accepted in LeafLink+Accepting.swift. PINGs are in LeafLink+Health.swift, interest in
-// LeafLink+Interest.swift, messages from the other end in LeafLink+Input.swift and to it in LeafLink+Delivery.swift; the bytes for them
-// are put together in LeafOutput.swift.
+// A leaf link: its life from the connection on, and what it reads. The handshake of a link that this server dialled is in
+// LeafLink+Dialling.swift, that of one that it accepted in LeafLink+Accepting.swift, and the end in LeafLink+End.swift. PINGs are in
+// LeafLink+Health.swift, interest in LeafLink+Interest.swift, messages from the other end in LeafLink+Input.swift and to it in
+// LeafLink+Delivery.swift; the bytes for them are put together in LeafOutput.swift.
 import Broker
 import Bytes
 import Compression
@@ -33,7 +33,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public unowned(unsafe) var owner: (any LeafLinkOwner)?  // safe: the owner ends its links before it goes
 
   private(set) var stream: ByteStream
-  /// The same when it is inside TLS.
+  /// The same when it is inside TLS; not for a link over WebSocket, whose TLS is around that.
   private(set) var secureStream: TLSStream?
   /// One of the two is used, by who dialled.
   var handshake: LeafHandshake
@@ -76,7 +76,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   /// The handshake is done: messages and interest may pass.
   var isReady = false
-  public private(set) var isEnded = false
+  public internal(set) var isEnded = false
+  /// What the other end complained about last, and when.
+  var complaint: (failure: LeafFailure, at_ns: Int64)?
   let started_ns: Int64
   /// The next step of the handshake has to come by then.
   let deadline = Timer()
@@ -304,30 +306,6 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     }
   }
 
-  private func refuseEarly() {
-    if role.isSolicitor { end(.protocolViolation) } else { refuse(.authorization, as: .protocolViolation) }
-  }
-
-  // MARK: Errors from the other end
-
-  /// An error alone does not end a leaf link: who means to close closes (section 7). A loop does.
-  private func receiveError(_ text: ByteView) {
-    let text = text.prefix(min(text.count, 512))
-    host.log.error("leafnode \(remote) - the other end says: \(text.string)")
-    if text.contains("Loop detected") { return end(.loop) }
-    refusal = text.contains("remote leafnode has same cluster name") ? .sameCluster : .refusedByPeer(text.string)
-    refused_ns = host.clock.monotonic_ns
-  }
-  /// What the other end complained about last, and when.
-  private var refusal: LeafFailure?
-  private var refused_ns: Int64 = 0
-  /// Who closes for what it complained about does so at once; a close later than this has another reason.
-  private static let refusalCloses_ns = 2 * second_ns
-  /// The complaint that a close now is due to.
-  private var closingRefusal: LeafFailure? {
-    host.clock.monotonic_ns - refused_ns <= Self.refusalCloses_ns ? refusal : nil
-  }
-
   /// The largest message that may come in.
   var payloadMax: Int { access?.grant?.payloadMax(within: options.payloadMax) ?? options.payloadMax }
 
@@ -337,61 +315,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     held = shared.held(in: account)
   }
 
-  // MARK: The end
-
-  /// Says why, then ends the link.
-  func refuse(_ refusal: LeafRefusal, as failure: LeafFailure? = nil) {
-    guard !isEnded else { return }
-    say(refusal)
-    end(failure ?? .refused(refusal))
-  }
-
-  func say(_ refusal: LeafRefusal) {
-    guard let words = refusal.words else { return }
-    output.append(literal: "-ERR '")
-    output.append(words.text)
-    output.append(literal: "'\r\n")
-  }
-
-  private func refuse(_ violation: ProtocolViolation) {
-    guard isReady else { return refuseEarly() }
-    switch violation {
-    case .unknownOperation: refuse(.unknownOperation, as: .protocolViolation)
-    case .controlLineTooLong: refuse(.controlLine, as: .protocolViolation)
-    case .payloadTooLarge: refuse(.payload)
-    case .malformedArguments: end(.protocolViolation)
-    }
-  }
-
-  /// Ends the link. What was sent but not yet written is written if the connection allows.
-  public func end(_ failure: LeafFailure) {
-    guard !isEnded else { return }
-    isEnded = true
-    host.timers.cancel(deadline)
-    host.timers.cancel(pingTimer)
-    if let access {
-      access.check?.cancel()
-      host.timers.cancel(access.timer)
-    }
-    account.stopObserving(self)
-    shared.remove(self)
-    if isReady { account.leafnodeCount -= 1 }
-    dropRemoteInterest()
-    output.end()
-    stream.closeAfterFlush()
-    owner?.linkEnded(self, failure)
-  }
-
-  public func closed(_ stream: ByteStream, reason: CloseReason) {
-    stream.delegate = nil
-    switch reason {
-    case .peerClosed: end(closingRefusal ?? .closedByPeer)
-    case .failed(let error): end(closingRefusal ?? .network(error))
-    case .outputOverflow, .writeDeadline: end(.outputOverflow)
-    case .closedHere: end(.closedHere)
-    case .tls(let error): end(.tls(error))
-    }
-  }
+  // MARK: Writing
 
   public func willFlush(_ stream: ByteStream) {
     guard !isEnded else { return }
@@ -400,14 +324,6 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   }
 
   public func mayGiveMore(_ stream: ByteStream) { if !isEnded { output.flush() } }
-
-  func logEstablished() {
-    host.log.info("\(remote) - lid:\(id) - Leafnode connection created for account: \(account.name.string)")
-  }
-
-  func logEnded(_ failure: LeafFailure) {
-    host.log.info("\(remote) - lid:\(id) - Leafnode connection closed: \(failure.text)")
-  }
 
   // MARK: Endpoint
 
