@@ -173,6 +173,7 @@ public final class Agent {
       throw .listen(address.description, error)
     }
     leafListener = listener
+    broker.leafAccepted = { [unowned(unsafe) listener] socket in listener.accept(socket, isWebSocket: true) }  // safe: the agent owns both
     if let bound = listener.address { host.log.info("Listening for leafnode connections on \(bound)") }
   }
 

@@ -57,7 +57,7 @@ public final class Broker {
   /// What `/varz` tells others to use instead of the WebSocket listener's address; empty for nothing.
   public var webSocketAdvertised = ByteString()
   /// Takes WebSockets of leaf nodes; nil where none are accepted.
-  public var leafAccepted: ((WebSocketStream, WebSocketUpgrade) -> Void)?
+  public var leafAccepted: ((WebSocketStream) -> Void)?
   private var lastID: UInt64 = 0
 
   public init(host: Host, identity: ServerIdentity, limits: BrokerLimits = BrokerLimits()) {
@@ -101,14 +101,22 @@ public final class Broker {
       switch upgrade.purpose {
       case .client: self.accept(socket, upgrade)
       case .leaf:
-        if let leafAccepted = self.leafAccepted { return leafAccepted(socket, upgrade) }
-        self.host.log.error("\(socket.remote) - Not configured to accept leaf node connections")
-        socket.close()
+        if let leafAccepted = self.leafAccepted { return leafAccepted(socket) }
+        self.turnAway(socket)
       }
     }
     listener.tls = tls
     try listener.listen(wanted)
     webSockets = listener
+  }
+
+  /// A leaf node that came over WebSocket, where none are accepted: nats-server closes without a word, which helps nobody.
+  private func turnAway(_ leaf: WebSocketStream) {
+    host.log.error("\(leaf.remote) - Not configured to accept leaf node connections: leafnodes has no port")
+    leaf.output.append(literal: "-ERR 'Not configured to accept leaf node connections'\r\n")
+    leaf.closeStatus = WebSocketStream.Status.policyViolation
+    leaf.closeText = "Not configured to accept leaf node connections"
+    leaf.closeAfterFlush()
   }
 
   private func closeListeners() {

@@ -202,7 +202,7 @@ extension Options {
         kind: .custom(type: "map") { decoder, options, entry in
           guard let map = decoder.map(entry.value, field: entry.key) else { return }
           decoder.decode(map, by: WebSocketOptions.table, refused: WebSocketOptions.refused, into: &options.webSocket)
-        }, doc: "Where clients connect over WebSocket."),
+        }, doc: "Where clients, and leaf nodes if `leafnodes` accepts any, connect over WebSocket."),
       Option(
         "leafnodes", "leaf",
         kind: .custom(type: "map") { decoder, options, entry in

@@ -43,7 +43,7 @@ extension LeafLink {
   private func facts(_ connect: LeafConnect) -> ConnectFacts {
     var facts = connect.facts
     facts.nonce = nonce
-    facts.connection = .leafnode
+    facts.connection = options.isWebSocket ? .leafnodeWebSocket : .leafnode
     facts.address = remote.address
     facts.certificateNames = certificateNames
     return facts
@@ -55,7 +55,7 @@ extension LeafLink {
     access.check = nil
     guard !isEnded, let listener else { return }
     guard case .granted(let grant) = verdict else {
-      host.log.error("\(remote) - lid:\(id) - authentication error\(access.facts.shownUser)")
+      host.log.error("\(shownName) - authentication error\(access.facts.shownUser)")
       return refuse(.authorization)
     }
     enter(grant.account)

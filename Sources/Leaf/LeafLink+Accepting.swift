@@ -4,6 +4,7 @@ import Bytes
 import Compression
 import JSON
 import Platform
+import Web
 import Wire
 
 extension LeafLink {
@@ -11,11 +12,14 @@ extension LeafLink {
   func greet() {
     guard let listener else { preconditionFailure("only a link that was accepted greets") }
     nonce = ByteString(host.entropy.name(Self.nonceLength))
-    if let tls = listener.tls { begin(tls, on: stream, host: host) } else { sayInfo() }
+    if let tls = ownTLS { begin(tls, on: stream, host: host) } else { sayInfo() }
     host.after(listener.options.authenticationTimeout_ns, deadline) { [unowned(unsafe) self] in  // safe: cancelled in `end`
       self.refuse(.authenticationTimeout)
     }
   }
+
+  /// What the listener has TLS begin with; nil where there is none, or has been: around a WebSocket.
+  private var ownTLS: ClientTLS? { options.isWebSocket ? nil : listener?.tls }
 
   /// As long as those of real servers: 89 random bits.
   private static let nonceLength = 15
@@ -89,7 +93,7 @@ extension LeafLink {
     json.field("port", address.port)
     json.field("headers", options.headers)
     json.field("auth_required", true)
-    if let tls = listener.tls {
+    if let tls = ownTLS {
       json.field("tls_required", true)
       json.fieldUnlessFalse("tls_verify", tls.verifies)
     }
@@ -151,9 +155,10 @@ extension LeafLink: TLSEntrant {
     return secure
   }
 
-  /// nil where certificates do not say who other servers are.
+  /// nil where certificates do not say who other servers are: as in nats-server that is for `leafnodes { tls }` to say over WebSocket
+  /// too, and the certificate is the one that the WebSocket's TLS was shown.
   var certificateNames: [ByteString]? {
     guard let tls = listener?.tls, tls.mapsUsers else { return nil }
-    return secureStream?.userNames ?? []
+    return (secureStream ?? (stream as? WebSocketStream)?.secureStream)?.userNames ?? []
   }
 }

@@ -63,14 +63,15 @@ public final class LeafListener: LeafLinkOwner {
     for link in connections { link.judgeAgain() }
   }
 
-  /// Takes over a connection from a solicitor.
-  public func accept(_ stream: ByteStream) {
+  /// Takes over a connection from a solicitor; `isWebSocket`: it came to the listener for WebSockets.
+  public func accept(_ stream: ByteStream, isWebSocket: Bool = false) {
     guard connections.count < Self.connectionsMax else {
       host.log.error("leafnode \(stream.remote) refused: \(connections.count) connections are there already")
       return stream.close()
     }
     let link = LeafLink(
-      host: host, id: broker.nextID(), account: broker.globalAccount, stream: stream, options: linkOptions, shared: shared, listener: self)
+      host: host, id: broker.nextID(), account: broker.globalAccount, stream: stream,
+      options: isWebSocket ? linkOptions.overWebSocket : linkOptions, shared: shared, listener: self)
     link.owner = self
     connections.append(link)
   }
@@ -105,11 +106,12 @@ public final class LeafListener: LeafLinkOwner {
 
   // MARK: What solicitors are told
 
-  /// The address of this listener, for a solicitor that reached it at `local`: where it listens on all addresses, that is the one that
-  /// is known to work.
+  /// The address of this listener, for a solicitor that reached this server at `local`: where it listens on all addresses, that is the one
+  /// that is known to work. Who came over WebSocket is told of this listener too, as by nats-server.
   func advertisedAddress(_ local: SocketAddress) -> (host: ByteString, port: Int) {
-    if let advertised = options.advertised { return (advertised.host, advertised.port == 0 ? Int(local.port) : advertised.port) }
-    return (ByteString(local.hostText), Int(local.port))
+    let own = address ?? local
+    if let advertised = options.advertised { return (advertised.host, advertised.port == 0 ? Int(own.port) : advertised.port) }
+    return (ByteString((own.isWildcard ? local : own).hostText), Int(own.port))
   }
 
   func advertisedURLs(_ address: (host: ByteString, port: Int)) -> [ByteString] {

@@ -54,9 +54,15 @@ public struct LeafOptions {
     options.user = endpoint.user
     options.password = endpoint.password
     options.hubName = endpoint.secureName
-    options.isWebSocket = endpoint.webSocket != nil
-    // Over WebSocket nats-server puts the frames into S2 (leafnode-protocol.md section 18), which no WebSocket stack understands.
-    if options.isWebSocket { options.compression = .off }
+    return endpoint.webSocket == nil ? options : options.overWebSocket
+  }
+
+  /// For a link that a WebSocket carries. nats-server puts the frames into S2 there (leafnode-protocol.md section 18), which no WebSocket
+  /// stack understands.
+  var overWebSocket: LeafOptions {
+    var options = self
+    options.isWebSocket = true
+    options.compression = .off
     return options
   }
 }

@@ -184,7 +184,8 @@ extension Monitor {
         json.endArray()
       }
       json.field("compression", literal: link.compressionName)
-      // Ours: what the link really costs.
+      // Ours: by which way the other end is reached, and what the link really costs.
+      json.fieldUnlessFalse("websocket", link.options.isWebSocket)
       json.field("wire_in_bytes", link.bytesRead)
       json.field("wire_out_bytes", link.bytesWritten)
       json.field("plain_in_bytes", link.plainBytesRead)

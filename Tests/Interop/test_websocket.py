@@ -294,8 +294,6 @@ def test_what_asks_too_slowly_or_too_much_is_turned_away(gateway):
         assert raw.status == "HTTP/1.1 400 Bad Request"
     with RawSocket(server.websocket_port, raw=request() + "x") as raw:
         assert raw.status == "HTTP/1.1 400 Bad Request"
-    with RawSocket(server.websocket_port, line="GET /leafnode HTTP/1.1") as raw:
-        assert raw.status.startswith("HTTP/1.1 101") and [opcode for opcode, _ in raw.until_closed()] == [CLOSE]
     assert "websocket handshake error: not a request that can be read" in server.log()
 
 

@@ -3,6 +3,7 @@ import Broker
 import Bytes
 import JSON
 import Platform
+import Web
 
 @testable import Leaf
 
@@ -34,15 +35,45 @@ final class LeafServer: LeafLinkOwner {
     do { try listener.listen(SocketAddress(literal: "0.0.0.0", port: 7422)!) } catch { preconditionFailure("\(error)") }
   }
 
+  /// Takes leafs over WebSocket too.
+  func listenForWebSockets() {
+    broker.leafAccepted = { [unowned self] socket in listener.accept(socket, isWebSocket: true) }
+    do { try broker.listen(SocketAddress(literal: "0.0.0.0", port: 8080)!, webSocket: WebSocketRules()) } catch {
+      preconditionFailure("\(error)")
+    }
+  }
+
+  /// Keeps a link over WebSocket to what listens at `machine`.
+  func keepWebSocket(
+    to machine: SimulatedMachine, _ webSocket: LeafWebSocket = LeafWebSocket(path: "/site"),
+    _ change: (inout LeafOptions) -> Void = { _ in }
+  ) -> LeafRemote {
+    var options = LeafOptions()
+    options.serverID = broker.identity.id
+    options.serverName = broker.identity.name
+    change(&options)
+    var endpoint = LeafEndpoint(hostName: SocketAddress(address: machine.address, port: 1).hostText, port: 8080)
+    endpoint.webSocket = webSocket
+    let remote = LeafRemote(
+      broker: broker, account: account, endpoints: [endpoint], options: options, shared: shared, reconnect_ns: second_ns)
+    remote.start()
+    return remote
+  }
+
   /// Dials another server.
   func dial(_ other: LeafServer, _ change: (inout LeafOptions) -> Void = { _ in }) {
+    dial(SocketAddress(address: other.machine.address, port: 7422), account, change)
+  }
+
+  /// Dials for one of its accounts.
+  func dial(_ address: SocketAddress, _ account: Account, _ change: (inout LeafOptions) -> Void) {
     var options = LeafOptions()
     options.serverID = broker.identity.id
     options.serverName = broker.identity.name
     options.compression = .off
     change(&options)
     let host = machine.host
-    _ = host.network.connect(SocketAddress(address: other.machine.address, port: 7422), timeout_ns: second_ns) { [self] result in
+    _ = host.network.connect(address, timeout_ns: second_ns) { [self] result in
       guard case .success(let stream) = result else { preconditionFailure("the server does not listen") }
       let link = LeafLink(host: host, id: broker.nextID(), account: account, stream: stream, options: options, shared: shared)
       link.owner = self
@@ -98,16 +129,28 @@ final class AcceptRig {
 
   func run(_ duration_ns: Int64 = 100 * millisecond_ns) { simulation.run(for: duration_ns) }
 
-  /// Connects, and has got the first INFO.
-  func dial() -> HubEnd {
+  /// Connects, over WebSocket or not, and has got the first INFO.
+  func dial(webSocket: Bool = false) -> HubEnd {
     spokes += 1
-    let machine = simulation.machine("spoke-\(spokes)")
+    let host = simulation.machine("spoke-\(spokes)").host
     var end: HubEnd!
-    _ = machine.host.network.connect(SocketAddress(address: hub.machine.address, port: 7422), timeout_ns: second_ns) { result in
+    var exchange: HTTPExchange?
+    let address = SocketAddress(address: hub.machine.address, port: webSocket ? 8080 : 7422)
+    _ = host.network.connect(address, timeout_ns: second_ns) { result in
       guard case .success(let stream) = result else { preconditionFailure("the hub does not listen") }
-      end = HubEnd(stream, isHub: false)
+      guard webSocket else {
+        end = HubEnd(stream, isHub: false)
+        return
+      }
+      exchange = HTTPExchange.webSocket(
+        host: host, stream: stream, authority: "hub", path: "/leafnode", wantsNoMasking: false, timeout_ns: second_ns
+      ) { result in
+        guard case .success(let socket) = result else { preconditionFailure("the hub makes no WebSocket") }
+        end = HubEnd(socket, isHub: false)
+      }
     }
     run()
+    withExtendedLifetime(exchange) {}
     return end
   }
 
@@ -116,8 +159,8 @@ final class AcceptRig {
   }
 
   /// A spoke whose link works; what it was told so far is forgotten.
-  func spoke(_ name: String, _ more: String = "") -> HubEnd {
-    let end = dial()
+  func spoke(_ name: String, _ more: String = "", webSocket: Bool = false) -> HubEnd {
+    let end = dial(webSocket: webSocket)
     end.send(Self.connect(name, more))
     run()
     precondition(end.closed == nil, "the hub refused: \(end.operations)")

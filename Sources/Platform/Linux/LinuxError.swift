@@ -53,5 +53,5 @@ extension SocketAddress {
   }
 
   /// Whether it stands for every address of the machine.
-  var isWildcard: Bool { address.allSatisfy { $0 == 0 } }
+  public var isWildcard: Bool { address.allSatisfy { $0 == 0 } }
 }
