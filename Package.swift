@@ -62,7 +62,7 @@ let floors: [(name: String, imports: [String])] = [
 func dependencies(_ names: [String]) -> [Target.Dependency] { names.map { .byName(name: $0) } }
 
 /// What tests need besides what they test: certificates, and how tests that run through many seeds choose these.
-let supports = ["Platform": ["CCertificates"], "LogStore": ["SeedRuns"], "JetStream": ["SeedRuns"]]
+let supports = ["Platform": ["CCertificates"], "Leaf": ["CCertificates"], "LogStore": ["SeedRuns"], "JetStream": ["SeedRuns"]]
 
 /// One test target for each floor; the composition root is tested whole, by the simulation.
 let tests: [Target] =

@@ -35,7 +35,7 @@ public final class LeafListener: LeafLinkOwner {
   private let shared: LeafShared
   private var listener: (any Listener)?
   /// All connections, those in their handshake too.
-  private var connections: [LeafLink] = []
+  private(set) var connections: [LeafLink] = []
   public private(set) var address: SocketAddress?
   /// Told when the last connection is gone.
   public var onEmpty: (() -> Void)?

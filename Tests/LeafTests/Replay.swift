@@ -61,8 +61,16 @@ final class Replay {
 
   init(account: Account) { self.account = account }
 
+  /// What the recorded end and this end said of themselves, in INFO and CONNECT.
+  private(set) var recordedIntroductions: [String] = []
+  private(set) var introductions: [String] = []
+
   /// This end said this.
-  func heard(_ lines: [String]) { said += lines.filter { !Self.isOwn($0) && !$0.hasPrefix("INFO ") && !$0.hasPrefix("CONNECT ") } }
+  func heard(_ lines: [String]) {
+    for line in lines where !Self.isOwn(line) {
+      if line.hasPrefix("INFO ") || line.hasPrefix("CONNECT ") { introductions.append(line) } else { said.append(line) }
+    }
+  }
 
   /// The recorded end said this: makes this end have the same cause.
   func cause(_ operation: LeafOperation) {
@@ -91,7 +99,8 @@ final class Replay {
       account.publish(message)
     case .pong: expect("PONG")
     case .error: expect(line)
-    case .info, .connect, .ping, .ignored: break
+    case .info, .connect: recordedIntroductions.append(line)
+    case .ping, .ignored: break
     }
   }
 

@@ -16,6 +16,8 @@ enum Vectors {
   static func bytes(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: folder.appendingPathComponent(path))) }
 
   struct Chunk: Decodable {
+    /// Seconds since the connection's first.
+    let t: Double
     let dir: String
     let hex: String
     var bytes: [UInt8] {
@@ -163,7 +165,7 @@ final class LeafRig: LeafLinkOwner {
   let simulation: Simulation
   let edge: SimulatedMachine
   let hubMachine: SimulatedMachine
-  let account = Account(name: "$G", seed: 3)
+  let account: Account
   let shared = LeafShared()
   private(set) var link: LeafLink?
   private(set) var hub: HubEnd?
@@ -173,8 +175,9 @@ final class LeafRig: LeafLinkOwner {
   private(set) var got: [String] = []
 
   /// `accepted` sets the script of the hub's end.
-  init(seed: UInt64 = 1, accepted: @escaping (HubEnd) -> Void) {
+  init(seed: UInt64 = 1, account: ByteString = "$G", accepted: @escaping (HubEnd) -> Void) {
     simulation = Simulation(seed: seed)
+    self.account = Account(name: account, seed: 3)
     edge = simulation.machine("edge")
     hubMachine = simulation.machine("hub")
     do {
