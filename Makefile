@@ -34,7 +34,7 @@ compatibility: ## docs/compatibility.md: links with every release of nats-server
 
 test-s2-differential: venv ## S2 of Petiole and of nats-server against each other: MB=1024 of all kinds of data
 	@packaging/build-release.sh amd64
-	@S2_DIFFERENTIAL_MB=$(or $(MB),1024) PETIOLE_BIN=$(CURDIR)/dist/amd64/petiole $(PYTHON) -m pytest -c Tests/pytest.ini \
+	@S2_DIFFERENTIAL_MB=$(or $(MB),1024) PETIOLE_BIN=$(CURDIR)/dist/amd64/petiole $(PYTHON) -m pytest -c Tests/pytest.ini -s \
 	  Tests/Interop/test_compression.py -k compresses_the_other_reads
 
 simulate: ## random worlds, cut links and power cuts: SEEDS=10000 (1000) of them
