@@ -22,6 +22,7 @@ import rig as rigs  # noqa: E402
 import topic_compression  # noqa: E402
 import topic_consume  # noqa: E402
 import topic_core  # noqa: E402
+import topic_drain  # noqa: E402
 import topic_kv  # noqa: E402
 import topic_leaf  # noqa: E402
 import topic_publish  # noqa: E402
@@ -32,8 +33,9 @@ from rows import head, line  # noqa: E402
 TOPICS = {
     "size": ("Size", topic_size.rows),
     "core": ("Core messaging", topic_core.rows),
-    "leaf": ("Edge to hub over a leaf link", topic_leaf.rows),
+    "leaf": ("Over a leaf link, per message, CPU of the edge", topic_leaf.rows),
     "compression": ("What a leaf link costs on the wire", topic_compression.rows),
+    "drain": ("A backlog goes to the hub over a leaf link", topic_drain.rows),
     "publish": ("JetStream publishing", topic_publish.rows),
     "slow": ("The same with 5 ms more for every fsync and fdatasync, injected into each server by strace", topic_publish.slow_rows),
     "consume": ("Pull consumers", topic_consume.rows),

@@ -136,15 +136,21 @@ def column(samples, field):
     return {side: getattr(sample, field) for side, sample in samples.items()}
 
 
-def make_stream(server, **config):
-    async def make():
+def request(server, subject, payload=b""):
+    """The answer of one of the server's own services."""
+
+    async def ask():
         nc = await nats.connect(server.url)
-        reply = await nc.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=20)
-        answer = json.loads(reply.data)
+        answer = json.loads((await nc.request(subject, payload, timeout=20)).data)
         assert "error" not in answer, answer
         await nc.close()
+        return answer
 
-    asyncio.run(make())
+    return asyncio.run(ask())
+
+
+def make_stream(server, **config):
+    request(server, f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode())
 
 
 def make_bench_stream(server, subjects="bench.js"):

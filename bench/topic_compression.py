@@ -2,19 +2,17 @@
 backlog. The bytes are the kernel's counts of the hub's end, both ways, with 52 bytes of TCP and IP headers for each segment."""
 
 import random
-import re
 import socket
-import subprocess
 import time
 
 import process
 from rows import Row
 from servers import until
+from wire import Wire
 
 # A second's worth of readings, and how long they last.
 PACED_RATE = 50
 PACED_SECONDS = 8
-SEGMENT_HEADERS = 52
 
 
 def readings(count):
@@ -29,21 +27,6 @@ def readings(count):
         )
         lines.append(f"PUB sensors.site-1.{device}.climate {len(body)}\r\n{body}\r\n".encode())
     return lines
-
-
-class Wire:
-    """What has passed the hub's end of the link."""
-
-    def __init__(self, port):
-        text = subprocess.run(["ss", "-tinH", "state", "established", "src", f"127.0.0.1:{port}"], capture_output=True, text=True, check=True).stdout
-        self.payload = self.value(text, "bytes_received") + self.value(text, "bytes_sent")
-        self.whole = self.payload + SEGMENT_HEADERS * (self.value(text, "segs_in") + self.value(text, "segs_out"))
-
-    @staticmethod
-    def value(text, name):
-        found = re.findall(rf"\b{name}:(\d+)", text)
-        assert len(found) <= 1, "one link"
-        return int(found[0]) if found else 0
 
 
 def connected(port, subscribe=None):

@@ -26,8 +26,9 @@ struct result fan(int pub_port, int sub_port, long count, size_t size) {
   char head[64], in_head[64];
   snprintf(head, sizeof head, "PUB bench.fan %zu\r\n", size);
   size_t out_frame, in_frame = (size_t)snprintf(in_head, sizeof in_head, "MSG bench.fan 1 %zu\r\n", size) + size + 2;
-  char *batch = render_batch(head, size, &out_frame);
-  size_t batch_size = out_frame * BATCH_FRAMES;
+  unsigned frames = size < 128 ? BATCH_FRAMES : BATCH_BYTES / size;
+  char *batch = render_batch(head, size, frames, &out_frame);
+  size_t batch_size = out_frame * frames;
   warm_up(publisher, subscriber, batch, out_frame);
 
   int epoll = epoll_create1(0);
@@ -37,10 +38,16 @@ struct result fan(int pub_port, int sub_port, long count, size_t size) {
   long received = 0, flight_max = FLIGHT_BYTES_MAX / (long)out_frame;
   double began = now(), cpu = own_cpu();
   int writable = 1;
+  publisher->holds_pongs = 1;
   while (received < count) {
     while (writable && sent < total && (long)(sent / out_frame) - received < flight_max) {
+      if (publisher->owes_pong && sent % out_frame == 0) {
+        send_all(publisher->fd, "PONG\r\n", 6);
+        publisher->owes_pong = 0;
+      }
       size_t at = sent % batch_size, left = batch_size - at;
       if (left > total - sent) left = total - sent;
+      if (publisher->owes_pong) left = out_frame - sent % out_frame;
       ssize_t wrote = send(publisher->fd, batch + at, left < READ_BYTES ? left : READ_BYTES, MSG_NOSIGNAL);
       if (wrote > 0) {
         sent += (size_t)wrote;
@@ -71,9 +78,9 @@ struct result request(int pub_port, int sub_port, long count, size_t size, long 
   char head[64];
   size_t ask_size, reply_size, none = 0;
   snprintf(head, sizeof head, "PUB bench.service _INBOX.load %zu\r\n", size);
-  char *ask = render_batch(head, size, &ask_size);
+  char *ask = render_batch(head, size, BATCH_FRAMES, &ask_size);
   snprintf(head, sizeof head, "PUB _INBOX.load %zu\r\n", size);
-  char *reply = render_batch(head, size, &reply_size);
+  char *reply = render_batch(head, size, BATCH_FRAMES, &reply_size);
   warm_up(requester, responder, ask, ask_size);
   send_all(responder->fd, reply, reply_size);
   usleep(300000);

@@ -28,7 +28,7 @@ struct result publish(int port, const struct publishing *p) {
   // Each publish has a reply subject of its own, as client libraries do it.
   snprintf(head, sizeof head, "PUB %s %s00000000 %zu\r\n", subject, inbox, p->size);
   size_t subject_at = 4 + strlen(p->subject), reply_at = 4 + strlen(subject) + 1 + strlen(inbox), frame, none = 0;
-  char *batch = render_batch(head, p->size, &frame);
+  char *batch = render_batch(head, p->size, BATCH_FRAMES, &frame);
   int epoll = epoll_create1(0);
   watch(epoll, c->fd, EPOLLIN, c);
   long sent = 0, acked = 0, errors = 0;

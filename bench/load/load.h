@@ -10,6 +10,7 @@
 enum {
   READ_BYTES = 1 << 18,
   BATCH_FRAMES = 4096,         // frames rendered in advance and sent over and over
+  BATCH_BYTES = 4 << 20,       // of what may be compressed: no compressor's block (1 MB) may see a frame again
   FLIGHT_BYTES_MAX = 4 << 20,  // published and not yet received: far below every server's max_pending
   STALL_SECONDS = 60,
 };
@@ -18,6 +19,8 @@ struct connection {
   int fd;
   size_t held;
   char *buffer;
+  int owes_pong;  // a PING came while the sender was within a frame
+  int holds_pongs;  // the sender answers PINGs itself, between frames
 };
 
 // A message that arrived: its line, its payload (with headers in front when the line says so).
@@ -49,8 +52,8 @@ struct connection *dial(int port, const char *subscribe);
 // Reads once and counts the messages that are complete. `frame` is the size of the next MSG frame when all are alike and known, else 0.
 // `each`, when there is one, sees every message that is not of that size.
 struct arrivals take(struct connection *c, size_t *frame, handler *each, void *context);
-// BATCH_FRAMES frames of `head` and payloads of `size` bytes that differ as readings do.
-char *render_batch(const char *head, size_t size, size_t *frame);
+// `frames` frames of `head` and payloads of `size` bytes that differ as readings do.
+char *render_batch(const char *head, size_t size, unsigned frames, size_t *frame);
 void watch(int epoll, int fd, uint32_t events, void *what);
 void put_digits(char *at, int count, long value);
 

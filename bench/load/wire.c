@@ -113,7 +113,10 @@ struct arrivals take(struct connection *c, size_t *frame, handler *each, void *c
       fprintf(stderr, "load: %.*s", (int)(line_end - at), at);
       exit(1);
     }
-    if (*at == 'P' && at[1] == 'I') send_all(c->fd, "PONG\r\n", 6);
+    if (*at == 'P' && at[1] == 'I') {
+      c->owes_pong = c->holds_pongs;
+      if (!c->owes_pong) send_all(c->fd, "PONG\r\n", 6);
+    }
     at = line_end;
   }
   c->held = (size_t)(end - at);
@@ -131,11 +134,11 @@ static void render_payload(char *out, size_t size, unsigned number) {
   if (size > (size_t)used + 2) memcpy(out + size - 2, "\"}", 2);
 }
 
-char *render_batch(const char *head, size_t size, size_t *frame) {
+char *render_batch(const char *head, size_t size, unsigned frames, size_t *frame) {
   size_t head_size = strlen(head);
   *frame = head_size + size + 2;
-  char *batch = malloc(*frame * BATCH_FRAMES);
-  for (unsigned n = 0; n < BATCH_FRAMES; n++) {
+  char *batch = malloc(*frame * frames);
+  for (unsigned n = 0; n < frames; n++) {
     char *at = batch + n * *frame;
     memcpy(at, head, head_size);
     render_payload(at + head_size, size, n);
