@@ -32,6 +32,7 @@ extension Agent {
     jetStreamOptions.serverName = broker.identity.name
     jetStreamOptions.maxStore = Int64(storeOptions.storeBytesMax)
     jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
+    jetStreamOptions.maxPayload = options.payload_bytes
     jetStreamOptions.strict = options.jetStream.isStrict
     jetStreamOptions.usesLongAckSubjects = options.jetStream.usesLongAckSubjects
     if case .interval_ns(let interval_ns) = options.jetStream.sync { jetStreamOptions.syncInterval_ns = interval_ns }

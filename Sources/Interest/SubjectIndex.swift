@@ -112,6 +112,15 @@ public final class SubjectIndex {
     page.set(index, entry)
   }
 
+  /// Somebody searched: the last message of `subject`, which is not known, is at or before `sequence`.
+  public func bound(_ subject: ByteView, lastAtMost sequence: UInt64) {
+    guard let (page, index) = find(subject) else { return }
+    var entry = page.entry(index)
+    guard !entry.last.isExact, sequence < entry.last.sequence, sequence >= entry.first.sequence else { return }
+    entry.last = Bound(bound: sequence)
+    page.set(index, entry)
+  }
+
   public func removeAll() {
     pages = []
     directory = []

@@ -91,10 +91,13 @@ extension ConsumerEngine {
         }
       }
       let first = try consumer.reset(to: sequence)
-      var response = APIResponse(type)
-      consumer.writeInfo(to: &response.json, version: true)
-      response.json.field("reset_seq", first)
-      jetStream.answerWhenDurable(request, response.finish())
+      let kept = KeptRequest(request)
+      consumer.whenCounted { [unowned(unsafe) self] in  // the engine lives as long as its consumers
+        var response = APIResponse(type)
+        consumer.writeInfo(to: &response.json, version: true)
+        response.json.field("reset_seq", first)
+        jetStream.answerWhenDurable(kept, response.finish())
+      }
     } catch { jetStream.fail(request, type, error) { $0.field("reset_seq", 0) } }
   }
 }

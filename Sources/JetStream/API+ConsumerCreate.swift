@@ -69,13 +69,16 @@ extension ConsumerEngine {
     if request.source.kind == .leaf { served.serves(consumer, over: request.source.id) }
     if consumer.isPaused { consumer.advisePause() }
     succeeds(consumer)
-    // The answer is a picture from before the first delivery, which comes at the end of the turn.
-    var response = APIResponse("consumer_create")
-    consumer.writeInfo(to: &response.json, version: true)
-    if consumer.isPersistent {
-      jetStream.answerWhenDurable(request, response.finish(), headers: headers)
-    } else {
-      jetStream.answer(request, response.finish(), headers: headers)
+    // The answer is a picture from before the first delivery, which comes at the end of the turn or when all is counted.
+    let kept = KeptRequest(request)
+    consumer.whenCounted { [unowned(unsafe) self] in  // the engine lives as long as its consumers
+      var response = APIResponse("consumer_create")
+      consumer.writeInfo(to: &response.json, version: true)
+      if consumer.isPersistent {
+        jetStream.answerWhenDurable(kept, response.finish(), headers: headers)
+      } else {
+        jetStream.answer(kept, response.finish(), headers: headers)
+      }
     }
   }
 
@@ -105,8 +108,8 @@ extension ConsumerEngine {
     if config.deliverPolicy == .lastPerSubject, stream.config.maxMessagesPerSubject != 1, stream.lastSequence > 0 {
       consumer.resumeAfter = stream.lastSequence
       consumer.select()
-      let first = consumer.selected.first ?? stream.lastSequence
-      consumer.state = ConsumerState(first: max(first, stream.firstSequence, 1))
+      var left = Consumer.countMax
+      _ = consumer.goOnSelecting(left: &left)
     }
     consumer.writeNew()
     add(consumer)
@@ -191,15 +194,6 @@ extension Consumer {
     schedule(at: host.clock.monotonic_ns)
     deliverSoon()
   }
-
-  /// Looks up the last message of every subject, for deliver policy last_per_subject.
-  func select() {
-    let filters = filters.isEmpty ? [ByteString(">")] : filters
-    let found = stream.lastSequences(matching: filters, upTo: resumeAfter)
-    selected = found.filter { $0 >= state.next }
-    selectedNext = 0
-    isCounted = false
-  }
 }
 
 extension JetStream {
@@ -222,8 +216,15 @@ extension ConsumerConfig {
     case .lastPerSubject: return first
     case .last:
       var last: UInt64 = 0
-      if filters.isEmpty { last = stream.lastSequence(matching: ByteView()) ?? 0 }
-      for filter in filters { last = max(last, filter.withView { stream.lastSequence(matching: $0) } ?? 0) }
+      for filter in filters.isEmpty ? [ByteString(">")] : filters {
+        switch filter.withView({ stream.lastForCheck(matching: $0) }) {
+        case .found(let sequence): last = max(last, sequence)
+        case .none: break
+        // Whoever asks again later finds it.
+        case .unfinished: throw .busy
+        case .failed: throw .failed
+        }
+      }
       return last > 0 ? last : behind
     }
   }

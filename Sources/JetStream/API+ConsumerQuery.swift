@@ -1,6 +1,7 @@
 // $JS.API.CONSUMER.INFO, NAMES and LIST (sections 11.4 and 11.5).
 import Bytes
 import JSON
+import Platform
 
 extension ConsumerEngine {
   /// The consumer of a request's `<stream>.<consumer>`, by the field's order of errors.
@@ -16,9 +17,16 @@ extension ConsumerEngine {
       guard request.isEmptyRequest else { throw .emptyRequestExpected }
       try jetStream.checkLevel(request)
       let consumer = try find(path, request)
-      var response = APIResponse(type)
-      consumer.writeInfo(to: &response.json, version: true)
-      jetStream.answer(request, response.finish())
+      let kept = KeptRequest(request)
+      consumer.whenCounted { [unowned(unsafe) self] in  // the engine lives as long as its consumers
+        var response = APIResponse(type)
+        if consumer.isEnded {
+          response.error(.consumerNotFound)
+        } else {
+          consumer.writeInfo(to: &response.json, version: true)
+        }
+        jetStream.answer(kept, response.finish(), failed: consumer.isEnded)
+      }
     } catch { jetStream.fail(request, type, error) }
   }
 
@@ -65,13 +73,7 @@ extension ConsumerEngine {
       response.json.field("offset", offset)
       response.json.field("limit", JetStream.PageLimit.list)
       response.json.beginArray("consumers")
-      for consumer in all[offset...].prefix(JetStream.PageLimit.list) {
-        response.json.beginObject()
-        consumer.writeInfo(to: &response.json, version: false)
-        response.json.endObject()
-      }
-      response.json.endArray()
-      jetStream.answer(request, response.finish())
+      ConsumerListing(self, KeptRequest(request), Array(all[offset...].prefix(JetStream.PageLimit.list)), response).run()
     } catch { jetStream.fail(request, type, error, fields: ConsumerEngine.emptyPage) }
   }
 
@@ -80,5 +82,41 @@ extension ConsumerEngine {
     JetStream.emptyPage(&json)
     json.beginArray("consumers")
     json.endArray()
+  }
+}
+
+/// A page of consumers on its way to who asked: each is written when what it has yet to deliver is counted, which may be in a later turn.
+private final class ConsumerListing {
+  private unowned(unsafe) let engine: ConsumerEngine  // safe: it outlives what its host runs
+  private let request: KeptRequest
+  private let page: [Consumer]
+  private var response: APIResponse
+  private var next = 0
+  private let timer = Timer()
+
+  init(_ engine: ConsumerEngine, _ request: KeptRequest, _ page: [Consumer], _ response: APIResponse) {
+    self.engine = engine
+    self.request = request
+    self.page = page
+    self.response = response
+  }
+
+  func run() {
+    var left = Consumer.countMax
+    while next < page.count {
+      let consumer = page[next]
+      if !consumer.isEnded {
+        if consumer.count(left: &left) == .unfinished {
+          engine.host.after(0, timer) { [self] in run() }
+          return
+        }
+        response.json.beginObject()
+        consumer.writeInfo(to: &response.json, version: false)
+        response.json.endObject()
+      }
+      next += 1
+    }
+    response.json.endArray()
+    engine.jetStream.answer(request, response.finish())
   }
 }

@@ -41,8 +41,10 @@ extension JetStream {
     } else if wanted.batch != 0 {
       directBatch(stream, wanted, request)
     } else {
-      guard let sequence = stream.find(wanted), send(stream, sequence, request.reply, wanted) else {
-        return status(request, "404 Message Not Found")
+      let reply = request.replySubject
+      MessageSearch.find(wanted, in: stream) { [unowned(unsafe) self] sequence in  // the engine lives as long as its host
+        let isSent = reply.withView { reply in sequence.map { send(stream, $0, reply, wanted) } ?? false }
+        if !isSent { status(reply, "404 Message Not Found") }
       }
     }
   }
@@ -90,9 +92,7 @@ extension JetStream {
       guard let first = try? stream.sequence(atOrAfter: time_ns) else { return status(request, "404 Message Not Found") }
       next = first
     }
-    let pending = stream.pending(matching: filters, from: next)
-    guard pending > 0 else { return status(request, "404 Message Not Found") }
-    DirectBatch(self, stream, wanted, filters, request, next: next, pending: pending).run()
+    DirectBatch(self, stream, wanted, filters, request, next: next).count()
   }
 
   /// Most subjects that one multi_last request may ask for.
@@ -110,13 +110,13 @@ extension JetStream {
   }
 
   private func multiLast(_ stream: Stream, _ wanted: GetRequest, _ request: APIRequest, upTo: UInt64) {
-    guard let subjects = stream.subjects(matching: wanted.multiLast, upTo: upTo, limit: JetStream.multiLastMax) else {
+    guard let lasts = LastMessages(stream, matching: wanted.multiLast, upTo: upTo, limit: JetStream.multiLastMax) else {
       return status(request, "413 Too Many Results")
     }
     // Without headers nobody could tell the subjects apart: nats-server does not leave them away here.
     var wanted = wanted
     wanted.noHeaders = false
-    DirectBatch(self, stream, wanted, [], request, next: stream.firstSequence, pending: 0).find(subjects, upTo: upTo)
+    DirectBatch(self, stream, wanted, [], request, next: stream.firstSequence).find(lasts)
   }
 
   fileprivate func end(_ reply: ByteString, pending: Int, last: UInt64, upTo: UInt64?) {
@@ -157,17 +157,18 @@ private final class DirectBatch {
   private let filters: [ByteString]
   private let reply: ByteString
   private var next: UInt64
-  private var pending: Int
+  private var pending = 0
   /// What is said at the end when the messages do not say it themselves.
-  private let pendingAtBegin: Int
+  private var pendingAtBegin = 0
+  private var counting: PendingCount?
   private var sent = 0
   private var bytes = 0
   private var last: UInt64 = 0
   private let timer = Timer()
   /// From then on it ends when nobody listens (monotonic): interest from a leaf link may come after the request.
   private let mustBeWantedFrom_ns: Int64
-  /// Of a multi_last request: the last message of each subject, as far as it is found, and up to where it counts.
-  private var lasts = ByteMap<UInt64>()
+  /// Of a multi_last request: the last message of each subject, as they are found, and up to where they count.
+  private var lasts: LastMessages?
   private var upTo: UInt64?
   /// Of a multi_last request: what is sent, ascending.
   private var chosen: [UInt64] = []
@@ -178,7 +179,7 @@ private final class DirectBatch {
   private static let searchMax = 4096
 
   init(
-    _ engine: JetStream, _ stream: Stream, _ wanted: GetRequest, _ filters: [ByteString], _ request: APIRequest, next: UInt64, pending: Int
+    _ engine: JetStream, _ stream: Stream, _ wanted: GetRequest, _ filters: [ByteString], _ request: APIRequest, next: UInt64
   ) {
     self.engine = engine
     self.stream = stream
@@ -186,8 +187,6 @@ private final class DirectBatch {
     self.filters = filters
     reply = request.replySubject
     self.next = next
-    self.pending = pending
-    pendingAtBegin = pending
     mustBeWantedFrom_ns = engine.host.clock.monotonic_ns + (request.source.kind == .leaf ? Self.grace_ns : 0)
   }
 
@@ -195,26 +194,38 @@ private final class DirectBatch {
     engine.host.clock.monotonic_ns >= mustBeWantedFrom_ns && !reply.withView { engine.account.interest.hasInterest(in: $0) }
   }
 
-  /// Sends the last messages of `subjects` at or before `upTo`.
-  func find(_ subjects: ByteMap<UInt64>, upTo: UInt64) {
-    self.upTo = upTo
-    lasts = subjects
-    if upTo < stream.lastSequence { return search(upTo) }
-    choose(lasts.keys.compactMap { $0.withView { stream.lastSequence(of: $0) } }.ordered())
+  private func later(_ action: @escaping () -> Void) { engine.host.after(0, timer, action) }
+
+  /// Counts what there is, and sends it.
+  func count() {
+    var counting = counting ?? PendingCount(stream.log, matching: filters, from: next)
+    var left = engine.readShare(Self.searchMax)
+    let before = left
+    let progress = counting.goOn(stream.log, left: &left)
+    engine.hasRead(before - left)
+    if progress == .unfinished {
+      guard !isDeserted, !stream.isDeleted else { return }
+      self.counting = counting
+      return later { [self] in count() }
+    }
+    pending = max(counting.count, 0)
+    pendingAtBegin = pending
+    guard pending > 0 else { return engine.status(reply, "404 Message Not Found") }
+    run()
   }
 
-  private func search(_ upTo: UInt64) {
+  /// Finds the last messages of subjects, and sends them.
+  func find(_ subjects: LastMessages) {
+    upTo = subjects.upTo
+    var lasts = subjects
+    var left = engine.readShare(Self.searchMax)
+    let before = left
+    let progress = lasts.goOn(stream, left: &left)
+    engine.hasRead(before - left)
+    guard progress == .unfinished else { return choose(lasts.found) }
     guard !isDeserted, !stream.isDeleted else { return }
-    var left = Self.searchMax
-    stream.scan(from: next) { [self] message in
-      guard message.sequence <= upTo, left > 0 else { return false }
-      left -= 1
-      next = message.sequence + 1
-      lasts.update(message.subject) { $0 = message.sequence }
-      return true
-    }
-    if left == 0 { return engine.host.after(0, timer) { [self] in search(upTo) } }
-    choose(Stream.found(lasts))
+    self.lasts = lasts
+    later { [self] in if let lasts = self.lasts { find(lasts) } }
   }
 
   /// `found` is ascending.
@@ -230,22 +241,34 @@ private final class DirectBatch {
     let end_ns = host.clock.monotonic_ns + Stream.stepMax_ns
     let batch = upTo != nil && wanted.batch <= 0 ? Int.max : wanted.batch
     if isDeserted { return }
-    while sent < batch, pending > 0, bytes < wanted.bytesMax, sendNext() {
-      guard host.clock.monotonic_ns < end_ns else {
-        host.after(0, timer) { [self] in run() }
-        return
+    var left = engine.readShare(Self.searchMax)
+    let before = left
+    while sent < batch, pending > 0, bytes < wanted.bytesMax, sendNext(&left) {
+      guard host.clock.monotonic_ns < end_ns, left > 0 else {
+        engine.hasRead(before - left)
+        return later { [self] in run() }
       }
     }
+    engine.hasRead(before - left)
     engine.end(reply, pending: wanted.noHeaders ? pendingAtBegin : pending, last: last, upTo: upTo)
   }
 
-  private func sendNext() -> Bool {
+  /// Sends the next message, reading `left` at most to find it. False when there is none; without one and with nothing left it may be
+  /// further on.
+  private func sendNext(_ left: inout Int) -> Bool {
     guard !stream.isDeleted else { return false }
     var found: UInt64?
     if upTo != nil {
       found = chosen[chosen.count - pending]
     } else {
-      stream.next(from: next, through: stream.lastSequence, matching: filters) { found = $0.sequence }
+      var reached: UInt64 = 0
+      let through = stream.lastSequence
+      let outcome = stream.next(from: next, through: through, matching: filters, left: &left, reached: &reached) { found = $0.sequence }
+      if outcome == .none, reached < through {
+        next = reached + 1
+        left = 0
+        return true
+      }
     }
     guard let sequence = found else { return false }
     pending -= 1
@@ -258,42 +281,5 @@ private final class DirectBatch {
     next = sequence + 1
     sent += 1
     return true
-  }
-}
-
-extension Stream {
-  /// The last messages of the subjects that `filters` match, at or before `upTo`, ascending.
-  func lastSequences(matching filters: [ByteString], upTo: UInt64) -> [UInt64] {
-    guard var wanted = subjects(matching: filters, upTo: upTo, limit: .max) else { return [] }
-    if upTo >= lastSequence {
-      return wanted.keys.compactMap { $0.withView { lastSequence(of: $0) } }.ordered()
-    }
-    scan(from: firstSequence) { message in
-      guard message.sequence <= upTo else { return false }
-      wanted.update(message.subject) { $0 = message.sequence }
-      return true
-    }
-    return Stream.found(wanted)
-  }
-
-  /// The sequences in `lasts`, ascending.
-  fileprivate static func found(_ lasts: ByteMap<UInt64>) -> [UInt64] {
-    var found: [UInt64] = []
-    lasts.forEach { _, sequence in if sequence > 0 { found.append(sequence) } }
-    return found.ordered()
-  }
-
-  /// The subjects that `filters` match and that have messages at or before `upTo`; nil when there are more than `limit`.
-  func subjects(matching filters: [ByteString], upTo: UInt64, limit: Int) -> ByteMap<UInt64>? {
-    var found = ByteMap<UInt64>()
-    for filter in filters {
-      filter.withView { filter in
-        subjects.forEach(matching: filter) { subject, state in
-          if found.count <= limit, state.first <= upTo { found.set(ByteString(subject), 0) }
-        }
-      }
-      if found.count > limit { return nil }
-    }
-    return found
   }
 }

@@ -61,26 +61,6 @@ struct GetRequest {
   }
 }
 
-extension Stream {
-  /// The sequence that a single get means, or nil.
-  func find(_ request: GetRequest) -> UInt64? {
-    if !request.lastBySubject.isEmpty { return request.lastBySubject.withView { lastSequence(matching: $0) } }
-    var start = request.sequence
-    if let time_ns = request.startTime_ns {
-      guard let first = try? sequence(atOrAfter: time_ns) else { return nil }
-      start = first
-    }
-    if !request.nextBySubject.isEmpty {
-      var found: UInt64?
-      let filters = request.nextBySubject.withView { isCovered(by: $0) } ? [] : [request.nextBySubject]
-      next(from: max(start, firstSequence), through: lastSequence, matching: filters) { found = $0.sequence }
-      return found
-    }
-    if request.startTime_ns != nil { return start }
-    return contains(start) ? start : nil
-  }
-}
-
 extension JetStream {
   func getMessage(_ request: APIRequest, _ name: ByteView) {
     let type: StaticString = "stream_msg_get"
@@ -92,23 +72,37 @@ extension JetStream {
       guard !wanted.isEmpty, !wanted.isContradictory, wanted.batch == 0, wanted.maxBytes == 0, wanted.multiLast.isEmpty else {
         throw .badRequest
       }
-      var response = APIResponse(type)
-      guard let sequence = stream.find(wanted) else { throw .noMessageFound }
-      let outcome = stream.read(sequence) { message in
-        response.json.beginObject("message")
-        response.json.field("subject", message.subject)
-        response.json.field("seq", message.sequence)
-        if !message.headers.isEmpty, !wanted.noHeaders { response.json.field("hdrs", base64: message.headers) }
-        if !message.payload.isEmpty { response.json.field("data", base64: message.payload) }
-        response.json.field("time", time: message.timestamp_ns)
-        response.json.endObject()
+      let kept = KeptRequest(request)
+      MessageSearch.find(wanted, in: stream) { [unowned(unsafe) self] sequence in  // the engine lives as long as its host
+        var response = APIResponse(type)
+        do throws(APIError) {
+          try write(stream, sequence, wanted, &response)
+          // Not counted as an API call (section 3).
+          if !kept.reply.isEmpty { account.publish(to: kept.reply, response.finish()) }
+        } catch {
+          response = APIResponse(type)
+          response.error(error)
+          answer(kept, response.finish(), failed: true)
+        }
       }
-      if outcome == .none { throw .noMessageFound }
-      guard outcome.isFound else { throw APIError(500, 10051, "the message cannot be read from the disk") }
-      // Not counted as an API call (section 3).
-      guard !request.reply.isEmpty else { return }
-      account.publish(to: request.replySubject, response.finish())
     } catch { fail(request, type, error) }
+  }
+
+  private func write(_ stream: Stream, _ sequence: UInt64?, _ wanted: GetRequest, _ response: inout APIResponse) throws(APIError) {
+    guard let sequence else { throw .noMessageFound }
+    var json = response.json
+    let outcome = stream.read(sequence) { message in
+      json.beginObject("message")
+      json.field("subject", message.subject)
+      json.field("seq", message.sequence)
+      if !message.headers.isEmpty, !wanted.noHeaders { json.field("hdrs", base64: message.headers) }
+      if !message.payload.isEmpty { json.field("data", base64: message.payload) }
+      json.field("time", time: message.timestamp_ns)
+      json.endObject()
+    }
+    response.json = json
+    if outcome == .none { throw .noMessageFound }
+    guard outcome.isFound else { throw APIError(500, 10051, "the message cannot be read from the disk") }
   }
 
   func deleteMessage(_ request: APIRequest, _ name: ByteView) {

@@ -38,7 +38,7 @@ extension JetStream {
       }
       guard deliver.withView({ Subject.isValidToPublish($0) }) else { throw APIError(400, 10015, "deliver subject not valid") }
       guard snapshots.count < JetStream.transfersMax else { throw APIError(500, 10064, "snapshot failed: too many at a time") }
-      let consumers = withoutConsumers ? [] : consumerAPI?.snapshot(of: stream) ?? []
+      let consumers = withoutConsumers ? [] : try consumerAPI?.snapshot(of: stream) ?? []
       let snapshot = StreamSnapshot(
         self, stream, deliver: deliver, chunkBytes: chunkBytes, windowBytes: windowBytes, preamble: preamble(stream, consumers))
       snapshots.append(snapshot)
@@ -115,19 +115,10 @@ extension JetStream {
     if overlaps(config.subjects, except: config.name) { throw .subjectsOverlap }
   }
 
-  /// Makes a stream of what a restore brought.
-  func adopt(_ restore: StreamRestore) throws(APIError) -> Stream {
+  /// Begins to make a stream of what a restore brought.
+  func beginAdopting(_ restore: StreamRestore) throws(APIError) -> Stream {
     try checkFree(restore.config)
-    let wasTogether = store.beginTogether()
-    defer { store.endTogether(wasTogether) }
-    let stream = register(restored: restore)
-    for consumer in restore.consumers {
-      do throws(APIError) { try consumerAPI?.restore(consumer, of: stream) } catch {
-        delete(stream)
-        throw error
-      }
-    }
-    return stream
+    return register(restored: restore)
   }
 
   func ended(_ snapshot: StreamSnapshot) { host.turn.defer { [self] in snapshots.removeAll { $0 === snapshot } } }

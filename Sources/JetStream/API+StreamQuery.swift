@@ -35,20 +35,28 @@ extension JetStream {
         }
       }
       guard let stream = table[name] else { throw .streamNotFound }
-      var total = 0
       offset = max(offset, 0)
-      if !filter.isEmpty {
-        let page = stream.subjectPage(filter, offset: offset)
-        total = page.total
-        parts.subjects = page.subjects
-      }
-      var response = APIResponse(type)
-      response.json.field("total", total)
-      response.json.field("offset", total > 0 ? offset : 0)
-      response.json.field("limit", total > 0 ? PageLimit.subjects : 0)
-      stream.writeInfo(to: &response.json, parts)
-      answer(request, response.finish())
+      let kept = KeptRequest(request)
+      guard !filter.isEmpty else { return answerInfo(kept, stream, parts, total: 0, offset: 0) }
+      SubjectListing(stream, filter: filter, offset: offset, limit: PageLimit.subjects) { [unowned(unsafe) self] page in
+        parts.subjects = page.subjects  // the engine lives as long as its host
+        answerInfo(kept, stream, parts, total: page.total, offset: offset)
+      }.run()
     } catch { fail(request, type, error, fields: JetStream.emptyPage) }
+  }
+
+  private func answerInfo(_ request: KeptRequest, _ stream: Stream, _ parts: Stream.InfoParts, total: Int, offset: Int) {
+    var response = APIResponse("stream_info")
+    guard !stream.isDeleted else {
+      response.error(.streamNotFound)
+      JetStream.emptyPage(&response.json)
+      return answer(request, response.finish(), failed: true)
+    }
+    response.json.field("total", total)
+    response.json.field("offset", total > 0 ? offset : 0)
+    response.json.field("limit", total > 0 ? PageLimit.subjects : 0)
+    stream.writeInfo(to: &response.json, parts)
+    answer(request, response.finish())
   }
 
   /// What stays of a paged response beside an error.
@@ -133,18 +141,5 @@ extension JetStream {
         json.endArray()
       }
     }
-  }
-}
-
-extension Stream {
-  /// Subjects that `filter` matches, sorted, from `offset` on.
-  func subjectPage(_ filter: ByteString, offset: Int) -> (subjects: [(subject: ByteString, count: Int)], total: Int) {
-    var found: [(subject: ByteString, count: Int)] = []
-    filter.withView { filter in
-      subjects.forEach(matching: filter) { subject, state in found.append((ByteString(subject), state.count)) }
-    }
-    found.order { $0.subject < $1.subject }
-    let total = found.count
-    return (Array(found.dropFirst(offset).prefix(JetStream.PageLimit.subjects)), total)
   }
 }

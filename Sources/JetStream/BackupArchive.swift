@@ -21,16 +21,25 @@ enum BackupArchive {
 
 /// Takes an archive apart that comes in pieces.
 final class ArchiveReader {
-  /// Names are subjects or consumers' names; a message is not larger than what the server takes.
+  /// Names are subjects or consumers' names.
   static let nameBytesMax = 64 << 10
-  static let entryBytesMax = 72 << 20
+  static let stateBytesMax = 1 << 20
+  /// What a consumer's configuration and `ConsumerBackup.entriesMax` entries of both kinds take.
+  static let consumerBytesMax = 8 << 20
+  /// Three values for each message that waits, one for each that was delivered again.
+  private static let consumerNodesMax = 4 * ConsumerBackup.entriesMax + JSON.nodesMax
   static let consumersMax = 100_000
+
+  /// Headers and payload of a message.
+  private let messageBytesMax: Int
 
   private var hasMagic = false
   private var hasState = false
   private var consumersLeft: UInt64 = 0
   /// Whether the archive is complete.
   private(set) var hasEnd = false
+
+  init(messageBytesMax: Int = LogStore.Limits.recordBytesMax) { self.messageBytesMax = messageBytesMax }
 
   /// Takes the next entry if `view` has it as a whole. Returns how many bytes of the view that took; 0 when more has to come.
   func next(_ view: ByteView, _ sink: any BackupSink) throws(BackupError) -> Int {
@@ -45,9 +54,12 @@ final class ArchiveReader {
     guard let nameLength = try Varint.read(&rest), let time = try Varint.read(&rest), let sequence = try Varint.read(&rest),
       let headersLength = try Varint.read(&rest), let payloadLength = try Varint.read(&rest)
     else { return 0 }
-    guard nameLength <= UInt64(Self.nameBytesMax), headersLength <= UInt64(Self.entryBytesMax),
-      payloadLength <= UInt64(Self.entryBytesMax)
-    else { throw Self.malformed }
+    let most = UInt64(!hasState ? Self.stateBytesMax : consumersLeft > 0 ? Self.consumerBytesMax : messageBytesMax)
+    guard nameLength <= UInt64(Self.nameBytesMax) else { throw Self.malformed }
+    // Before it is collected.
+    guard headersLength <= most, payloadLength <= most - headersLength else {
+      throw BackupError(hasState && consumersLeft == 0 ? "message exceeds maximum message size" : "an entry is too large")
+    }
     let size = Int(nameLength + headersLength + payloadLength)
     guard rest.count >= size else { return 0 }
     let headersEnd = Int(nameLength + headersLength)
@@ -66,12 +78,14 @@ final class ArchiveReader {
       try takeState(entry, sink)
     } else if consumersLeft > 0 {
       let prefix = ByteView("consumers/")
-      guard entry.name.hasPrefix(prefix), let record = try? JSON.parse(entry.payload) else { throw BackupError("expected consumer") }
+      guard entry.name.hasPrefix(prefix), let record = try? JSON.parse(entry.payload, nodesMax: Self.consumerNodesMax) else {
+        throw BackupError("expected consumer")
+      }
       guard let consumer = ConsumerBackup(name: ByteString(entry.name.dropFirst(prefix.count)), record: record) else {
         throw BackupError("consumer is missing config or state")
       }
       consumersLeft -= 1
-      sink.take(consumer: consumer)
+      try sink.take(consumer: consumer)
     } else if entry.sequence > 0 {
       try sink.take(message: entry)
     } else if entry.isEnd {

@@ -35,9 +35,27 @@ public struct ConsumerBackup {
   var pending: [Pending] = []
   var redelivered: [Redelivery] = []
 
+  /// Messages that wait for an ack, and those that were delivered more than once, of one consumer in an archive. A consumer with more has
+  /// no backup.
+  static let entriesMax = 65_536
+
   init(name: ByteString, config: [JSONMember]) {
     self.name = name
     self.config = config
+  }
+
+  /// About how many bytes of memory it takes.
+  var bytes: Int { 512 + config.reduce(0) { $0 + Self.bytes($1) } + 16 * (pending.count + redelivered.count) }
+
+  private static func bytes(_ member: JSONMember) -> Int { 64 + member.name.count + bytes(member.value) }
+
+  private static func bytes(_ value: JSONValue) -> Int {
+    switch value {
+    case .string(let text): 64 + text.count
+    case .array(let values): values.reduce(64) { $0 + bytes($1) }
+    case .object(let members): members.reduce(64) { $0 + bytes($1) }
+    default: 32
+    }
   }
 }
 
@@ -57,5 +75,5 @@ protocol BackupSink: AnyObject {
   func take(given sequence: UInt64, timestamp_ns: Int64)
   /// Messages that are gone, of whichever are there.
   func take(removed sequences: ClosedRange<UInt64>)
-  func take(consumer: ConsumerBackup)
+  func take(consumer: ConsumerBackup) throws(BackupError)
 }

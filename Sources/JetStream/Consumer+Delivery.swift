@@ -53,7 +53,7 @@ extension Consumer {
     var isExhausted = false
     attempts: while budget > 0, !isEnded, config.isPush ? canPush : !waiting.isEmpty {
       budget -= 1
-      let attempt = state.hasQueued ? deliverQueued() : deliverNew()
+      let attempt = prepared() ?? (state.hasQueued ? deliverQueued() : deliverNew())
       tellEnded()
       switch attempt {
       case .delivered, .again: continue
@@ -81,6 +81,15 @@ extension Consumer {
     } else if isExhausted, !isStalled {
       pace.caughtUp(to: state.next)
       endNoWaitRequests()
+    }
+  }
+
+  /// What stands in the way of a delivery, which has to say how many are left.
+  private func prepared() -> Attempt? {
+    switch count(left: &searchLeft) {
+    case .complete: return isEnded || (config.isPush ? !canPush : waiting.isEmpty) ? .nothing : nil
+    case .unfinished: return .searching
+    case .failed: return .failed
     }
   }
 
@@ -159,8 +168,7 @@ extension Consumer {
       return .again
     case .none:
       if stream.lastDeliverable >= state.next {
-        // Nothing up to here matches: it need not be searched again. What arrived without being counted is counted first.
-        _ = undeliveredCount
+        // Nothing up to here matches: it need not be searched again.
         state.next = max(state.next, reached + 1)
         if reached < stream.lastDeliverable { return .searching }
       }
@@ -173,7 +181,7 @@ extension Consumer {
   /// Delivers one message to whoever's turn it is.
   private func send(_ message: LogMessage, deliveries: Int) -> Attempt {
     let isNew = deliveries == 1
-    let left = isNew ? max(undeliveredCount - 1, 0) : undeliveredCount
+    let left = isNew ? max(undelivered - 1, 0) : undelivered
     writeAckSubject(message, deliveries: deliveries, left: left)
     var size = message.subject.count + ackSubject.count
     // The header block when it is not the stored one.

@@ -4,10 +4,21 @@ import JSON
 import Platform
 
 extension Consumer {
-  /// Writes the members of ConsumerInfo, with the server's version keys in the metadata.
-  public func appendInfo(to json: inout JSONWriter) { writeInfo(to: &json, version: true) }
+  /// Writes the members of ConsumerInfo, with the server's version keys in the metadata. Where counting takes long, what is pending is what
+  /// was known last, and the next time the count of now.
+  public func appendInfo(to json: inout JSONWriter) {
+    var left = 0
+    if count(left: &left) == .unfinished { countSoon() }
+    writeInfo(to: &json, version: true)
+  }
 
+  /// The consumer must have been counted (`whenCounted`) for what is pending to be exact.
   func writeInfo(to json: inout JSONWriter, version: Bool) {
+    if isCounted {
+      // What came since is little, or was never asked for.
+      var left = Consumer.countMax
+      _ = count(left: &left)
+    }
     if !config.isPush, !isDelivering {
       // Who has gone, and whose time is over, waits no more.
       endRequests(host.clock.monotonic_ns)
@@ -26,7 +37,7 @@ extension Consumer {
     json.field("num_ack_pending", state.pendingCount)
     json.field("num_redelivered", config.maxDeliver == 1 ? 0 : state.redeliveredCount)
     json.field("num_waiting", waiting.count)
-    json.field("num_pending", undeliveredCount)
+    json.field("num_pending", undelivered)
     if config.isPush { json.fieldUnlessFalse("push_bound", isBound) }
     let now_ns = host.clock.wall_ns
     if let until_ns = config.pauseUntil_ns, until_ns > now_ns {

@@ -27,7 +27,7 @@ extension Consumer {
     case .none, .prioritized: return .serve
     case .overflow:
       guard let group = pull.group, group.minPending > 0 || group.minAckPending > 0 else { return .serve }
-      if group.minPending > 0, group.minPending <= Int64(undeliveredCount) { return .serve }
+      if group.minPending > 0, group.minPending <= Int64(undelivered) { return .serve }
       return group.minAckPending > 0 && group.minAckPending <= Int64(state.pendingCount) ? .serve : .pass
     case .pinnedClient:
       let id = pull.group?.id ?? ByteString()

@@ -41,12 +41,15 @@ extension Consumer {
   /// Whether a request may wait. If not, it was answered.
   private func isAcceptable(_ request: PullRequest, reply: ByteString) -> Bool {
     if request.noWait {
-      let available = (isPaused ? 0 : undeliveredCount) + state.queuedCount
-      if available == 0, request.expires_ns == 0 {
+      var left = Consumer.countMax
+      // Where counting takes longer, the request waits for that like one that may wait.
+      let isKnown = isPaused || count(left: &left) == .complete
+      let available = (isPaused ? 0 : undelivered) + state.queuedCount
+      if isKnown, available == 0, request.expires_ns == 0 {
         sendStatus("404 No Messages", to: reply)
         return false
       }
-      if available > 0, !waiting.isEmpty, Int64(available) < waiting.wanted {
+      if isKnown, available > 0, !waiting.isEmpty, Int64(available) < waiting.wanted {
         sendStatus("408 Requests Pending", to: reply)
         return false
       }

@@ -17,8 +17,9 @@ public final class Consumer: StreamConsumer {
 
   var state: ConsumerState
   var waiting = PullQueue()
-  /// With deliver policy last_per_subject: the sequences that go out before `resumeAfter` is reached.
+  /// With deliver policy last_per_subject: the sequences that go out before `resumeAfter` is reached, and how they are looked for.
   var selected: [UInt64] = []
+  var selection: LastMessages?
   var selectedNext = 0
   /// The stream's last sequence when a consumer with last_per_subject began; 0 for others.
   var resumeAfter: UInt64 = 0
@@ -28,7 +29,13 @@ public final class Consumer: StreamConsumer {
   // What has not been delivered yet, counted up to a sequence.
   var undelivered = 0
   var countedThrough: UInt64 = 0
-  var isCounted = false
+  var isCounted = false {
+    didSet { if !isCounted { counting = nil } }
+  }
+  /// The count that is under way while `isCounted` is false, and who waits for it.
+  var counting: PendingCount?
+  var awaitingCount: [() -> Void] = []
+  let countTimer = Timer()
 
   /// Wall times of the last delivery and the last ack; 0 for never.
   var lastDelivery_ns: Int64 = 0
@@ -127,6 +134,8 @@ public final class Consumer: StreamConsumer {
     isEnded = true
     host.timers.cancel(timer)
     host.timers.cancel(burstTimer)
+    host.timers.cancel(countTimer)
+    host.turn.defer { [self] in answerCounted() }
     for subscription in subscriptions { account.remove(subscription) }
     subscriptions = []
     stopPush()
@@ -167,35 +176,6 @@ public final class Consumer: StreamConsumer {
     }
   }
 
-  // MARK: Counting
-
-  /// Most new messages that are read one by one to be counted.
-  private static let countByReadingMax: UInt64 = 4096
-
-  /// How many messages have yet to be delivered for the first time.
-  var undeliveredCount: Int {
-    let last = stream.lastSequence
-    if !isCounted {
-      let from = selected.isEmpty ? state.next : max(state.next, resumeAfter + 1)
-      undelivered = stream.pending(matching: filters, from: from) + (selected.count - selectedNext)
-      isCounted = true
-    } else if last > countedThrough {
-      let from = max(countedThrough + 1, state.next)
-      if from <= last {
-        if filters.isEmpty || last - from > Consumer.countByReadingMax {
-          undelivered += stream.pending(matching: filters, from: from)
-        } else {
-          stream.scan(from: from) { message in
-            if Stream.matches(message.subject, filters) { undelivered += 1 }
-            return true
-          }
-        }
-      }
-    }
-    countedThrough = last
-    return undelivered
-  }
-
   // MARK: The stream
 
   public func messagesArrived() { deliver() }
@@ -208,13 +188,7 @@ public final class Consumer: StreamConsumer {
   public func messageRemoved(_ sequence: UInt64, subject: ByteView) {
     if let pending = state.pending(sequence) { adviseGone([pending]) }
     if state.acknowledge(sequence) { changedByAck() }
-    guard isCounted, sequence >= state.next, sequence <= countedThrough else { return }
-    if !selected.isEmpty {
-      isCounted = false
-      selected.removeAll { $0 == sequence && $0 >= state.next }
-    } else if Stream.matches(subject, filters) {
-      undelivered = max(0, undelivered - 1)
-    }
+    uncount(sequence, subject)
   }
 
   public func messagesRemoved(through sequence: UInt64) {
@@ -225,6 +199,8 @@ public final class Consumer: StreamConsumer {
     if state.next != before.next {
       isCounted = false
       while selectedNext < selected.count, selected[selectedNext] <= sequence { selectedNext += 1 }
+    } else if let counting, !counting.survives(removalThrough: sequence) {
+      isCounted = false
     }
     if state.pendingCount != before.pending { stateChanged(freed: true) }
   }
@@ -235,7 +211,7 @@ public final class Consumer: StreamConsumer {
   public func streamPurged() {
     isCounted = false
     // Who has nothing left stands at the end.
-    let isThrough = state.pendingCount == 0 && undeliveredCount == 0
+    let isThrough = state.pendingCount == 0 && !stream.mayHave(filters, from: state.next)
     state.purged(through: isThrough ? stream.lastSequence : stream.firstSequence - 1)
     engine.markDirty(self)
   }
@@ -251,6 +227,8 @@ public final class Consumer: StreamConsumer {
     end("409 Consumer Deleted")
   }
 
+  public func clockJumped() { if config.pauseUntil_ns != nil { schedule(at: host.clock.monotonic_ns) } }
+
   /// The bookkeeping changed; `freed` when a message stopped waiting for its ack.
   func stateChanged(freed: Bool) {
     engine.markDirty(self)
@@ -264,7 +242,8 @@ public final class Consumer: StreamConsumer {
     var due_ns = min(ackDue_ns, waiting.nextDue_ns ?? Int64.max)
     if let until_ns = config.pauseUntil_ns {
       let wall_ns = host.clock.wall_ns
-      let rest_ns = until_ns > wall_ns ? until_ns - wall_ns : 0
+      var rest_ns = until_ns > wall_ns ? until_ns - wall_ns : 0
+      if !host.clock.isWallTrusted { rest_ns = min(rest_ns, JetStream.untrustedWait_ns) }
       if rest_ns > 0 { due_ns = min(due_ns, WaitingPull.later(host.clock.monotonic_ns, rest_ns)) }
     }
     if config.inactiveThreshold_ns > 0 { due_ns = min(due_ns, inactiveAt_ns) }

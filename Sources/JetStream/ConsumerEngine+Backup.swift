@@ -4,8 +4,12 @@ import JSON
 import Platform
 
 extension ConsumerEngine {
-  public func snapshot(of stream: Stream) -> [(name: ByteString, record: [UInt8])] {
-    consumers(of: stream).map { consumer in
+  public func snapshot(of stream: Stream) throws(APIError) -> [(name: ByteString, record: [UInt8])] {
+    let all = consumers(of: stream)
+    for consumer in all where max(consumer.state.pendingCount, consumer.state.redeliveredCount) > ConsumerBackup.entriesMax {
+      throw APIError(500, 10064, text: "snapshot failed: too many messages wait for an ack from consumer '" + consumer.name.string + "'")
+    }
+    return all.map { consumer in
       var json = JSONWriter()
       json.beginObject()
       json.beginObject("config")

@@ -164,7 +164,7 @@ final class DirectoryBackup {
       consumerCount += 1
       guard consumerCount <= Limits.consumers else { throw BackupError("too many consumers") }
       try consumer.read(stateFile: file)
-      sink.take(consumer: consumer)
+      try sink.take(consumer: consumer)
       self.consumer = nil
     case .block, .index, .ignored, nil: break
     }

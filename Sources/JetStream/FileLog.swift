@@ -25,6 +25,9 @@ final class FileLog: MessageLog {
   func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void) {
     log.subjects.forEach(matching: filter, body)
   }
+  func subjectPage(at start: UInt64, _ body: (ByteView, Int) -> Void) -> UInt64? {
+    log.subjects.writePage(at: start, head: { _, _, _ in }) { subject, count, _, _ in body(subject, Int(count)) }
+  }
   var keepsHistory: Bool {
     get { log.keepsHistory }
     set { log.keepsHistory = newValue }
@@ -33,6 +36,8 @@ final class FileLog: MessageLog {
     (try? log.next(subject, atOrAfter: sequence, left: &left)) ?? nil
   }
   func settle(_ subject: ByteView, first: UInt64?, last: UInt64?) { log.settle(subject, first: first, last: last) }
+
+  func bound(_ subject: ByteView, lastAtMost sequence: UInt64) { log.subjects.bound(subject, lastAtMost: sequence) }
 
   func append(
     sequence: UInt64, timestamp_ns: Int64, subject: ByteView, headers: ByteView, payload: ByteView

@@ -135,6 +135,13 @@ extension JetStream {
     account.publish(to: request.replySubject, response, headers: headers)
   }
 
+  /// Likewise a request that came in an earlier turn.
+  func answer(_ request: KeptRequest, _ response: [UInt8], headers: [UInt8] = [], failed: Bool = false) {
+    count(failed: failed)
+    audit(request, response)
+    if !request.reply.isEmpty { account.publish(to: request.reply, response, headers: headers) }
+  }
+
   /// Answers when all that was appended so far is on the medium, and counts the call now.
   public func answerWhenDurable(_ request: APIRequest, _ response: [UInt8], headers: [UInt8] = []) {
     audit(request, response)
@@ -142,9 +149,9 @@ extension JetStream {
   }
 
   /// Likewise for a request that came in an earlier turn.
-  func answerWhenDurable(_ request: KeptRequest, _ response: [UInt8]) {
+  func answerWhenDurable(_ request: KeptRequest, _ response: [UInt8], headers: [UInt8] = []) {
     audit(request, response)
-    answerWhenDurable(to: request.reply, response)
+    answerWhenDurable(to: request.reply, response, headers: headers)
   }
 
   private func answerWhenDurable(to reply: ByteString, _ response: [UInt8], headers: [UInt8] = []) {

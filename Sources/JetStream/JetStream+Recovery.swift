@@ -119,13 +119,15 @@ extension JetStream {
   private func isDurable(_ config: StreamConfig) -> Bool { !config.asyncPersist && options.syncInterval_ns == nil }
 
   @discardableResult
-  private func register(_ config: StreamConfig, created_ns: Int64, logID: UInt32, log: any MessageLog) -> Stream {
+  private func register(
+    _ config: StreamConfig, created_ns: Int64, logID: UInt32, log: any MessageLog, isOpen: Bool = true
+  ) -> Stream {
     let stream = Stream(engine: self, config: config, created_ns: created_ns, logID: logID, slot: takeSlot(), log: log)
     slots[Int(stream.slot)] = stream
     log.isDurable = isDurable(config)
     log.keepsHistory = config.maxMessagesPerSubject > 1
     table.set(config.name, stream)
-    stream.subscribe()
+    if isOpen { stream.subscribe() }
     return stream
   }
 
@@ -161,19 +163,26 @@ extension JetStream {
     return StreamRestore(self, config, logID: id, log: FileLog(store.stream(id)))
   }
 
-  /// Makes a stream of what was restored.
+  /// Makes a stream of what was restored. Nothing comes in and nothing is written down of it before `open`: after a crash it is dropped, with
+  /// the consumers that it got meanwhile.
   func register(restored restore: StreamRestore) -> Stream {
-    let created_ns = host.clock.wall_ns
-    if restore.config.storage == .file {
-      let record = StoredStream(
-        id: restore.logID, created_ns: created_ns, config: restore.config, foreign_ns: restore.log.lastTimestamp_ns)
-      store.setMetadata(metadataKey(restore.config.name), record.encoded, isVital: true)
-    }
-    let stream = register(restore.config, created_ns: created_ns, logID: restore.logID, log: restore.log)
+    let stream = register(
+      restore.config, created_ns: host.clock.wall_ns, logID: restore.logID, log: restore.log, isOpen: false)
     stream.foreign_ns = restore.log.lastTimestamp_ns
-    stream.recover()
-    stream.startFeeds()
     return stream
+  }
+
+  /// A stream that was restored is complete.
+  func open(restored stream: Stream) {
+    if stream.isFile {
+      let record = StoredStream(
+        id: stream.logID, created_ns: stream.created_ns, config: stream.config, foreign_ns: stream.foreign_ns)
+      store.setMetadata(metadataKey(stream.name), record.encoded, isVital: true)
+    }
+    stream.recover(withIDs: false)
+    stream.subscribe()
+    stream.startFeeds()
+    stream.forEachConsumer { $0.messagesArrived() }
   }
 
   private func takeLogID() -> UInt32 {
@@ -284,9 +293,13 @@ struct StoredStream {
 
 extension Stream {
   /// Rebuilds what is kept in memory of the messages in the log.
-  func recover() {
+  func recover(withIDs: Bool = true) {
     lastDeliverable = log.lastSequence
-    if config.duplicateWindow_ns > 0, log.count > 0 { recoverIDs() }
+    if withIDs {
+      var next: UInt64?
+      var left = Int.max
+      _ = recoverIDs(from: &next, left: &left)
+    }
     _ = log.read(log.lastSequence) { message in
       if let id = Headers(message.headers).value("Nats-Msg-Id") { lastMessageID = ByteString(id) }
     }
@@ -300,18 +313,30 @@ extension Stream {
   private static let recoveredIDsMin: UInt64 = 1_000
 
   /// The window goes on where it stopped: how long the server was down says nothing about what publishers still wait for, and the wall
-  /// clock, which may have been set meanwhile or be wrong, says nothing about how long that was.
-  private func recoverIDs() {
+  /// clock, which may have been set meanwhile or be wrong, says nothing about how long that was. Reads `left` messages at most, from `next`
+  /// on (nil: the first that counts); returns whether those were all.
+  func recoverIDs(from next: inout UInt64?, left: inout Int) -> Bool {
+    guard config.duplicateWindow_ns > 0, log.count > 0 else { return true }
     let last_ns = log.lastTimestamp_ns
     let now_ns = engine.host.clock.monotonic_ns
     let recent = log.lastSequence - min(log.lastSequence, Self.recoveredIDsMin) + 1
-    let first = min((try? log.sequence(atOrAfter: last_ns - config.duplicateWindow_ns)) ?? recent, recent)
+    let first = next ?? min((try? log.sequence(atOrAfter: last_ns - config.duplicateWindow_ns)) ?? recent, recent)
+    var rest = left
+    var reached: UInt64?
     log.scanHeaders(from: first) { message in
+      guard rest > 0 else {
+        reached = message.sequence
+        return false
+      }
+      rest -= 1
       if !message.headers.isEmpty, let id = Headers(message.headers).value("Nats-Msg-Id"), !id.isEmpty {
         let age_ns = message.sequence >= recent ? 0 : last_ns - message.timestamp_ns
         dedupe.add(id, sequence: message.sequence, time_ns: now_ns - age_ns)
       }
       return true
     }
+    left = rest
+    next = reached
+    return reached == nil
   }
 }

@@ -19,6 +19,8 @@ public final class JetStream {
     /// Limits of the server in bytes; -1 is none.
     public var maxMemory: Int64 = -1
     public var maxStore: Int64 = -1
+    /// The largest message that clients may publish.
+    public var maxPayload = 1 << 20
     /// Whether ack subjects name the domain and the account (nats-server's feature flag `js_ack_fc_v2`). Both forms are understood.
     public var usesLongAckSubjects = false
     /// File streams acknowledge what they took, and the store syncs at such intervals (it has to be told by itself); nil: what is acknowledged
@@ -34,6 +36,8 @@ public final class JetStream {
   public static let apiLevel = 5
   /// A stream's messages expire at most this much late, and together.
   static let expiryGranularity_ns: Int64 = 100 * millisecond_ns
+  /// While the wall clock is not set, whatever waits for a wall time looks at it this often.
+  static let untrustedWait_ns = 60 * second_ns
 
   public let host: Host
   public let account: Account
@@ -68,6 +72,8 @@ public final class JetStream {
   /// Backups on their way out and in.
   var snapshots: [StreamSnapshot] = []
   var restores: [StreamRestore] = []
+  /// Messages that may still be read in this turn to count and to search; nil when nobody did.
+  var readsLeft: Int?
   var isPromptScheduled = false
   var isDraining = false
   var touched: [Stream] = []
@@ -120,6 +126,8 @@ public final class JetStream {
     ages = AgeClock(clock: host.clock, last_ns: last_ns, jumps: store.metadata[key].map { AgeClock.jumps(in: $0) } ?? [])
     ages.onJump = { [unowned(unsafe) self] in
       if store.isWritable { store.setMetadata(key, ages.record) }
+      // Whoever looked at the clock is in the middle of something.
+      host.turn.defer { [unowned(unsafe) self] in for stream in streams { stream.clockJumped() } }  // it lives as long as its host
     }
     if !ages.jumps.isEmpty { store.setMetadata(key, ages.record) }
   }

@@ -61,6 +61,9 @@ final class MemoryLog: MessageLog {
   func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void) {
     subjects.forEach(matching: filter, body)
   }
+  func subjectPage(at start: UInt64, _ body: (ByteView, Int) -> Void) -> UInt64? {
+    subjects.writePage(at: start, head: { _, _, _ in }) { subject, count, _, _ in body(subject, Int(count)) }
+  }
   var keepsHistory: Bool {
     get { history != nil }
     set {
@@ -93,6 +96,8 @@ final class MemoryLog: MessageLog {
   }
 
   func settle(_ subject: ByteView, first: UInt64?, last: UInt64?) { subjects.settle(subject, first: first, last: last) }
+
+  func bound(_ subject: ByteView, lastAtMost sequence: UInt64) { subjects.bound(subject, lastAtMost: sequence) }
 
   /// The first entry at or after `sequence`; the end when there is none.
   private func lowerBound(_ sequence: UInt64) -> Int {

@@ -57,6 +57,8 @@ public protocol MessageLog: AnyObject {
   func subject(_ subject: ByteView) -> SubjectIndex.State?
   /// Calls `body` with each subject that `filter` matches.
   func forEachSubject(matching filter: ByteView, _ body: (ByteView, SubjectIndex.State) -> Void)
+  /// Calls `body` with the subjects of a bounded part of all, the first at `start` 0. Returns where the next begins; nil after the last.
+  func subjectPage(at start: UInt64, _ body: (_ subject: ByteView, _ count: Int) -> Void) -> UInt64?
   /// Whether it is remembered where the messages of each subject are, so that `next` need not read others.
   var keepsHistory: Bool { get set }
   /// The first message of a literal subject at or after `sequence`. What is not remembered is looked at, `left` messages at most, which is
@@ -65,6 +67,9 @@ public protocol MessageLog: AnyObject {
   func next(_ subject: ByteView, atOrAfter sequence: UInt64, left: inout Int) -> UInt64?
   /// Somebody searched: these are the real first and last message of `subject`.
   func settle(_ subject: ByteView, first: UInt64?, last: UInt64?)
+
+  /// The last message of `subject`, which is not known, is at or before `sequence`.
+  func bound(_ subject: ByteView, lastAtMost sequence: UInt64)
 
   /// Appends; returns the position to wait for (0 in memory).
   func append(

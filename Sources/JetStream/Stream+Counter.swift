@@ -27,8 +27,8 @@ extension Stream {
     var place = CounterPlace()
     if let staged = stage?.subjects[subject]?.value {
       place.total = staged.withView { BigDecimal($0) } ?? place.total
-    } else if !readCounter(subject, &place) {
-      return .counterBroken
+    } else {
+      do throws(APIError) { guard try readCounter(subject, &place) else { return .counterBroken } } catch { return error }
     }
     place.total.add(change)
     let value = place.total.text
@@ -42,8 +42,13 @@ extension Stream {
   }
 
   /// Where a counter stands. False when its last message is none of a counter.
-  private func readCounter(_ subject: ByteView, _ place: inout CounterPlace) -> Bool {
-    guard let last = lastSequence(of: subject) else { return true }
+  private func readCounter(_ subject: ByteView, _ place: inout CounterPlace) throws(APIError) -> Bool {
+    let last: UInt64
+    switch lastForCheck(of: subject) {
+    case .none: return true
+    case .found(let sequence): last = sequence
+    case .unfinished, .failed: throw .systemUnavailable
+    }
     var isWhole = false
     log.read(last) { message in
       guard let total = counterValue(message.payload) else { return }
@@ -67,7 +72,7 @@ extension Stream {
     guard headers.increment != nil, let origin = headers.streamSource else { return .counterMissing }
     guard let value = counterValue(message.payload) else { return .counterBroken }
     var place = CounterPlace()
-    guard readCounter(message.subject, &place) else { return .counterBroken }
+    do throws(APIError) { guard try readCounter(message.subject, &place) else { return .counterBroken } } catch { return error }
     var fields: [ByteView] = []
     var rest = origin
     while !rest.isEmpty {

@@ -15,8 +15,8 @@ extension Stream {
     var subjects: [(subject: ByteString, count: Int)]?
   }
 
-  /// Most removed sequences that an answer lists.
-  static let deletedDetailsMax = 1_000_000
+  /// Most removed sequences that an answer lists: what is written in one turn.
+  static let deletedDetailsMax = 100_000
 
   func writeInfo(to json: inout JSONWriter, _ parts: InfoParts) {
     json.beginObject("config")

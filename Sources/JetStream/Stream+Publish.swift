@@ -261,7 +261,13 @@ extension Stream {
     if let expected = headers.expectedLastSubjectSequence {
       let filter = headers.expectedLastSubject ?? subject
       if stage?.subjects[filter] != nil { return APIError(400, 10164, "wrong last sequence") }
-      let last = lastSequence(matching: filter) ?? 0
+      var last: UInt64 = 0
+      switch lastForCheck(matching: filter) {
+      case .none: break
+      case .found(let sequence): last = sequence
+      // Known when it is tried again.
+      case .unfinished, .failed: return .systemUnavailable
+      }
       if expected.decimal() != last { return APIError(400, 10071, text: "wrong last sequence: \(last)") }
     } else if headers.expectedLastSubject != nil {
       return APIError(400, 10193, "missing sequence for expected last sequence per subject")
@@ -283,7 +289,7 @@ extension Stream {
       if config.discardNewPerSubject { return APIError(503, 10077, "maximum messages per subject exceeded") }
       // The oldest message of the subject gives way, so the stream gets no more messages. It may get larger.
       if config.maxBytes > 0, Int64(log.bytes + size) > config.maxBytes {
-        let replaced = firstSequence(of: subject).map { accountedSize($0) } ?? 0
+        let replaced = sizeOfFirst(subject)
         if Int64(log.bytes + size - replaced) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
       }
       return nil
@@ -323,11 +329,17 @@ extension Stream {
     return size
   }
 
+  /// The same of a subject's first message; 0 when that is not found in the time for it.
+  private func sizeOfFirst(_ subject: ByteView) -> Int {
+    var left = Stream.searchMax
+    return firstSequence(of: subject, left: &left).map { accountedSize($0) } ?? 0
+  }
+
   /// How many bytes the stream's own limits free when a message of `size` bytes is stored.
   private func giveWay(_ subject: ByteView, size: Int) -> Int {
     var freed = 0
     if config.maxMessagesPerSubject > 0, let state = subjects[subject], Int64(state.count) >= config.maxMessagesPerSubject {
-      freed = firstSequence(of: subject).map { accountedSize($0) } ?? 0
+      freed = sizeOfFirst(subject)
     }
     guard config.discard == .old else { return freed }
     if config.maxMessages > 0, Int64(log.count) >= config.maxMessages { freed = max(freed, accountedSize(log.firstSequence)) }
@@ -368,7 +380,13 @@ extension Stream {
       if let error = checkLimits(message.subject, contentSize: contentSize, size: size, plan.rollup, nil) { return error }
     }
     let skips = skips(message.subject)
-    let again = skips ? nil : republishTarget(message.subject)
+    var again: (subject: ByteString, last: UInt64)?
+    if !skips, republisher != nil {
+      switch republishTarget(message.subject) {
+      case .known(let target): again = target
+      case .unknown: return .systemUnavailable
+      }
+    }
     let sequence = origin?.ownSequence ?? log.lastSequence + 1
     let time_ns = max(origin?.time_ns ?? engine.ages.now_ns(), WaitingPull.later(log.lastTimestamp_ns, origin?.time_ns == nil ? 1 : 0))
     // A roll-up is one change with what it removes.
@@ -389,7 +407,11 @@ extension Stream {
     let subjectCount = skips ? 0 : log.appendedSubjectCount
     if let id = plan.id {
       lastMessageID = ByteString(id)
-      if config.duplicateWindow_ns > 0 { dedupe.add(id, sequence: sequence, time_ns: engine.host.clock.monotonic_ns) }
+      if config.duplicateWindow_ns > 0 {
+        let now_ns = engine.host.clock.monotonic_ns
+        if engine.server.dedupeBudget.isFull { engine.server.forgetOldIDs(now_ns) }
+        dedupe.add(id, sequence: sequence, time_ns: now_ns)
+      }
     } else if !lastMessageID.isEmpty {
       lastMessageID = ByteString()
     }

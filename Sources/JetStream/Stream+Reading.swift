@@ -21,18 +21,9 @@ extension Stream {
   public func scan(from sequence: UInt64, _ body: (LogMessage) -> Bool) -> Bool { log.scan(from: sequence, body) }
 
   /// Calls `body` with the first message at or after `sequence` that matches one of `filters` (none: all) and is at or before
-  /// `through`. Without filters a damaged message is reported, with filters it is passed over. `filters` must not cover all of the stream when that can be known (`isCovered`).
-  @discardableResult
-  public func next(
-    from sequence: UInt64, through: UInt64, matching filters: [ByteString], _ body: (LogMessage) -> Void
-  ) -> ReadOutcome {
-    var reached: UInt64 = 0
-    var left = Int.max
-    return next(from: sequence, through: through, matching: filters, left: &left, reached: &reached, body)
-  }
-
-  /// The same, reading `left` messages at most and counting it down. With the outcome `none`, nothing up to `reached` matches: below
-  /// `through` when the search has to go on.
+  /// `through`, reading `left` messages at most and counting it down. With the outcome `none`, nothing up to `reached` matches: below
+  /// `through` when the search has to go on. Without filters a damaged message is reported, with filters it is passed over. `filters` must
+  /// not cover all of the stream when that can be known (`isCovered`).
   func next(
     from sequence: UInt64, through: UInt64, matching filters: [ByteString], left: inout Int, reached: inout UInt64,
     _ body: (LogMessage) -> Void
@@ -78,88 +69,12 @@ extension Stream {
     return filters.isEmpty
   }
 
-  /// The last message whose subject matches `filter`.
-  public func lastSequence(matching filter: ByteView) -> UInt64? {
-    if filter.isEmpty || filter.equals(">") { return log.previousSequence(atOrBefore: log.lastSequence) }
-    if Subject.isLiteral(filter) { return lastSequence(of: filter) }
-    var last: UInt64?
-    var old: [ByteString] = []
-    subjects.forEach(matching: filter) { subject, state in
-      if state.lastIsOld { old.append(ByteString(subject)) } else if state.last > last ?? 0 { last = state.last }
-    }
-    for subject in old {
-      if let sequence = subject.withView({ lastSequence(of: $0) }), sequence > last ?? 0 { last = sequence }
-    }
-    return last
-  }
-
-  /// The last message of a literal subject.
-  func lastSequence(of subject: ByteView) -> UInt64? {
-    guard let state = subjects[subject] else { return nil }
-    if !state.lastIsOld { return state.last }
-    var last: UInt64 = 0
-    let isComplete = log.scan(from: state.first) { message in
-      if message.sequence <= state.last, message.subject == subject { last = message.sequence }
-      return message.sequence < state.last
-    }
-    // What the disk could not give now is not known to be gone.
-    guard isComplete, last > 0 else { return nil }
-    subjects.settle(subject, last: last)
-    return last
-  }
-
-  /// The first message of a literal subject.
-  func firstSequence(of subject: ByteView) -> UInt64? {
-    var left = Int.max
-    return firstSequence(of: subject, left: &left)
-  }
-
-  /// The same, looking at `left` messages at most when it is not known where they are.
+  /// The first message of a literal subject, looking at `left` messages at most when it is not known where they are.
   func firstSequence(of subject: ByteView, left: inout Int) -> UInt64? {
     guard let state = subjects[subject] else { return nil }
     if !state.firstIsOld { return state.first }
     guard let first = log.next(subject, atOrAfter: state.first, left: &left) else { return nil }
     subjects.settle(subject, first: first)
     return first
-  }
-
-  /// How many messages at or after `sequence` match one of `filters` (none: all).
-  public func pending(matching filters: [ByteString], from sequence: UInt64) -> Int {
-    let first = log.firstSequence
-    guard log.count > 0, sequence <= log.lastSequence else { return 0 }
-    if filters.isEmpty { return log.count(from: sequence) }
-    // Overlapping filters are not allowed on a consumer, so no subject is counted twice.
-    var total = 0
-    var mixed: [ByteString] = []
-    for filter in filters {
-      filter.withView { filter in
-        subjects.forEach(matching: filter) { subject, state in
-          if sequence <= first || state.first >= sequence {
-            total += state.count
-          } else if state.last >= sequence || state.lastIsOld {
-            mixed.append(ByteString(subject))
-          }
-        }
-      }
-    }
-    if mixed.isEmpty { return total }
-    // The way that reads less: what is behind, or what is before.
-    guard sequence - first < log.lastSequence - sequence else { return total + countMixed(mixed, from: sequence, through: .max) }
-    var all = 0
-    for subject in mixed { all += subject.withView { subjects[$0]?.count ?? 0 } }
-    return total + max(all - countMixed(mixed, from: first, through: sequence - 1), 0)
-  }
-
-  /// Counts messages of subjects that begin before a sequence and go on behind it.
-  private func countMixed(_ subjects: [ByteString], from sequence: UInt64, through last: UInt64) -> Int {
-    var wanted = ByteMap<Bool>()
-    for subject in subjects { wanted.set(subject, true) }
-    var count = 0
-    log.scan(from: sequence) { message in
-      guard message.sequence <= last else { return false }
-      if wanted[message.subject] != nil { count += 1 }
-      return true
-    }
-    return count
   }
 }

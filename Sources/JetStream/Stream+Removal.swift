@@ -50,7 +50,7 @@ extension Stream {
   }
 
   /// So many messages are looked at for the next one of a subject, about a millisecond: where they are is known a moment later.
-  private static let searchMax = 4096
+  static let searchMax = 4096
 
   /// Removes the oldest messages of a subject until `limit` are left. False when the next one was not found in the time for it.
   @discardableResult

@@ -94,10 +94,21 @@ extension Stream {
     }
   }
 
-  /// Where a message of this subject is republished, with the sequence of the last one before it (0 for none).
-  func republishTarget(_ subject: ByteView) -> (subject: ByteString, last: UInt64)? {
-    guard let target = republisher?.apply(subject), Subject.isValidToPublish(target) else { return nil }
-    return (target, lastSequence(of: subject) ?? 0)
+  enum RepublishTarget {
+    /// Where to, with the sequence of the subject's last message before it (0 for none); nil for nowhere.
+    case known((subject: ByteString, last: UInt64)?)
+    /// The last message was removed, and the one before it is not found yet.
+    case unknown
+  }
+
+  /// Where a message of this subject is republished.
+  func republishTarget(_ subject: ByteView) -> RepublishTarget {
+    guard let target = republisher?.apply(subject), Subject.isValidToPublish(target) else { return .known(nil) }
+    switch lastForCheck(of: subject) {
+    case .none, .failed: return .known((target, 0))
+    case .found(let last): return .known((target, last))
+    case .unfinished: return .unknown
+    }
   }
 
   /// Publishes a message again when it is on the medium.

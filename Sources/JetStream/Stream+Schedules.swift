@@ -40,8 +40,12 @@ extension Stream {
       var isSchedule = true
       if let staged = stage?.subjects[scheduler] {
         isSchedule = staged.isSchedule
-      } else if let last = lastSequence(of: scheduler) {
-        log.read(last) { isSchedule = Headers($0.headers).value("Nats-Schedule").map { !$0.isEmpty } ?? false }
+      } else {
+        switch lastForCheck(of: scheduler) {
+        case .found(let last): log.read(last) { isSchedule = Headers($0.headers).value("Nats-Schedule").map { !$0.isEmpty } ?? false }
+        case .none: break
+        case .unfinished, .failed: return .systemUnavailable
+        }
       }
       if !isSchedule { return .schedulerInvalid }
       plan.purges = ByteString(scheduler)
@@ -126,10 +130,19 @@ extension Stream {
     var next_ns = due_ns ?? Int64.max
     if due_ns == nil { extras.schedules.forEach { _, schedule in next_ns = min(next_ns, schedule.due_ns) } }
     guard next_ns < Int64.max else { return }
-    let wait_ns = max(next_ns &- engine.ages.now_ns(), Self.schedulePause_ns) + millisecond_ns
+    var wait_ns = max(next_ns &- engine.ages.now_ns(), Self.schedulePause_ns)
+    if !engine.ages.isTrusted { wait_ns = min(wait_ns, JetStream.untrustedWait_ns) }
+    wait_ns = WaitingPull.later(wait_ns, millisecond_ns)
     let deadline_ns = WaitingPull.later(engine.host.clock.monotonic_ns, wait_ns)
     if extras.scheduleTimer.isScheduled, extras.scheduleTimer.deadline_ns <= deadline_ns { return }
     engine.host.after(wait_ns, extras.scheduleTimer) { [unowned(unsafe) self] in publishDue() }
+  }
+
+  /// The wall clock was set: schedules and pauses end by what it says now.
+  func clockJumped() {
+    engine.host.timers.cancel(extras.scheduleTimer)
+    scheduleNext()
+    forEachConsumer { $0.clockJumped() }
   }
 
   // MARK: Publishing
@@ -176,10 +189,16 @@ extension Stream {
       return extras.schedules.set(ByteString(subject), Schedule(sequence: schedule.sequence, due_ns: now_ns + second_ns))
     }
     guard let next_ns, !target.isEmpty else { return forget(subject) }
-    if !source.isEmpty, let last = source.withView({ lastSequence(of: $0) }) {
-      log.read(last) { message in
-        plan.headers = message.headers.bytes
-        plan.payload = message.payload.bytes
+    if !source.isEmpty {
+      switch source.withView({ lastForCheck(of: $0) }) {
+      case .found(let last):
+        log.read(last) { message in
+          plan.headers = message.headers.bytes
+          plan.payload = message.payload.bytes
+        }
+      case .none: break
+      case .unfinished, .failed:
+        return extras.schedules.set(ByteString(subject), Schedule(sequence: schedule.sequence, due_ns: now_ns + second_ns))
       }
     }
     let head = scheduledHeaders(plan.headers ?? [], subject, isRepeated ? RFC3339.format(next_ns) : "purge", added)

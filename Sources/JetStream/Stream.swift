@@ -19,7 +19,7 @@ public final class Stream {
   let slot: UInt32
   let log: any MessageLog
   var subjects: SubjectTable { SubjectTable(log: log) }
-  var dedupe = DedupeWindow()
+  var dedupe: DedupeWindow
   /// `Nats-Msg-Id` of the last stored message; empty when it had none.
   var lastMessageID = ByteString()
   var subscriptions: [Subscription] = []
@@ -62,6 +62,7 @@ public final class Stream {
     self.slot = slot
     self.log = log
     name = config.name
+    dedupe = DedupeWindow(budget: engine.server.dedupeBudget)
     ackPrefix = Stream.ackPrefix(stream: config.name, domain: engine.options.domain)
     chooseTransforms()
   }

@@ -21,6 +21,8 @@ public protocol StreamConsumer: AnyObject {
   func streamUpdated()
   /// Whether its configuration is beyond limits that the stream is to have.
   func violates(_ limits: StreamConfig.ConsumerLimits) -> Bool
+  /// The wall clock was set.
+  func clockJumped()
   /// The stream is gone: end, and forget what is stored. Not called when the process stops.
   func streamDeleted()
   /// Whether the consumer is not done with a message of the stream: it delivers such subjects, and this one is yet to be delivered, waits
@@ -38,6 +40,7 @@ extension StreamConsumer {
   public func needs(_ sequence: UInt64, subject: ByteView) -> Bool { false }
   public var doneThrough: UInt64 { .max }
   public var wantsEverything: Bool { false }
+  public func clockJumped() {}
   public func violates(_ limits: StreamConfig.ConsumerLimits) -> Bool { false }
   public func appendInfo(to json: inout JSONWriter) {}
 }
@@ -49,7 +52,7 @@ public protocol ConsumerAPI: AnyObject {
   /// A stream was found in the store at the start: its consumers may be looked for.
   func streamRecovered(_ stream: Stream)
   /// The consumers of a stream for its backup: JSON objects with `config` and `state`.
-  func snapshot(of stream: Stream) -> [(name: ByteString, record: [UInt8])]
+  func snapshot(of stream: Stream) throws(APIError) -> [(name: ByteString, record: [UInt8])]
   /// Makes a consumer of what a backup says.
   func restore(_ saved: ConsumerBackup, of stream: Stream) throws(APIError)
   /// All streams were.

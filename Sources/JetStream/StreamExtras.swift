@@ -19,6 +19,12 @@ final class StreamExtras {
   var overdue = ByteMap<Bool>()
   let overdueTimer = Timer()
 
+  // MARK: Last messages (Stream+LastMessages)
+
+  /// Subjects whose last message is looked for.
+  var unsettled = ByteMap<Bool>()
+  let unsettledTimer = Timer()
+
   // MARK: Schedules (Stream+Schedules)
 
   /// By the subject of the message that says so.

@@ -15,8 +15,12 @@ final class StreamRestore {
     /// Removals of one turn, each of which costs about as much as so many bytes.
     static let turnRemovals = 1024
     static let removalCost = 256
-    /// What a client may send without waiting for answers.
+    /// What clients may send without waiting for answers, in all restores of an account.
     static let waitingBytes = 32 << 20
+    /// What the consumers may take that came and are not made yet, in all restores of an account.
+    static let consumerBytes = 32 << 20
+    /// Consumers that are made in one turn.
+    static let turnConsumers = 64
   }
 
   private enum Format {
@@ -50,6 +54,11 @@ final class StreamRestore {
   /// Bytes of the first chunk that are unpacked.
   private var taken = 0
   private var waiting = 0
+  private var consumerBytes = 0
+  /// The stream in the making, how many consumers it has, and where its message ids are read next.
+  private var stream: Stream?
+  private var adopted = 0
+  private var nextID: UInt64?
   private var subscription: Subscription?
   private let stepTimer = Timer()
   private let stallTimer = Timer()
@@ -75,15 +84,15 @@ final class StreamRestore {
   private func restartStallTimer() {
     engine.host.after(Limits.stall_ns, stallTimer) { [unowned(unsafe) self] in
       // What is being worked on is no stall.
-      if chunks.isEmpty { abandon() } else { restartStallTimer() }
+      if chunks.isEmpty, stream == nil { abandon() } else { restartStallTimer() }
     }
   }
 
   private func receive(_ message: Message) {
-    guard !isEnded else { return }
+    guard !isEnded, stream == nil else { return }
     guard !message.reply.isEmpty else { return abandon() }
     waiting += message.payload.count
-    guard waiting <= Limits.waitingBytes else { return abandon() }
+    guard engine.restores.reduce(0, { $0 + $1.waiting }) <= Limits.waitingBytes else { return abandon() }
     chunks.append((message.payload.bytes, ByteString(message.reply)))
     restartStallTimer()
     stepSoon()
@@ -151,7 +160,9 @@ final class StreamRestore {
       if case .unknown = format {
         let magic = ByteView(BackupArchive.magic)
         guard view.count >= magic.count else { return 0 }
-        format = view.hasPrefix(magic) ? .archive(ArchiveReader()) : .directory(DirectoryBackup(stream: config.name))
+        format =
+          view.hasPrefix(magic)
+          ? .archive(ArchiveReader(messageBytesMax: messageBytesMax)) : .directory(DirectoryBackup(stream: config.name))
       }
       switch format {
       case .archive(let archive): return try archive.next(view, self)
@@ -159,6 +170,12 @@ final class StreamRestore {
       case .unknown: return 0
       }
     }
+  }
+
+  /// Headers and payload of a message.
+  private var messageBytesMax: Int {
+    if config.maxMessageSize > 0 { return Int(config.maxMessageSize) }
+    return min(engine.options.maxPayload + Stream.headerBytesMax, LogStore.Limits.recordBytesMax)
   }
 
   /// Removes a bounded number of messages that are gone.
@@ -217,17 +234,41 @@ final class StreamRestore {
       return abandon()
     }
     do throws(APIError) {
-      let stream = try engine.adopt(self)
-      end()
-      var response = APIResponse("stream_create")
-      stream.writeInfo(to: &response.json, Stream.InfoParts())
-      let answer = response.finish()
-      let account = engine.account
-      engine.store.whenDurable(engine.store.appendedPosition) { account.publish(to: reply, answer) }
-    } catch {
-      respond(reply, failure: error.text)
-      abandon()
+      stream = try engine.beginAdopting(self)
+      try adopt(reply)
+    } catch { fail(reply, error) }
+  }
+
+  /// Makes some of the consumers, then goes through the message ids; the stream is open when all is there.
+  private func adopt(_ reply: ByteString) throws(APIError) {
+    guard let stream else { return }
+    guard !stream.isDeleted else { throw .streamNotFound }
+    var made = 0
+    while adopted < consumers.count, made < Limits.turnConsumers {
+      try engine.consumerAPI?.restore(consumers[adopted], of: stream)
+      adopted += 1
+      made += 1
     }
+    var left = Stream.searchMax
+    if adopted < consumers.count || !stream.recoverIDs(from: &nextID, left: &left) {
+      engine.host.after(0, stepTimer) { [unowned(unsafe) self] in
+        do throws(APIError) { try adopt(reply) } catch { fail(reply, error) }
+      }
+      return
+    }
+    engine.open(restored: stream)
+    end()
+    var response = APIResponse("stream_create")
+    stream.writeInfo(to: &response.json, Stream.InfoParts())
+    let answer = response.finish()
+    let account = engine.account
+    engine.store.whenDurable(engine.store.appendedPosition) { account.publish(to: reply, answer) }
+  }
+
+  private func fail(_ reply: ByteString, _ error: APIError) {
+    respond(reply, failure: error.text)
+    if let stream, !stream.isDeleted { engine.delete(stream) }
+    abandon()
   }
 
   private func respond(_ reply: ByteString, failure: ByteString) {
@@ -248,6 +289,7 @@ final class StreamRestore {
   func abandon() {
     guard !isEnded else { return }
     end()
+    if stream != nil { return }  // what came of it goes with the stream
     if config.storage == .file { engine.store.dropStream(logID) } else { log.removeThrough(log.lastSequence) }
   }
 }
@@ -265,7 +307,14 @@ extension StreamRestore: BackupSink {
   }
 
   func take(removed sequences: ClosedRange<UInt64>) { removals.append(sequences) }
-  func take(consumer: ConsumerBackup) { consumers.append(consumer) }
+
+  func take(consumer: ConsumerBackup) throws(BackupError) {
+    consumerBytes += consumer.bytes
+    guard engine.restores.reduce(0, { $0 + $1.consumerBytes }) <= Limits.consumerBytes else {
+      throw BackupError("the consumers take too much memory")
+    }
+    consumers.append(consumer)
+  }
 
   func take(message: ArchiveEntry) throws(BackupError) {
     guard message.sequence < StreamLog.sequenceMax else { throw BackupError("message sequence is out of range") }

@@ -44,6 +44,7 @@ public final class Forwarder: StreamConsumer {
   private let timer = Timer()
   private let fillTimer = Timer()
   private let saveTimer = Timer()
+  private let unacknowledged: Backlog
   private var savedProgress: ForwardProgress
   private var filling = false
   /// The link says when it can take more.
@@ -73,6 +74,7 @@ public final class Forwarder: StreamConsumer {
     self.account = account
     self.stream = stream
     self.options = options
+    unacknowledged = Backlog(of: stream)
     name = ByteString("forward \(stream.name.string) \(options.filter?.string ?? ">") \(options.to?.string ?? "")")
     if let to = options.to {
       transform = try SubjectTransform(filter: options.filter ?? ">", to: to)
@@ -110,7 +112,7 @@ public final class Forwarder: StreamConsumer {
   public var backlog: Int {
     // A filter that the whole stream passes needs no counting.
     let filters = options.filter.map { filter in filter.withView { stream.isCovered(by: $0) } ? [] : [filter] } ?? []
-    return stream.pending(matching: filters, from: machine.progress.acknowledged + 1)
+    return unacknowledged.count(matching: filters, from: machine.progress.acknowledged + 1)
   }
   /// Subjects that do not also go live.
   public var heldSubjects: [ByteString] { isEnded || options.live ? [] : takenSubjects }

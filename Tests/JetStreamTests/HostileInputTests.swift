@@ -132,4 +132,20 @@ struct HostileInputTests {
     #expect(
       rig.create("S", "d", #"{"durable_name":"d","deliver_policy":"by_start_sequence","opt_start_seq":2}"#).json["num_pending"]?.int == 2)
   }
+
+  @Test("an entry of a backup that is larger than anything can be is refused before it is collected")
+  func hugeEntry() throws {
+    let config = #"{"name":"S","subjects":["s"]}"#
+    var message = MadeArchive(last: 1)
+    message.claim("s", sequence: 1, payload: 8 << 20)
+    #expect(try Rig().restore(config, message).errorText == "restore failed: message exceeds maximum message size")
+    var consumer = MadeArchive(last: 1, consumers: 1)
+    consumer.claim("consumers/c", sequence: 0, payload: 64 << 20)
+    #expect(try Rig().restore(config, consumer).errorText == "restore failed: an entry is too large")
+    // Many that are small are too much together.
+    var many = MadeArchive(last: 1, consumers: 600)
+    let nested = "[" + Array(repeating: "0", count: 2000).joined(separator: ",") + "]"
+    for number in 0..<600 { many.add("consumers/\(number)", payload: #"{"config":{"metadata":\#(nested)},"state":{}}"#) }
+    #expect(try Rig().restore(config, many).errorText == "restore failed: the consumers take too much memory")
+  }
 }

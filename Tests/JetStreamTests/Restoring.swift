@@ -28,6 +28,12 @@ struct MadeArchive {
     }
   }
 
+  /// An entry whose payload does not follow.
+  mutating func claim(_ name: String, sequence: UInt64, payload: UInt64) {
+    for number in [UInt64(name.utf8.count), 0, sequence, 0, payload] { Varint.append(number, to: &bytes) }
+    bytes += Array(name.utf8)
+  }
+
   mutating func end() { BackupArchive.append(ArchiveEntry(), to: &bytes) }
 }
 
