@@ -369,14 +369,15 @@ extension Agent: MonitorSource {
 extension Agent: LeafLinkObserver {
   public func leafLinkUp(_ link: LeafLink) { chooseForwardLinks() }
 
-  /// Forwards go over the uplink where one is configured for their account, otherwise over the account's remote that came first; never
-  /// over another hub in its place.
+  /// Forwards go over the uplink where one is configured for their account, otherwise over the account's first remote of the
+  /// configuration; never over another hub in its place, which would get what the first one has.
   private func chooseForwardLinks() {
     for account in broker.accounts {
       let own = forwarders.filter { $0.account === account }
       guard !own.isEmpty else { continue }
       let isUplinks = options.uplink?.account == account.name
-      let wanted = isUplinks ? uplink?.link : links.first { $0.account === account && $0.carriesForwards }
+      let first = isUplinks ? nil : remotes.first { $0.account === account && $0.leadsToHub }
+      let wanted = isUplinks ? uplink?.link : first?.link.flatMap { $0.isEstablished ? $0 : nil }
       let current = forwardLinks.first { $0.account === account }
       guard wanted !== current else { continue }
       forwardLinks.removeAll { $0.account === account }
@@ -392,8 +393,16 @@ extension Agent: LeafLinkObserver {
     for account in broker.accounts {
       let own = forwarders.filter { $0.account === account }
       let held = shared.held(in: account)
-      held.outbound = own.flatMap { $0.heldSubjects }
-      held.inbound = own.flatMap { $0.heldInboundSubjects }
+      var change = {
+        held.outbound = own.flatMap { $0.heldSubjects }
+        held.inbound = own.flatMap { $0.heldInboundSubjects }
+      }
+      // Each link looks at what it has told before and after.
+      for link in links where link.account === account && link.carriesForwards {
+        let inner = change
+        change = { link.advertiseChanges(inner) }
+      }
+      change()
     }
   }
 

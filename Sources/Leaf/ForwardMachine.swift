@@ -105,6 +105,8 @@ public struct ForwardMachine: ~Copyable {
   private var scanUntil: UInt64 = 0
   /// Whether the hub's stream takes batches.
   private var takesBatches = false
+  /// Whether the hub has refused batches for good on this link, whatever its stream's configuration says.
+  private var refusesBatches = false
   private var batch: ForwardBatch?
   private var batchNumber: UInt64 = 0
   /// Messages through this one go by themselves: the hub cut a batch short at one of them, and will say why.
@@ -147,6 +149,7 @@ public struct ForwardMachine: ~Copyable {
     forgetFlight()
     window = 1
     failures = 0
+    refusesBatches = false
     return locate(now_ms)
   }
 
@@ -199,7 +202,7 @@ public struct ForwardMachine: ~Copyable {
       return refuse("several streams at the hub take these subjects (\(names)): make `to` fit one of them", now_ms: now_ms)
     }
     scanUntil = stream.last
-    takesBatches = stream.takesBatches
+    takesBatches = stream.takesBatches && !refusesBatches
     // A sequence below ours: the stream was removed and made anew. What is in doubt can stand anywhere in it.
     if stream.last < progress.hubSequence { located = false }
     if located, stream.name == progress.hubStream { return compare(now_ms) }
@@ -445,7 +448,7 @@ public struct ForwardMachine: ~Copyable {
   /// The hub does not take the batch. Its messages go by themselves: then it says what is wrong with which. `isForGood`: it takes none.
   public mutating func batchRefused(_ number: UInt64, isForGood: Bool, now_ms: Int64) -> [Action] {
     guard batch?.number == number else { return [] }
-    if isForGood { takesBatches = false }
+    if isForGood { refusesBatches = true }
     return cutShort(now_ms)
   }
 

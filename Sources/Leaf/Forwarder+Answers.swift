@@ -29,6 +29,8 @@ extension Forwarder {
         listed(message.payload)
       } else if kind.equals("create") {
         scanCreated(message.payload)
+      } else if kind.equals("look") {
+        lookedAt(message.payload)
       }
     }
   }
@@ -92,6 +94,12 @@ extension Forwarder {
 
   private func scanCreated(_ payload: ByteView) {
     guard let json = try? JSON.parse(payload) else { return }
+    if let code = json["error"]?["err_code"]?.int, Self.takesNoScan(code) {
+      host.log.info(
+        "Forward \(stream.name.string): the hub's stream takes no consumer that could look (\(code)); it is read message by message")
+      lookNext = scanAfter + 1
+      return perform(machine.scanCreated(pending: 1, now_ms: now_ms))
+    }
     if let error = failure(json) { return perform(machine.requestFailed(error, now_ms: now_ms)) }
     guard let pending = json["num_pending"]?.uint64 else {
       return perform(machine.requestFailed("the hub's JetStream does not say how much there is to compare", now_ms: now_ms))
@@ -99,8 +107,30 @@ extension Forwarder {
     perform(machine.scanCreated(pending: pending, now_ms: now_ms))
   }
 
+  /// Work queues have only consumers that acknowledge, and none beside another for the same messages; some streams and accounts have as
+  /// many as they may.
+  private static func takesNoScan(_ code: Int) -> Bool { code == 10084 || (10098...10101).contains(code) || code == 10026 }
+
+  /// One message of the hub's stream that was asked for by its place; or there are no more.
+  private func lookedAt(_ payload: ByteView) {
+    guard let wanted = lookNext, let json = try? JSON.parse(payload) else { return }
+    if json["error"]?["err_code"]?.int == Self.noMessageFound {
+      return perform(machine.scanned(nil, pending: 0, endOfBatch: true, now_ms: now_ms))
+    }
+    if let error = failure(json) { return perform(machine.requestFailed(error, now_ms: now_ms)) }
+    guard let message = json["message"], let position = message["seq"]?.uint64, position >= wanted, position < PublishAck.sequenceMax else {
+      return perform(machine.requestFailed("the hub's JetStream does not say which message it shows", now_ms: now_ms))
+    }
+    lookNext = position + 1
+    let headers = message["hdrs"]?.string.flatMap { text in text.withView { Base64.decode($0) } } ?? []
+    let sequence = headers.withView { view in Headers(view).value("Nats-Msg-Id").flatMap { origin.sequence(of: $0) } }
+    perform(machine.scanned(sequence, at: position, pending: 1, endOfBatch: true, now_ms: now_ms))
+  }
+
+  private static let noMessageFound = 10037
+
   private func failure(_ json: JSONValue) -> String? {
-    json["error"].map { "the hub's JetStream: \($0["description"]?.string?.string ?? "error")" }
+    json["error"].map { "the hub's JetStream: \(HubWords.of($0))" }
   }
 
   /// One message of the hub's stream. How many follow stands at the end of its ack subject (jetstream-api.md section 12).
@@ -111,7 +141,7 @@ extension Forwarder {
       case 100: return  // a heartbeat
       case 404: perform(machine.scanned(nil, pending: 0, endOfBatch: true, now_ms: now_ms))
       case 408: perform(machine.scanned(nil, pending: 1, endOfBatch: true, now_ms: now_ms))
-      default: perform(machine.requestFailed("the hub's JetStream: \(headers.statusText.string)", now_ms: now_ms))
+      default: perform(machine.requestFailed("the hub's JetStream: \(HubWords.short(ByteString(headers.statusText)))", now_ms: now_ms))
       }
       return
     }

@@ -1,6 +1,7 @@
 // A forward at work: carries out what ForwardMachine decides, between an edge stream and a leaf link.
 import Broker
 import Bytes
+import Identity
 import Interest
 import JSON
 import JetStream
@@ -40,6 +41,10 @@ public final class Forwarder: StreamConsumer {
   private var inboxSubscription: Subscription?
   var request = 0
   private var scanName = ""
+  /// The comparison begins behind this message of the hub's stream.
+  private(set) var scanAfter: UInt64 = 0
+  /// The next message of the hub's stream to be asked for by itself, where no consumer can look.
+  var lookNext: UInt64?
   var scanLeft = 0
   private let timer = Timer()
   private let fillTimer = Timer()
@@ -66,6 +71,10 @@ public final class Forwarder: StreamConsumer {
   private var wasBusy = false
 
   public let name: ByteString
+  /// Where progress stands on disk.
+  private let key: ByteString
+  /// Where it stood before keys said the account, until it is written down anew.
+  private var oldKey: ByteString?
   public var isDirect: Bool { true }
 
   /// `identity` names this server at the hub: its JetStream domain, or its server name without one.
@@ -83,7 +92,14 @@ public final class Forwarder: StreamConsumer {
     }
     inbox = "_INBOX." + ByteString(host.entropy.name(22)).string
     batchName = ByteString(host.entropy.name(8))
-    let stored = Self.load(stream, name)
+    let isDefault = account.name == AccessRules.globalAccount
+    key = ByteString([UInt8]("forward/".utf8) + (isDefault ? [] : account.name.bytes + [UInt8(ascii: "/")]) + name.bytes)
+    let plainKey = ByteString([UInt8]("forward/".utf8) + name.bytes)
+    var stored = Self.load(stream, key)
+    if stored == nil, !isDefault {
+      stored = Self.load(stream, plainKey)
+      if stored != nil { oldKey = plainKey }
+    }
     let incarnation = stored?.incarnation ?? ByteString(host.entropy.name(8))
     // The name under which the first message went stays, whatever this server is called after a restart.
     origin = ForwardOrigin(domain: stored?.identity ?? identity, stream: stream.name, incarnation: incarnation)
@@ -132,8 +148,6 @@ public final class Forwarder: StreamConsumer {
 
   // MARK: Progress on disk
 
-  private static func key(_ name: ByteString) -> ByteString { ByteString([UInt8]("forward/".utf8) + name.bytes) }
-
   private struct Stored {
     var progress: ForwardProgress
     /// nil: what was forwarded is no part of the stream any more, and its sequences will be given again.
@@ -142,8 +156,8 @@ public final class Forwarder: StreamConsumer {
     var isPaused: Bool
   }
 
-  private static func load(_ stream: Stream, _ name: ByteString) -> Stored? {
-    guard let bytes = stream.engine.store.metadata[key(name)], let json = bytes.withView({ try? JSON.parse($0) }),
+  private static func load(_ stream: Stream, _ key: ByteString) -> Stored? {
+    guard let bytes = stream.engine.store.metadata[key], let json = bytes.withView({ try? JSON.parse($0) }),
       // A stream that was deleted and made anew counts from the beginning.
       json["created"]?.int64 == stream.created_ns, let incarnation = json["incarnation"]?.string,
       let acknowledged = json["acknowledged"]?.uint64
@@ -170,7 +184,16 @@ public final class Forwarder: StreamConsumer {
     json.field("hub_seq", machine.progress.hubSequence)
     json.fieldUnlessFalse("paused", isPaused)
     json.endObject()
-    return stream.engine.store.setMetadata(Self.key(name), json.finish())
+    let position = stream.engine.store.setMetadata(key, json.finish())
+    removeOld()
+    return position
+  }
+
+  /// By now it may be another forward's place.
+  private func removeOld() {
+    guard let oldKey else { return }
+    if Self.load(stream, oldKey) != nil { stream.engine.store.removeMetadata(oldKey) }
+    self.oldKey = nil
   }
 
   func saveSoon() {
@@ -238,17 +261,15 @@ public final class Forwarder: StreamConsumer {
   /// Nobody goes first any more.
   public func goOn() { if machine.maySend { fill() } }
 
-  /// The forward ends (stop or reload); what it knows is written down.
+  /// The forward ends with the server; what it knows is written down. The stream keeps it: what has yet to be forwarded is needed, also
+  /// when another consumer of the stream ends later, or a message comes meanwhile.
   public func end() {
     guard !isEnded else { return }
     isEnded = true
     linkDown()
     host.timers.cancel(saveTimer)
     if let inboxSubscription { account.remove(inboxSubscription) }
-    if !stream.isDeleted {
-      stream.remove(self)
-      if machine.progress != savedProgress { save() }
-    }
+    if !stream.isDeleted, machine.progress != savedProgress { save() }
   }
 
   // MARK: What the machine wants
@@ -305,7 +326,9 @@ public final class Forwarder: StreamConsumer {
 
   private func createScan(_ hubStream: ByteString, _ after: UInt64) {
     scanName = "petiole-" + ByteString(host.entropy.name(12)).string
-    let filter = hubPatterns.count == 1 && hubPatterns[0] != ">" ? hubPatterns[0] : nil
+    scanAfter = after
+    lookNext = nil
+    let filter = scanFilter
     var json = JSONWriter()
     json.beginObject()
     json.field("stream_name", hubStream)
@@ -326,7 +349,18 @@ public final class Forwarder: StreamConsumer {
     ask("CONSUMER.CREATE.\(hubStream.string).\(scanName)\(tail)", kind: "create", json.finish())
   }
 
+  /// The forward's subjects at the hub, unless they are several or all.
+  private var scanFilter: ByteString? { hubPatterns.count == 1 && hubPatterns[0] != ">" ? hubPatterns[0] : nil }
+
   private func fetchScan() {
+    if let lookNext {
+      var json = JSONWriter()
+      json.beginObject()
+      json.field("seq", lookNext)
+      json.field("next_by_subj", scanFilter ?? ">")
+      json.endObject()
+      return ask("STREAM.MSG.GET.\(machine.progress.hubStream.string)", kind: "look", json.finish())
+    }
     scanLeft = ForwardMachine.scanBatch
     ask(
       "CONSUMER.MSG.NEXT.\(machine.progress.hubStream.string).\(scanName)", kind: "scan",
@@ -334,6 +368,10 @@ public final class Forwarder: StreamConsumer {
   }
 
   private func deleteScan() {
+    guard lookNext == nil else {
+      lookNext = nil
+      return
+    }
     ask("CONSUMER.DELETE.\(machine.progress.hubStream.string).\(scanName)", kind: "none", [])
   }
 
@@ -503,7 +541,8 @@ public final class Forwarder: StreamConsumer {
 
   public func streamDeleted() {
     host.log.error("Forward \(stream.name.string): the stream was deleted; make it again and restart to forward it")
-    stream.engine.store.removeMetadata(Self.key(name))
+    stream.engine.store.removeMetadata(key)
+    removeOld()
     end()
     onSubjectsChanged?()
   }

@@ -51,8 +51,8 @@ extension LeafLink: InterestObserver {
     output.interest(subject, queue, change)
   }
 
-  /// Tells the other end what `change` of its permissions lets in or shuts out of the interest that is there.
-  func advertiseChanges(_ change: () -> Void) {
+  /// Tells the other end what `change`, of its permissions or of what forwards hold, lets in or shuts out of the interest that is there.
+  public func advertiseChanges(_ change: () -> Void) {
     var wasTold: [Bool] = []
     localInterest.forEach { subject, _, _ in wasTold.append(mayAdvertise(subject)) }
     change()

@@ -13,7 +13,7 @@ public protocol LeafLinkObserver: AnyObject {
 public final class LeafRemote: LeafLinkOwner {
   private let host: Host
   private let broker: Broker
-  private let account: Account
+  public let account: Account
   private let endpoints: [LeafEndpoint]
   private let options: LeafOptions
   private let shared: LeafShared
@@ -45,6 +45,9 @@ public final class LeafRemote: LeafLinkOwner {
     self.reconnect_ns = reconnect_ns
     self.dialTimeout_ns = dialTimeout_ns
   }
+
+  /// Whether the other end is upstream, as a rule.
+  public var leadsToHub: Bool { !options.isHub }
 
   public func start() { connect() }
 

@@ -2,6 +2,19 @@
 import Bytes
 import JSON
 
+/// What a hub says about an error, as it may stand in headers, logs and monitoring: one line, not long.
+enum HubWords {
+  static let bytesMax = 200
+
+  static func of(_ error: JSONValue) -> String { error["description"]?.string.map { short($0) } ?? "error" }
+
+  static func short(_ text: ByteString) -> String {
+    let start = text.withView { ByteString($0.prefix(min(bytesMax, $0.count))) }
+    let line = GoQuoted.oneLine(start)
+    return line.withView { $0.prefix(min(bytesMax, $0.count)).string }
+  }
+}
+
 /// A PubAck (jetstream-api.md section 6).
 enum PublishAck {
   /// By whom: another JetStream that takes the same subject may answer too.
@@ -19,7 +32,7 @@ enum PublishAck {
     }
     if let error = json["error"] {
       let code = error["err_code"]?.int ?? error["code"]?.int ?? 0
-      self = .refused("\(error["description"]?.string?.string ?? "error") (\(code))", ForwardRefusal(errorCode: code))
+      self = .refused("\(HubWords.of(error)) (\(code))", ForwardRefusal(errorCode: code))
     } else if let sequence = json["seq"]?.uint64, sequence > 0, sequence < Self.sequenceMax {
       self = .stored(
         sequence: sequence, duplicate: json["duplicate"]?.bool ?? false, stream: json["stream"]?.string ?? ByteString(),

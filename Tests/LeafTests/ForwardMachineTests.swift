@@ -342,6 +342,19 @@ import Testing
     }
   }
 
+  @Test("what a hub says of a refusal stays one short line: it goes into headers")
+  func wordsOfRefusals() {
+    let long = String(repeating: "x", count: 5000)
+    for description in [#"no\r\nNats-Msg-Id: forged\r\n\r\nbody"#, long, #"\u0000\u001b"#] {
+      let answer = ByteString(#"{"error":{"code":503,"err_code":10077,"description":"\#(description)"},"stream":"S","seq":0}"#)
+      guard case .refused(let text, _) = answer.withView({ PublishAck($0) }) else {
+        Issue.record("not refused")
+        continue
+      }
+      #expect(text.utf8.count <= 256 && !text.utf8.contains { $0 < 0x20 || $0 == 0x7F }, "\(text)")
+    }
+  }
+
   // MARK: Batches
 
   /// Linked to a hub that takes batches, with message 11 acknowledged.
@@ -419,10 +432,19 @@ import Testing
     let machine = batching()
     _ = machine.sent(12, size: 1, machine.placement(waiting: 100), now_ms: 0)
     #expect(machine.batchRefused(1, isForGood: true, now_ms: 1) == [.findStream, .wakeUp(at_ms: 5_001)])
-    _ = machine.foundStreams([(name: "HUB", last: 101)], takesBatches: false, now_ms: 2)
-    _ = machine.sent(12, size: 1, now_ms: 3)
-    _ = machine.acknowledged(12, hubSequence: 102, duplicate: false, now_ms: 3)
+    // Its stream's configuration says yes, as it did before: that is not asked again on this link.
+    _ = machine.foundStreams([(name: "HUB", last: 101)], takesBatches: true, now_ms: 2)
+    for sequence in UInt64(12)...40 {
+      _ = machine.sent(sequence, size: 1, now_ms: 3)
+      _ = machine.acknowledged(sequence, hubSequence: sequence + 90, duplicate: false, now_ms: 3)
+    }
     #expect(machine.placement(waiting: 100) == .alone)
+    machine.linkDown()
+    _ = machine.linkUp(now_ms: 4)
+    _ = machine.foundStreams([(name: "HUB", last: 130)], takesBatches: true, now_ms: 4)
+    _ = machine.sent(41, size: 1, now_ms: 4)
+    _ = machine.acknowledged(41, hubSequence: 131, duplicate: false, now_ms: 4)
+    #expect(machine.placement(waiting: 100) == .batched(number: 2, sequence: 1, isLast: false))
     let silent = batching()
     _ = silent.sent(12, size: 1, silent.placement(waiting: 100), now_ms: 0)
     _ = silent.exhausted(now_ms: 0)

@@ -36,6 +36,9 @@ final class SimulatedHubServer {
   var isUp: Bool { machine.isRunning }
   var establishedCount: Int { connections.count { $0.isEstablished } }
 
+  /// What the leafs want.
+  var interest: Set<ByteString> { Set(connections.filter { $0.isEstablished }.flatMap { $0.interest.keys }) }
+
   // MARK: Life
 
   private func listen() {
