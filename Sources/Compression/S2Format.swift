@@ -16,7 +16,9 @@ enum S2Format {
   /// What a chunk may decode to: the limit of Go's reader, and ours.
   static let decodedBytesMax = 4 << 20
   /// A data chunk's body: checksum, the block's length and a block that did not shrink.
-  static let chunkBodyBytesMax = decodedBytesMax + 12
+  static let chunkBodyBytesMax = chunkBodyBytes(decodedBytesMax: decodedBytesMax)
+  /// The same for chunks that may decode to less.
+  static func chunkBodyBytes(decodedBytesMax: Int) -> Int { decodedBytesMax + 12 }
   /// What a chunk may decode to after a Snappy identifier.
   static let snappyDecodedBytesMax = 64 << 10
 

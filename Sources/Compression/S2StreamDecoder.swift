@@ -23,13 +23,17 @@ public final class S2StreamDecoder {
   }
 
   private var state = State.header
-  /// The part of a header or body that came with earlier pieces, in memory of the size that the whole has.
+  /// The part of a header or body that came with earlier pieces. The memory grows with what has come: a header may announce much that
+  /// never does.
   private var partial: UnsafeMutablePointer<UInt8>? = nil
   private var partialCount = 0
+  private(set) var partialCapacity = 0
   /// `partial` holds a whole chunk that the caller is looking at.
   private var partialInUse = false
   private var identified = false
   private var decodedBytesMax = S2Format.decodedBytesMax
+  /// What a chunk may decode to, where that is less than the format allows.
+  public var chunkMax: Int?
   /// Where the current chunk begins in the stream.
   private var chunkOffset: UInt64 = 0
 
@@ -111,21 +115,37 @@ public final class S2StreamDecoder {
       return view
     }
     if input.isEmpty { return nil }
-    let memory = partial ?? .allocate(capacity: size)
-    partial = memory
     let part = min(size - partialCount, input.count)
+    let memory = reserved(partialCount + part, of: size)
     memcpy(memory + partialCount, input.base, part)
     partialCount += part
     take(part, &input)
     return partialCount == size ? ByteView(base: UnsafePointer(memory), count: size) : nil
   }
 
+  /// `partial` with room for `count` bytes of `size`.
+  private func reserved(_ count: Int, of size: Int) -> UnsafeMutablePointer<UInt8> {
+    if let partial, partialCapacity >= count { return partial }
+    let capacity = min(size, max(count, 2 * partialCapacity))
+    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    if let partial {
+      memcpy(memory, partial, partialCount)
+      partial.deallocate()
+    }
+    partial = memory
+    partialCapacity = capacity
+    return memory
+  }
+
   private func release() {
     partial?.deallocate()
     partial = nil
     partialCount = 0
+    partialCapacity = 0
     partialInUse = false
   }
+
+  private var chunkLimit: Int { min(decodedBytesMax, chunkMax ?? decodedBytesMax) }
 
   /// What to do with a chunk whose header was read.
   private func began(_ type: UInt8, _ size: Int) throws(S2Error) -> State {
@@ -135,7 +155,9 @@ public final class S2StreamDecoder {
       guard size == S2Format.identifierBodyBytes else { throw S2Error(.identifierWrong, offset: chunkOffset) }
     case S2Format.chunkCompressed, S2Format.chunkUncompressed:
       guard size >= S2Format.checksumBytes else { throw S2Error(.chunkTooShort, offset: chunkOffset) }
-      guard size <= S2Format.chunkBodyBytesMax else { throw S2Error(.chunkTooLong, offset: chunkOffset) }
+      guard size <= min(S2Format.chunkBodyBytesMax, S2Format.chunkBodyBytes(decodedBytesMax: chunkLimit)) else {
+        throw S2Error(.chunkTooLong, offset: chunkOffset)
+      }
     case ...S2Format.chunkReservedLast: throw S2Error(.chunkReserved(type), offset: chunkOffset)
     default: return .skipping(size)
     }
@@ -160,7 +182,7 @@ public final class S2StreamDecoder {
     var plain = body.dropFirst(S2Format.checksumBytes)
     if type == S2Format.chunkCompressed {
       plain = try decoded(plain, scratch)
-    } else if plain.count > decodedBytesMax {
+    } else if plain.count > chunkLimit {
       throw S2Error(.chunkTooLong, offset: chunkOffset)
     }
     guard S2Format.maskedChecksum(plain) == checksum else { throw S2Error(.checksumWrong, offset: chunkOffset) }
@@ -170,7 +192,7 @@ public final class S2StreamDecoder {
   private func decoded(_ block: ByteView, _ scratch: S2Scratch) throws(S2Error) -> ByteView {
     do throws(S2Error) {
       let (length, size) = try S2BlockDecoder.header(block)
-      guard length <= decodedBytesMax else { throw S2Error(.chunkTooLong, offset: 0) }
+      guard length <= chunkLimit else { throw S2Error(.chunkTooLong, offset: 0) }
       let memory = scratch.decodedMemory(length)
       try S2BlockDecoder.decode(block, from: size, to: memory, length: length)
       return ByteView(base: UnsafePointer(memory), count: length)

@@ -23,6 +23,9 @@ public struct LeafAcceptHandshake: ~Copyable {
   }
 
   private var state = State.awaitingFirst
+  /// INFOs that meant nothing. Real servers take any number; many are no handshake.
+  private var idle = 0
+  private static let idleMax = 4
   private let mode: LeafCompressionMode
   /// What was agreed; nil before CONNECT.
   public private(set) var choice: LeafCompressionChoice?
@@ -43,7 +46,11 @@ public struct LeafAcceptHandshake: ~Copyable {
       case .lz4: return .compress(.lz4)
       case .notSupported, .off: return .wait
       }
-    case .awaitingConnect, .connected: return .wait
+    // Nothing more is meant by it (section 3.3).
+    case .connected: return .wait
+    case .awaitingConnect:
+      idle += 1
+      return idle <= Self.idleMax ? .wait : refuse(.authorization)
     case .awaitingFirst, .refused: return refuse(.authorization)
     }
   }

@@ -42,6 +42,12 @@ final class LeafDecoder {
     lz4 = codec == .lz4 ? LZ4StreamDecoder() : nil
   }
 
+  /// What a chunk may decompress to, where that is less than the format allows. Chunks of LZ4 are always small.
+  var chunkMax: Int? {
+    get { s2?.chunkMax }
+    set { s2?.chunkMax = newValue }
+  }
+
   /// The bytes of the next chunk, taken from the front of `input`, or nil when `input` is used up. Valid until the next call.
   func next(_ input: inout ByteView, scratch: S2Scratch) throws(Failure) -> ByteView? {
     if let lz4 {

@@ -57,7 +57,10 @@ extension LeafLink {
   /// From here on everything is compressed, in both directions.
   func compress(_ mode: LeafCompressionMode) {
     let codec: LeafCodec = mode == .lz4 ? .lz4 : .s2
-    decoder = LeafDecoder(codec)
+    let decoder = LeafDecoder(codec)
+    // Whoever dialled says CONNECT and waits. What a hub tells behind its answer may come in one chunk with that.
+    if listener != nil { decoder.chunkMax = parser.lineMax }
+    self.decoder = decoder
     output.compress(LeafEncoder(codec, level: level(mode)))
   }
 
@@ -122,10 +125,12 @@ extension LeafLink {
     isReady = true
     host.timers.cancel(deadline)
     parser.payloadMax = payloadMax
+    decoder?.chunkMax = nil
     shared.add(self)
     advertiseAll()
     account.observe(self)
     account.leafnodeCount += 1
+    isCounted = true
     startWatching()
     owner?.linkEstablished(self)
   }

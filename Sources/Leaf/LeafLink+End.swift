@@ -11,11 +11,18 @@ extension LeafLink {
   /// An error alone does not end a leaf link: who means to close closes (section 7). A loop does.
   func receiveError(_ text: ByteView) {
     let text = text.prefix(min(text.count, 512))
-    host.log.error("leafnode \(remote) - the other end says: \(text.string)")
+    complaints += 1
+    if complaints <= Self.complaintsLoggedMax {
+      host.log.error("leafnode \(remote) - the other end says: \(text.string)")
+      if complaints == Self.complaintsLoggedMax { host.log.warning("leafnode \(remote) - further errors of this link are not shown") }
+    }
     if text.contains("Loop detected") { return end(.loop) }
     let isSameCluster = text.contains("remote leafnode has same cluster name")
     complaint = (failure: isSameCluster ? .sameCluster : .refusedByPeer(text.string), at_ns: host.clock.monotonic_ns)
   }
+
+  /// A log must not be filled from outside.
+  private static let complaintsLoggedMax = 32
 
   /// Who closes for what it complained about does so at once; a close later than this has another reason.
   private static let refusalCloses_ns = 2 * second_ns
@@ -45,6 +52,8 @@ extension LeafLink {
     output.append(literal: "-ERR '")
     output.append(words.text)
     output.append(literal: "'\r\n")
+    // Few bytes in can make many out.
+    if output.pending > options.pendingMax { end(.outputOverflow) }
   }
 
   func refuse(_ violation: ProtocolViolation) {
@@ -63,13 +72,15 @@ extension LeafLink {
     isEnded = true
     host.timers.cancel(deadline)
     host.timers.cancel(pingTimer)
+    host.timers.cancel(readTimer)
+    compressedInput = []
     if let access {
       access.check?.cancel()
       host.timers.cancel(access.timer)
     }
     account.stopObserving(self)
     shared.remove(self)
-    if isReady { account.leafnodeCount -= 1 }
+    if isCounted { account.leafnodeCount -= 1 }
     dropRemoteInterest()
     output.end()
     stream.closeAfterFlush()

@@ -12,6 +12,8 @@ extension LeafLink {
       // A hub polices its spokes; a spoke drops what it may not import without a word (section 10.1).
       return role.isSpoke ? () : refuse(.publish(ByteString(operation.subject)))
     }
+    // A hub administers its own JetStream and not this one's, which it reaches as `$JS.<domain>.API` (section 14.2).
+    if role.isSpoke, Self.isJetStreamPrivate(operation.subject) { return }
     if carriesForwards {
       for subject in held.inbound where Subject.matches(operation.subject, subject) { return }
     }

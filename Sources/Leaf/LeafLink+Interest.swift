@@ -89,7 +89,6 @@ extension LeafLink: InterestObserver {
   // MARK: The other end's to us
 
   func receiveInterest(_ operation: LeafOperation) {
-    guard isReady else { return }
     guard Subject.isValid(operation.subject) else { return operation.kind == .subscribe ? say(.invalidSubscription) : () }
     if operation.kind == .subscribe {
       if operation.subject.hasPrefix("$LDS."), shared.isLoopMark(operation.subject, of: account) {

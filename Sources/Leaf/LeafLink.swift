@@ -1,7 +1,7 @@
 // A leaf link: its life from the connection on, and what it reads. The handshake of a link that this server dialled is in
 // LeafLink+Dialling.swift, that of one that it accepted in LeafLink+Accepting.swift, and the end in LeafLink+End.swift. PINGs are in
 // LeafLink+Health.swift, interest in LeafLink+Interest.swift, messages from the other end in LeafLink+Input.swift and to it in
-// LeafLink+Delivery.swift; the bytes for them are put together in LeafOutput.swift.
+// LeafLink+Delivery.swift; the bytes for them are put together in LeafOutput.swift, and taken apart in LeafLink+Compressed.swift.
 import Broker
 import Bytes
 import Compression
@@ -52,9 +52,12 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   let output: LeafOutput
   /// Decompresses what the other end sends, once both directions are compressed.
   var decoder: LeafDecoder?
-  private let scratch: S2Scratch
+  let scratch: S2Scratch
   /// Decompressed bytes that are not whole operations yet.
-  private var plainInput: [UInt8] = []
+  var plainInput: [UInt8] = []
+  /// Bytes that are yet to be decompressed, in a later turn: as long as there are any, nothing is read.
+  var compressedInput: [UInt8] = []
+  let readTimer = Timer()
 
   /// Who the other end says it is.
   public internal(set) var peer = LeafPeer()
@@ -76,9 +79,13 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
 
   /// The handshake is done: messages and interest may pass.
   var isReady = false
+  /// It is among the links of its account: a hub can take its leave with the very INFO that makes the link ready.
+  var isCounted = false
   public internal(set) var isEnded = false
   /// What the other end complained about last, and when.
   var complaint: (failure: LeafFailure, at_ns: Int64)?
+  /// How often it did.
+  var complaints = 0
   let started_ns: Int64
   /// The next step of the handshake has to come by then.
   let deadline = Timer()
@@ -209,43 +216,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
     return bytes.count
   }
 
-  /// Decompresses chunk by chunk; operations that are whole within a chunk are handled in place.
-  private func receiveCompressed(_ bytes: ByteView, _ decoder: LeafDecoder) {
-    var rest = bytes
-    do throws(LeafDecoder.Failure) {
-      while !isEnded, let chunk = try decoder.next(&rest, scratch: scratch) {
-        if plainInput.isEmpty {
-          let used = receivePlain(chunk)
-          if used < chunk.count, !isEnded { plainInput.append(chunk.dropFirst(used)) }
-        } else {
-          plainInput.append(chunk)
-          receivePlainInput()
-        }
-        // Little that is compressed becomes much. Before the link works nothing is longer than a control line, and a solicitor that is
-        // being judged has nothing more to say.
-        if !isReady, plainInput.count > parser.lineMax { return refuse(.controlLineTooLong) }
-      }
-    } catch {
-      host.log.error("leafnode \(remote) - compressed stream: \(error.text)")
-      end(.compressionCorrupt)
-    }
-  }
-
-  private func receivePlainInput() {
-    let used = plainInput.withView { receivePlain($0) }
-    if used == plainInput.count { plainInput = [] } else { plainInput.removeFirst(used) }
-  }
-
-  func pauseReading() { stream.setReading(false) }
-
-  func resumeReading() {
-    guard !isEnded else { return }
-    if !plainInput.isEmpty { receivePlainInput() }
-    stream.setReading(true)
-  }
-
   /// Handles whole operations at the front of plain bytes; returns how many bytes they were.
-  private func receivePlain(_ bytes: ByteView) -> Int {
+  func receivePlain(_ bytes: ByteView) -> Int {
     var used = 0
     var operation = LeafOperation()
     let carrier = stream
@@ -301,8 +273,9 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   private func mayPrecede(_ kind: LeafOperation.Kind) -> Bool {
     switch kind {
     case .info, .connect: true
-    case .message: false
-    case .subscribe, .unsubscribe, .ping, .pong, .error, .ignored: role.isSolicitor
+    // An acceptor answers CONNECT before it tells its interest (section 3.4).
+    case .message, .subscribe, .unsubscribe: false
+    case .ping, .pong, .error, .ignored: role.isSolicitor
     }
   }
 

@@ -19,7 +19,12 @@ extension LeafOutput {
     keepalive("PING\r\n")
     pingWaits()
   }
-  func pong() { keepalive("PONG\r\n") }
+  /// One answers all PINGs that came since the last flush: many may come in few compressed bytes.
+  func pong() {
+    guard !hasPong else { return }
+    hasPong = true
+    keepalive("PONG\r\n")
+  }
 
   private func keepalive(_ operation: StaticString) {
     target(.urgent).append(literal: operation)

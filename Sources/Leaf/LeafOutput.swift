@@ -49,6 +49,8 @@ final class LeafOutput {
   /// The same of the last PING; nil before the stream has it.
   private(set) var pingEnd: Int64?
   private var hasPing = false
+  /// A PONG waits for the next flush.
+  var hasPong = false
 
   init(host: Host, stream: ByteStream, scratch: S2Scratch, options: LeafOptions) {
     self.host = host
@@ -142,6 +144,7 @@ final class LeafOutput {
 
   /// Gives the stream what may leave now. Called at the end of a turn and when the stream has written all that it had.
   func flush() {
+    hasPong = false
     guard hasWaiting else { return }
     var hasTakenBacklog = false
     let now_ns = bucket == nil && coalesce_ns == 0 ? 0 : host.clock.monotonic_ns

@@ -1,8 +1,9 @@
 // Streams: vectors and captures of real servers, every rule of the chunk layer, flushes, hostile input.
 import Bytes
-import Compression
 import Foundation
 import Testing
+
+@testable import Compression
 
 private let identifier = hex("ff060000 53327354774f")
 private let ping = hex("010a0000 ab90cc24 50494e470d0a")
@@ -219,5 +220,40 @@ struct S2StreamTests {
         #expect(output.count <= text.count)
       }
     }
+  }
+
+  @Test("memory for a chunk grows with what has come of it, whatever its header says")
+  func announcedSize() throws {
+    let decoder = S2StreamDecoder()
+    let scratch = S2Scratch()
+    func feed(_ bytes: [UInt8]) throws {
+      var output: [UInt8] = []
+      try bytes.withView { view throws(S2Error) in try decoder.decode(view, scratch: scratch, into: &output) }
+    }
+    try feed([0xFF, 6, 0, 0] + [UInt8]("S2sTwO".utf8) + [1, 0xFF, 0xFF, 0x3F, 7])
+    #expect(decoder.partialCapacity == 1)
+    try feed([UInt8](repeating: 7, count: 1000))
+    #expect((1001...2002).contains(decoder.partialCapacity))
+    for _ in 0..<1000 { try feed([7]) }
+    #expect((2001...4004).contains(decoder.partialCapacity))
+  }
+
+  @Test("a limit below the format's holds for what a chunk announces and for what it makes")
+  func smallChunks() throws {
+    var stream: [UInt8] = []
+    var encoder = S2StreamEncoder(level: .fast)
+    [UInt8](repeating: 7, count: 5000).withView { encoder.encode($0, scratch: S2Scratch(), into: &stream) }
+    func decoded(_ limit: Int?, _ bytes: [UInt8]) throws -> Int {
+      let decoder = S2StreamDecoder()
+      decoder.chunkMax = limit
+      var output: [UInt8] = []
+      try bytes.withView { view throws(S2Error) in try decoder.decode(view, scratch: S2Scratch(), into: &output) }
+      return output.count
+    }
+    #expect(try decoded(5000, stream) == 5000)
+    #expect(try decoded(nil, stream) == 5000)
+    #expect(throws: S2Error(.chunkTooLong, offset: 10)) { try decoded(4999, stream) }
+    // Of an uncompressed chunk not even a byte is needed.
+    #expect(throws: S2Error(.chunkTooLong, offset: 10)) { try decoded(4999, [UInt8](stream.prefix(10)) + [1, 0, 0x20, 0]) }
   }
 }

@@ -251,9 +251,15 @@ import Testing
     fine.send(connect)
     rig.run(second_ns)
     #expect(fine.closed == nil && rig.hub.accepted.count == 1)
-    end.send(connect + String(repeating: "PING\r\n", count: 12_000))
+    _ = end.taken()
+    end.send(connect + String(repeating: "PING\r\n", count: 200_000))
+    rig.run(20 * millisecond_ns)
+    let waiting = rig.hub.listener.connections.first { $0.isWaiting }
+    #expect((waiting?.plainInput.count ?? .max) <= 65_536 && (waiting?.compressedInput.count ?? .max) <= 65_536)
+    // What it has to say is heard when it is let in, and answered once in a turn.
     rig.run(second_ns)
-    #expect(end.closed != nil && rig.hub.accepted.count == 1)
+    #expect(end.closed == nil && rig.hub.accepted.count == 1)
+    #expect((1...20).contains(end.taken().filter { $0 == "PONG" }.count))
   }
 
   @Test("a leaf whose password is being checked when the rules change is judged by the new ones", arguments: [true, false])
@@ -304,6 +310,9 @@ import Testing
     let plain = Acceptance(mode: .off)
     #expect(plain.receivedConnect() == .judge && plain.choice == .off)
     #expect(Acceptance(mode: .off).receivedInfo("s2_fast") == .refuse(.authorization))
+    let asked = Acceptance(mode: .s2Fast)
+    for _ in 0..<5 { #expect(asked.receivedInfo("off") == .wait) }
+    #expect(asked.receivedInfo("off") == .refuse(.authorization))
   }
 
   // MARK: The end

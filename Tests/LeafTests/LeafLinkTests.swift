@@ -480,13 +480,15 @@ import Testing
     #expect(rig.link!.keepaliveBytes == (pings + 1) * 200)
   }
 
-  @Test("a PING is answered at once")
+  @Test("a PING is answered at once; those that come together, with one PONG")
   func pong() {
     let rig = GoodHub().rig()
     _ = rig.hub!.taken()
-    rig.hub!.send("PING\r\nPING\r\n")
-    rig.run(20 * millisecond_ns)
-    #expect(rig.hub!.taken() == ["PONG", "PONG"])
+    for pings in ["PING\r\n", "PING\r\nPING\r\n"] {
+      rig.hub!.send(pings)
+      rig.run(20 * millisecond_ns)
+      #expect(rig.hub!.taken() == ["PONG"])
+    }
   }
 
   @Test("s2_auto compresses the more the longer the first round trip was, and CONNECT says how")

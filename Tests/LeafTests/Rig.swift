@@ -173,6 +173,8 @@ final class LeafRig: LeafLinkOwner {
   private(set) var failure: LeafFailure?
   private(set) var failures = 0
   private(set) var got: [String] = []
+  /// As an owner that has another hub to go to.
+  var endsOnLameDuck = false
 
   /// `accepted` sets the script of the hub's end.
   init(seed: UInt64 = 1, account: ByteString = "$G", accepted: @escaping (HubEnd) -> Void) {
@@ -248,7 +250,10 @@ final class LeafRig: LeafLinkOwner {
   func linkSaidInfo(_ link: LeafLink, rtt_ns: Int64) { events.append("info") }
   func linkEstablished(_ link: LeafLink) { events.append("established") }
   func linkMeasured(_ link: LeafLink, rtt_ns: Int64) { events.append("measured") }
-  func linkLameDuck(_ link: LeafLink) { events.append("lame duck") }
+  func linkLameDuck(_ link: LeafLink) {
+    events.append("lame duck")
+    if endsOnLameDuck { link.end(.closedByPeer) }
+  }
   func linkEnded(_ link: LeafLink, _ failure: LeafFailure) {
     events.append("ended")
     failures += 1
