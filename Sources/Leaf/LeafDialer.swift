@@ -13,6 +13,21 @@ public struct LeafConnection {
   public let connect_us: Int64
 }
 
+/// How often a dial that is under way may be given up because the network has changed: a network that changes all the time must not keep
+/// every dial from ending.
+public struct DialRestarts {
+  private var last_ns: Int64?
+
+  public init() {}
+
+  /// Whether it may be now; `timeout_ns` is how long a dial may take.
+  public mutating func permit(now_ns: Int64, timeout_ns: Int64) -> Bool {
+    if let last_ns, now_ns - last_ns < timeout_ns { return false }
+    last_ns = now_ns
+    return true
+  }
+}
+
 /// One attempt to reach a hub, at one of its addresses. Give it up with `cancel`.
 public final class LeafDial {
   /// Shorter than this no connection attempt is given up: over a satellite the answer takes two seconds, and three when the first segment
@@ -23,6 +38,7 @@ public final class LeafDial {
   private let endpoint: LeafEndpoint
   private let tls: LeafTLS
   private let timeout_ns: Int64
+  private var question: (any ConnectAttempt)?
   private var attempt: (any ConnectAttempt)?
   private var opening: LeafTLSOpening?
   private var exchange: HTTPExchange?
@@ -41,8 +57,8 @@ public final class LeafDial {
     self.timeout_ns = timeout_ns
     self.done = done
     let proxy = endpoint.proxy
-    host.network.resolve(proxy?.hostName ?? endpoint.hostName, port: proxy?.port ?? endpoint.port) { result in
-      guard self.done != nil else { return }
+    question = host.network.resolve(proxy?.hostName ?? endpoint.hostName, port: proxy?.port ?? endpoint.port) { result in
+      self.question = nil
       switch result {
       case .failure(let error): self.failed(error)
       case .success(let addresses):
@@ -135,6 +151,8 @@ public final class LeafDial {
 
   public func cancel() {
     done = nil
+    question?.cancel()
+    question = nil
     attempt?.cancel()
     attempt = nil
     opening?.cancel()

@@ -26,6 +26,7 @@ public final class LeafRemote: LeafLinkOwner {
   /// The first of those is logged and every 3600th, as by nats-server's `connect_error_reports`.
   private static let failuresPerReport = 3600
   private var dial: LeafDial?
+  private var restarts = DialRestarts()
   private let timer = Timer()
   private var stopped = false
   public private(set) var link: LeafLink?
@@ -89,8 +90,11 @@ public final class LeafRemote: LeafLinkOwner {
     guard !stopped else { return }
     if let link { return link.networkChanged(change) }
     guard change.hasGained else { return }
-    // An attempt that is under way goes the old way, or none.
-    dial?.cancel()
+    if let dial {
+      // An attempt that is under way goes the old way, or none.
+      guard restarts.permit(now_ns: host.clock.monotonic_ns, timeout_ns: dialTimeout_ns) else { return }
+      dial.cancel()
+    }
     host.timers.cancel(timer)
     connect()
   }

@@ -138,7 +138,7 @@ public protocol Listener: AnyObject {
   func close()
 }
 
-/// An attempt to connect that can be given up.
+/// An attempt to connect, or a question for the addresses of a name, that can be given up.
 public protocol ConnectAttempt: AnyObject {
   /// Gives up; `done` is not called any more.
   func cancel()
@@ -152,7 +152,8 @@ public protocol Network: AnyObject {
     _ address: SocketAddress, timeout_ns: Int64, done: @escaping (Result<ByteStream, NetworkError>) -> Void
   ) -> any ConnectAttempt
   /// The addresses of a host name (or of an address literal, without asking anybody), in a later turn. At least one on success.
-  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void)
+  @discardableResult
+  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) -> any ConnectAttempt
   /// Calls `changed` when a link, an address or a route of this machine appears or goes, shortly after the last of what comes together.
   /// False when this machine does not tell. For one watcher, which lasts as long as the network.
   func watchChanges(_ changed: @escaping (NetworkChange) -> Void) -> Bool

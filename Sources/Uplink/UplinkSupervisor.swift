@@ -44,6 +44,7 @@ public final class UplinkSupervisor: LeafLinkOwner {
   }
   private var attempt: Attempt?
   private var dial: LeafDial?
+  private var restarts = DialRestarts()
   private var candidate: LeafLink?
 
   public private(set) var link: LeafLink?
@@ -81,7 +82,9 @@ public final class UplinkSupervisor: LeafLinkOwner {
     link?.networkChanged(change)
     candidate?.networkChanged(change)
     guard change.hasGained, !stopped else { return }
-    if let attempt, dial != nil {
+    if let attempt, dial != nil,
+      restarts.permit(now_ns: host.clock.monotonic_ns, timeout_ns: dialTimeout_ns(attempt.cluster))
+    {
       // What is being dialled goes the old way, or none.
       begin(attempt.cluster, replacing: attempt.replacing)
     }

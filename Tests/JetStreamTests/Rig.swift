@@ -37,7 +37,9 @@ final class NoNetwork: Network {
   func connect(
     _ address: SocketAddress, timeout_ns: Int64, done: @escaping (Result<ByteStream, NetworkError>) -> Void
   ) -> any ConnectAttempt { preconditionFailure("nothing connects in these tests") }
-  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) {}
+  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) -> any ConnectAttempt {
+    preconditionFailure("nothing asks for names in these tests")
+  }
 }
 
 /// Files in memory. A commit waits until `completeCommit`; what was not committed is lost by `crashed`.

@@ -102,6 +102,35 @@ import Web
     func closed(_ stream: ByteStream, reason: CloseReason) { stream.delegate = nil }
   }
 
+  @Test("a network that changes all the time does not keep a slow dial from ending")
+  func restlessNetwork() {
+    let rig = DialRig(edgeToProxy_ms: 200, proxyToHub_ms: 200)
+    let remote = rig.remote(rig.endpoint(webSocket: false, proxied: false))
+    for _ in 0..<60 {
+      rig.simulation.run(for: 250 * millisecond_ns)
+      remote.networkChanged(NetworkChange(hasGained: true))
+    }
+    #expect(remote.link?.isEstablished == true)
+    remote.stop()
+    var restarts = DialRestarts()
+    var permitted: [Bool] = []
+    for now_ns in [Int64(5), 104, 105] { permitted.append(restarts.permit(now_ns: now_ns, timeout_ns: 100)) }
+    #expect(permitted == [true, false, true])
+  }
+
+  @Test("a dial that is given up while its name is asked for hears nothing of it")
+  func cancelledName() {
+    let rig = DialRig()
+    var endpoint = rig.endpoint(webSocket: false, proxied: false)
+    endpoint.hostName = "hub"
+    let dial = LeafDial(host: rig.edge.host, endpoint: endpoint, tls: LeafTLS(), turn: 0, timeout_ns: second_ns) { _ in
+      Issue.record("the dial was given up")
+    }
+    dial.cancel()
+    rig.simulation.run(for: second_ns)
+    #expect(rig.ends.isEmpty)
+  }
+
   @Test("a dial that was given up at any step ends nowhere", arguments: 0..<24)
   func cancelled(_ step: Int) {
     let rig = DialRig(edgeToProxy_ms: 2, proxyToHub_ms: 2)

@@ -24,7 +24,9 @@ final class NoNetwork: Network {
   ) -> any ConnectAttempt {
     preconditionFailure("the store does not use the network")
   }
-  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) {}
+  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) -> any ConnectAttempt {
+    preconditionFailure("nothing asks for names here")
+  }
 }
 
 /// A store with everything around it.

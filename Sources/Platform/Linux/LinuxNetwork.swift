@@ -39,7 +39,7 @@ public final class LinuxNetwork: Network {
     return attempt
   }
 
-  public func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) {
+  public func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) -> any ConnectAttempt {
     resolver.resolve(host, port: port, done: done)
   }
 

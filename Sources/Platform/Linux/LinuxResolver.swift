@@ -6,7 +6,7 @@ import CLinux
 final class LinuxResolver {
   /// Questions that are asked at the same time; more wait for their turn.
   static let lookupsMax = 8
-  /// Questions that may wait. A dialler asks one at a time, so more is a fault of ours.
+  /// Questions that may wait; any more are answered as if there were no name server.
   static let waitingMax = 1024
   /// The longest name that DNS allows (RFC 1035, 2.3.4).
   static let nameMax = 253
@@ -14,40 +14,49 @@ final class LinuxResolver {
   private let loop: LinuxLoop
   private var lookups: [Lookup] = []
   private var waiting: [Question] = []
+  var waitingCount: Int { waiting.count }
 
   init(loop: LinuxLoop) { self.loop = loop }
 
-  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) {
+  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) -> any ConnectAttempt {
+    let question = Question(resolver: self, host: host, port: port, done: done)
     if let address = SocketAddress(literal: host, port: port) {
-      loop.nextTurn { done(.success([address])) }
-      return
+      loop.nextTurn { question.answer(.success([address])) }
+      return question
     }
     let length = host.utf8.count
     guard length > 0, length <= Self.nameMax, !host.utf8.contains(0) else {
-      loop.nextTurn { done(.failure(.nameNotFound(host))) }
-      return
+      loop.nextTurn { question.answer(.failure(.nameNotFound(host))) }
+      return question
     }
-    precondition(waiting.count < Self.waitingMax, "no dialler asks for so many names at once")
-    waiting.append(Question(host: host, port: port, done: done))
+    guard waiting.count < Self.waitingMax else {
+      loop.nextTurn { question.answer(.failure(.nameServerFailed(host))) }
+      return question
+    }
+    waiting.append(question)
     startWaiting()
+    return question
   }
 
   private func startWaiting() {
     while !waiting.isEmpty, lookups.count < Self.lookupsMax {
       let question = waiting.removeFirst()
       guard let handle = question.host.withCString({ linux_lookup_start($0) }) else {
-        loop.nextTurn { question.done(.failure(.nameServerFailed(question.host))) }
+        loop.nextTurn { question.answer(.failure(.nameServerFailed(question.host))) }
         continue
       }
       let lookup = Lookup(resolver: self, question: question, handle: handle)
       guard loop.watch(linux_lookup_fd(handle), Epoll.input, lookup) else {
         linux_lookup_end(handle)
-        loop.nextTurn { question.done(.failure(.nameServerFailed(question.host))) }
+        loop.nextTurn { question.answer(.failure(.nameServerFailed(question.host))) }
         continue
       }
       lookups.append(lookup)
     }
   }
+
+  /// Nobody waits for the answer any more. One that is being asked for keeps its place until the C library is done with it.
+  fileprivate func forget(_ question: Question) { waiting.removeAll { $0 === question } }
 
   fileprivate func ended(_ lookup: Lookup) {
     loop.unwatch(linux_lookup_fd(lookup.handle))
@@ -57,10 +66,31 @@ final class LinuxResolver {
   }
 }
 
-private struct Question {
+/// A name whose addresses somebody wants.
+private final class Question: ConnectAttempt {
+  private let resolver: LinuxResolver
   let host: String
   let port: UInt16
-  let done: (Result<[SocketAddress], NetworkError>) -> Void
+  private var done: ((Result<[SocketAddress], NetworkError>) -> Void)?
+
+  init(resolver: LinuxResolver, host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) {
+    self.resolver = resolver
+    self.host = host
+    self.port = port
+    self.done = done
+  }
+
+  func answer(_ result: Result<[SocketAddress], NetworkError>) {
+    let done = self.done
+    self.done = nil
+    done?(result)
+  }
+
+  func cancel() {
+    guard done != nil else { return }
+    done = nil
+    resolver.forget(self)
+  }
 }
 
 /// A name that is being asked for.
@@ -89,9 +119,9 @@ private final class Lookup: EventSource {
     if result == LINUX_LOOKUP_PENDING { return }
     resolver.ended(self)
     if !found.isEmpty {
-      question.done(.success(found))
+      question.answer(.success(found))
     } else {
-      question.done(.failure(result == LINUX_LOOKUP_FAILED ? .nameServerFailed(question.host) : .nameNotFound(question.host)))
+      question.answer(.failure(result == LINUX_LOOKUP_FAILED ? .nameServerFailed(question.host) : .nameNotFound(question.host)))
     }
   }
 }

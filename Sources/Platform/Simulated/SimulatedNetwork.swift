@@ -33,23 +33,24 @@ final class SimulatedNetwork: Network {
     return attempt
   }
 
-  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) {
+  func resolve(_ host: String, port: UInt16, done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) -> any ConnectAttempt {
+    let question = SimulatedQuestion(done)
     if let address = SocketAddress(literal: host, port: port) {
-      process.after(0) { done(.success([address])) }
+      process.after(0) { question.answer(.success([address])) }
     } else if host == "localhost" {
-      process.after(0) { done(.success([SocketAddress(address: [127, 0, 0, 1], port: port)])) }
+      process.after(0) { question.answer(.success([SocketAddress(address: [127, 0, 0, 1], port: port)])) }
     } else if !machine.canResolve {
-      process.after(Self.resolveTimeout_ns) { done(.failure(.nameServerFailed(host))) }
+      process.after(Self.resolveTimeout_ns) { question.answer(.failure(.nameServerFailed(host))) }
     } else {
       process.after(simulation.networkEntropy.within(1...20) * millisecond_ns) {
         // Asked when the answer is made, so that a changed name counts.
         guard let addresses = self.simulation.names[host], !addresses.isEmpty else {
-          done(.failure(.nameNotFound(host)))
-          return
+          return question.answer(.failure(.nameNotFound(host)))
         }
-        done(.success(addresses.map { SocketAddress(address: $0.address, port: port) }))
+        question.answer(.success(addresses.map { SocketAddress(address: $0.address, port: port) }))
       }
     }
+    return question
   }
 
   func watchChanges(_ changed: @escaping (NetworkChange) -> Void) -> Bool {
@@ -57,6 +58,21 @@ final class SimulatedNetwork: Network {
     process.networkChanged = changed
     return true
   }
+}
+
+/// A question for a name's addresses.
+private final class SimulatedQuestion: ConnectAttempt {
+  private var done: ((Result<[SocketAddress], NetworkError>) -> Void)?
+
+  init(_ done: @escaping (Result<[SocketAddress], NetworkError>) -> Void) { self.done = done }
+
+  func answer(_ result: Result<[SocketAddress], NetworkError>) {
+    let done = self.done
+    self.done = nil
+    done?(result)
+  }
+
+  func cancel() { done = nil }
 }
 
 final class SimulatedListener: Listener {
