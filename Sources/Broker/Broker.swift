@@ -150,20 +150,21 @@ public final class Broker {
     for client in clients.values { client.sendInfo() }
     let spread = max(limits.lameDuckDuration_ns - limits.lameDuckGrace_ns, 0)
     let each = min(spread / Int64(max(clients.count, 1)), second_ns)
-    host.after(clients.isEmpty ? 0 : limits.lameDuckGrace_ns) { self.closeNext(each, done) }
+    let end_ns = host.clock.monotonic_ns + max(limits.lameDuckDuration_ns, limits.lameDuckGrace_ns)
+    host.after(clients.isEmpty ? 0 : limits.lameDuckGrace_ns) { self.closeNext(each, until: end_ns, done) }
   }
 
   private static let lameDuckPoll_ns = 100 * millisecond_ns
 
-  private func closeNext(_ each: Int64, _ done: @escaping () -> Void) {
+  private func closeNext(_ each: Int64, until end_ns: Int64, _ done: @escaping () -> Void) {
     guard let client = clients.values.first(where: { !$0.isClosing }) else {
-      // Those that are closing already still have bytes to write; their write deadline ends the wait.
-      if clients.isEmpty { return done() }
-      host.after(Self.lameDuckPoll_ns) { self.closeNext(each, done) }
+      // Those that are closing already still have bytes to write; the end of the lame duck's time ends the wait.
+      if clients.isEmpty || host.clock.monotonic_ns >= end_ns { return done() }
+      host.after(Self.lameDuckPoll_ns) { self.closeNext(each, until: end_ns, done) }
       return
     }
     client.close(.serverShutdown)
-    host.after(each) { self.closeNext(each, done) }
+    host.after(each) { self.closeNext(each, until: end_ns, done) }
   }
 
   /// Stops accepting and closes every client after what is waiting for it was written.

@@ -167,9 +167,12 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
     gone()
   }
 
+  public final override func beginLastWrites() { inner.beginLastWrites() }
+
   public final override func closeAfterFlush() {
     if isClosed { return }
     isClosing = true
+    beginLastWrites()
     wantsFlush()
   }
 

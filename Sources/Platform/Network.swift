@@ -114,8 +114,10 @@ open class ByteStream {
   open func flush() { preconditionFailure("a stream must say how it flushes") }
   /// Closes at once; what is still in `output` is written if the kernel takes it without waiting. The delegate hears `.closedHere`.
   open func close() { preconditionFailure("a stream must say how it closes") }
-  /// Closes after all of `output` was written or the write deadline passed; nothing more is read.
+  /// Closes after all of `output` was written, within the write deadline from now on; nothing more is read.
   open func closeAfterFlush() { preconditionFailure("a stream must say how it closes") }
+  /// What waits now has to be written within the write deadline, however much of it the peer takes meanwhile.
+  open func beginLastWrites() {}
   /// Stops or resumes reading (back-pressure).
   open func setReading(_ reading: Bool) { preconditionFailure("a stream must say how it pauses") }
   /// The kernel's measured round trip in microseconds (TCP_INFO minimum), or nil.

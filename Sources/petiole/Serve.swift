@@ -59,7 +59,8 @@ final class ServeProcess {
   private let arguments: Arguments
   private let watchdog = Timer()
   private var portsFile: String?
-  private var isLameDuck = false
+  private var lameDuckSince_ns: Int64?
+  private static let termIgnored_ns = 2 * second_ns
 
   init(loop: LinuxLoop, host: Host, agent: Agent, arguments: Arguments) {
     self.loop = loop
@@ -73,16 +74,16 @@ final class ServeProcess {
   func received(_ signal: LinuxSignals.Signal) {
     switch signal {
     case .terminate, .interrupt:
-      // As nats-server: TERM does not shorten a lame duck.
-      if isLameDuck, signal == .terminate { return }
+      // A service manager that stops by USR2 sends TERM right behind it. One that comes later means now.
+      if let lameDuckSince_ns, signal == .terminate, host.clock.monotonic_ns - lameDuckSince_ns < Self.termIgnored_ns { return }
       host.log.info("Trapped \"\(signal == .terminate ? "terminated" : "interrupt")\" signal")
       ServiceNotify.stopping()
       agent.stop { [loop] in loop.stop() }
     case .hangUp: reload()
     case .user1: break  // reopens a log file, of which there is none: lines go to standard error
     case .user2:
-      guard !isLameDuck else { return }
-      isLameDuck = true
+      guard lameDuckSince_ns == nil else { return }
+      lameDuckSince_ns = host.clock.monotonic_ns
       agent.startLameDuck { [loop] in loop.stop() }
     }
   }

@@ -373,7 +373,7 @@ import Testing
   @Test("lame duck ends only when a client that reads slowly has got its last bytes, and others are not held up by it")
   func slowLameDuck() {
     let rig = BrokerRig { limits in
-      limits.lameDuckDuration_ns = 2 * second_ns
+      limits.lameDuckDuration_ns = 30 * second_ns
       limits.lameDuckGrace_ns = second_ns
     }
     let slow = rig.client()
@@ -390,6 +390,36 @@ import Testing
     slow.stream.setReading(true)
     rig.simulation.run(for: 5 * second_ns)
     #expect(done && slow.closed == .peerClosed)
+  }
+
+  @Test("a client that takes little of its last bytes at a time holds up neither lame duck nor its own close for ever")
+  func trickle() {
+    for duration_ns in [5 * second_ns, 60 * second_ns] {
+      let rig = BrokerRig { limits in
+        limits.lameDuckDuration_ns = duration_ns
+        limits.lameDuckGrace_ns = second_ns
+        limits.pendingMax = 64 << 20
+      }
+      let slow = rig.client()
+      let other = rig.client()
+      slow.say("SUB a 1\r\n")
+      slow.stream.setReading(false)
+      let payload = String(repeating: "x", count: 1_000_000)
+      for _ in 0..<40 { other.say("PUB a 1000000\r\n\(payload)\r\n", wait_ns: 20 * millisecond_ns) }
+      let start_ns = rig.simulation.now_ns
+      var done_ns: Int64?
+      rig.broker.startLameDuck { done_ns = rig.simulation.now_ns }
+      // A window's worth each second: the write deadline alone never ends that.
+      for _ in 0..<40 {
+        slow.stream.setReading(true)
+        rig.simulation.run(for: 10 * millisecond_ns)
+        slow.stream.setReading(false)
+        rig.simulation.run(for: second_ns)
+      }
+      // The lame duck's time, or the write deadline behind the close.
+      let took_ns = (done_ns ?? .max) - start_ns
+      #expect(took_ns <= min(duration_ns, 13 * second_ns) + second_ns && took_ns >= 4 * second_ns, "\(took_ns)")
+    }
   }
 
   // MARK: Fuzz

@@ -368,6 +368,56 @@ struct Pair {
     #expect(loop.timers.nextDeadline_ns == nil)
   }
 
+  @Test("a name that nobody waits for any more leaves the queue, and when too many wait the rest is told that there is no answer")
+  func cancelledNames() {
+    let loop = LinuxLoop()
+    let resolver = LinuxResolver(loop: loop)
+    var answered = 0
+    var refused = 0
+    var questions: [any ConnectAttempt] = []
+    let room = LinuxResolver.lookupsMax + LinuxResolver.waitingMax
+    for _ in 0..<room + 3 {
+      questions.append(
+        resolver.resolve("localhost", port: 1) { result in
+          if case .failure(.nameServerFailed) = result { refused += 1 } else { answered += 1 }
+        })
+    }
+    #expect(resolver.waitingCount == LinuxResolver.waitingMax)
+    for question in questions[4..<room - 4] { question.cancel() }
+    #expect(resolver.waitingCount == 4)
+    #expect(loop.run(timeout_ns: 20 * second_ns) { answered == 8 })
+    for _ in 0..<3 { loop.runTurn(wait: false) }
+    #expect(refused == 3 && answered == 8 && resolver.waitingCount == 0)
+    questions[0].cancel()
+  }
+
+  @Test(
+    "a peer that takes a little at a time gets the write deadline once a stream closes, and not for each little", arguments: [false, true])
+  func trickle(isLayered: Bool) throws {
+    let pair = try Pair()
+    pair.server.setReading(false)
+    let stream = isLayered ? PlainLayer(over: pair.client) : pair.client
+    if isLayered { stream.delegate = pair.clientSide }
+    stream.writeDeadline_ns = 300 * millisecond_ns
+    stream.output.append([UInt8](repeating: 1, count: 60_000_000))
+    let start_ns = pair.loop.clock.monotonic_ns
+    stream.closeAfterFlush()
+    var next_ns = start_ns
+    #expect(
+      pair.wait {
+        if pair.loop.clock.monotonic_ns >= next_ns {
+          next_ns += 30 * millisecond_ns
+          pair.server.setReading(true)
+        } else {
+          pair.server.setReading(false)
+        }
+        return !pair.clientSide.reasons.isEmpty
+      })
+    #expect(pair.clientSide.reasons == [.writeDeadline])
+    let took_ns = pair.loop.clock.monotonic_ns - start_ns
+    #expect(took_ns >= 300 * millisecond_ns && pair.serverSide.bytes.count > 0)
+  }
+
   @Test("addresses are written and read as people do")
   func addressText() {
     let odd = [

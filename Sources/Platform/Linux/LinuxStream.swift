@@ -17,6 +17,8 @@ final class LinuxStream: ByteStream, EventSource {
   /// Armed only while the kernel takes no more.
   private var deadline: Timer?
   private var lastProgress_ns: Int64 = 0
+  /// Since when what is written counts no more as progress: nobody may be kept waiting for ever by a peer that takes a little at a time.
+  private var lastWritesSince_ns: Int64?
 
   init(loop: LinuxLoop, fd: Int32, remote: SocketAddress, local: SocketAddress) {
     self.loop = loop
@@ -209,13 +211,15 @@ final class LinuxStream: ByteStream, EventSource {
     let timer = Timer()
     deadline = timer
     lastProgress_ns = loop.clock.monotonic_ns
-    loop.timers.schedule(timer, at: lastProgress_ns + writeDeadline_ns) { [unowned(unsafe) self] in self.deadlineReached() }
+    loop.timers.schedule(timer, at: due_ns) { [unowned(unsafe) self] in self.deadlineReached() }
     // Safe: the timer is cancelled before the stream goes (`finish`).
   }
 
+  private var due_ns: Int64 { (lastWritesSince_ns ?? lastProgress_ns) + writeDeadline_ns }
+
   private func deadlineReached() {
     guard let timer = deadline else { return }
-    let due_ns = lastProgress_ns + writeDeadline_ns
+    let due_ns = due_ns
     if loop.clock.monotonic_ns >= due_ns {
       finish(.writeDeadline)
     } else {
@@ -249,9 +253,14 @@ final class LinuxStream: ByteStream, EventSource {
     if write() { finish(.closedHere) }
   }
 
+  override func beginLastWrites() {
+    if lastWritesSince_ns == nil { lastWritesSince_ns = loop.clock.monotonic_ns }
+  }
+
   override func closeAfterFlush() {
     if isClosed { return }
     closingAfterFlush = true
+    beginLastWrites()
     readingEnded = true
     updateInterest()
     wantsFlush()

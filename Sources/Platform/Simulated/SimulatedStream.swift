@@ -37,6 +37,7 @@ final class SimulatedStream: ByteStream {
   private var stalledCredit = 0
   private var deadline: Timer?
   private var lastProgress_ns: Int64 = 0
+  private var lastWritesSince_ns: Int64?
   private var closingAfterFlush = false
   private var wasAboveLowWater = false
   // What this end receives.
@@ -243,11 +244,13 @@ final class SimulatedStream: ByteStream {
     }
   }
 
+  private var due_ns: Int64 { (lastWritesSince_ns ?? lastProgress_ns) + writeDeadline_ns }
+
   private func armDeadline(_ timer: Timer) {
     let machine = process.machine
-    let due_ns = lastProgress_ns + writeDeadline_ns
+    let due_ns = due_ns
     process.timers.schedule(timer, at: machine.monotonic_ns + (due_ns - simulation.now_ns)) {
-      if self.simulation.now_ns >= self.lastProgress_ns + self.writeDeadline_ns {
+      if self.simulation.now_ns >= self.due_ns {
         self.end(.writeDeadline)
       } else {
         self.armDeadline(timer)
@@ -308,9 +311,14 @@ final class SimulatedStream: ByteStream {
     end(.closedHere)
   }
 
+  override func beginLastWrites() {
+    if lastWritesSince_ns == nil { lastWritesSince_ns = simulation.now_ns }
+  }
+
   override func closeAfterFlush() {
     if isClosed { return }
     closingAfterFlush = true
+    beginLastWrites()
     wantsFlush()
   }
 
