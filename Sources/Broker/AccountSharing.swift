@@ -31,11 +31,31 @@ final class AccountSharing: InterestObserver {
     for stream in streams { stream.weightChanged(subscription) }
   }
 
-  func stop() {
-    if !streams.isEmpty { account.stopObserving(self) }
-    for stream in streams { stream.stop() }
-    for service in services { service.stop() }
-    streams = []
-    services = []
+  // MARK: Change of rules
+
+  /// Each import has to be asked for again by `keeps`, or goes with `dropOthers`.
+  func reconsider() {
+    for stream in streams { stream.stays = false }
+    for service in services { service.stays = false }
+  }
+
+  /// Whether the import is in force already, as it is to be.
+  func keeps(_ rule: ImportRule, _ subject: SharedSubject) -> Bool {
+    if let stream = streams.first(where: { !$0.stays && $0.isLike(rule, subject) }) {
+      stream.stays = true
+      return true
+    }
+    guard let service = services.first(where: { !$0.stays && $0.isLike(rule, subject) }) else { return false }
+    service.stays = true
+    return true
+  }
+
+  func dropOthers() {
+    for service in services where !service.stays { service.stop() }
+    services.removeAll { !$0.stays }
+    guard !streams.isEmpty else { return }
+    for stream in streams where !stream.stays { stream.stop() }
+    streams.removeAll { !$0.stays }
+    if streams.isEmpty { account.stopObserving(self) }
   }
 }

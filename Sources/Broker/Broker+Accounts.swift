@@ -62,7 +62,9 @@ extension Broker {
 
   private func tieImports() -> [RefusedImport] {
     var refused: [RefusedImport] = []
-    for account in accounts { account.sharing.stop() }
+    // What is in force and stays is left alone: who wants what would be told to change, and changed back, over every link.
+    for account in accounts { account.sharing.reconsider() }
+    var added: [(rule: ImportRule, subject: SharedSubject, importer: Account)] = []
     let now = host.clock.wall_ns / second_ns
     let check = SharingCheck(accounts.map { $0.shared }, now: now)
     var expires: Int64?
@@ -73,12 +75,14 @@ extension Broker {
         do throws(SharingProblem) {
           let subject = try check.judge(index, of: shared)
           if let end = subject.expires { expires = min(end, expires ?? end) }
-          tie(rule, subject, importer)
+          if !importer.sharing.keeps(rule, subject) { added.append((rule, subject, importer)) }
         } catch {
           refused.append(RefusedImport(account: importer.name, rule: rule, problem: error))
         }
       }
     }
+    for account in accounts { account.sharing.dropOthers() }
+    for one in added { tie(one.rule, one.subject, one.importer) }
     watchActivations(until: expires, now: now)
     return refused
   }

@@ -8,6 +8,8 @@ import Platform
 /// One service that an account imports.
 final class ServiceImport {
   let rule: ImportRule
+  /// Whether it outlives a change of the rules.
+  var stays = true
   let pairing: SubjectPairing
   let response: ExportRule.Response
   let threshold_ns: Int64
@@ -26,6 +28,12 @@ final class ServiceImport {
     self.exporter = exporter
     self.sharing = sharing
     waiting = WaitingReplies(exporter)
+  }
+
+  func isLike(_ rule: ImportRule, _ subject: SharedSubject) -> Bool {
+    rule == self.rule && subject.pairing.exportedPattern == pairing.exportedPattern
+      && subject.pairing.localPattern == pairing.localPattern && subject.export.response == response
+      && subject.export.threshold_ns == threshold_ns
   }
 
   func start() {

@@ -7,6 +7,8 @@ import Interest
 /// The messages of another account that an account imports.
 final class StreamImport {
   let rule: ImportRule
+  /// Whether it outlives a change of the rules.
+  var stays = true
   private let pairing: SubjectPairing
   unowned(unsafe) let importer: Account  // safe: the broker keeps accounts
   unowned(unsafe) let exporter: Account  // likewise
@@ -21,6 +23,11 @@ final class StreamImport {
     self.importer = importer
     self.exporter = exporter
     self.sharing = sharing
+  }
+
+  func isLike(_ rule: ImportRule, _ subject: SharedSubject) -> Bool {
+    rule == self.rule && subject.pairing.exportedPattern == pairing.exportedPattern
+      && subject.pairing.localPattern == pairing.localPattern
   }
 
   func added(_ subscription: Subscription) {

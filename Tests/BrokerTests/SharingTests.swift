@@ -358,6 +358,45 @@ private final class Responder: Endpoint {
     #expect(listener.taken() == [])
   }
 
+  @Test("imports that are the same before and after a reload are not touched, others change")
+  func untouched() {
+    let exporter = account("A", [ExportRule(.stream, "s.>"), ExportRule(.service, "q")])
+    let imports = [ImportRule(.stream, "A", "s.1"), ImportRule(.stream, "A", "s.2"), ImportRule(.service, "A", "q")]
+    let rig = SharingRig([exporter, account("B", [], imports)])
+    let listener = rig.endpoint("B")
+    listener.subscribe("s.*")
+    let changes = Changes()
+    rig.account("A").observe(changes)
+    rig.account("B").observe(changes)
+    rig.use([exporter, account("B", [], imports)])
+    #expect(changes.taken() == [])
+    rig.use([exporter, account("B", [], [imports[0], ImportRule(.stream, "A", "s.3"), imports[2]])])
+    #expect(changes.taken() == ["- s.2", "+ s.3"])
+    _ = rig.endpoint("A").publish("s.1")
+    _ = rig.endpoint("A").publish("s.2")
+    _ = rig.endpoint("A").publish("s.3")
+    #expect(listener.taken() == ["s.* <- s.1", "s.* <- s.3"])
+    // The answer's way is another one now.
+    var changed = exporter
+    changed.exports[1].threshold_ns += second_ns
+    rig.use([changed, account("B", [], [imports[0], ImportRule(.stream, "A", "s.3"), imports[2]])])
+    #expect(changes.taken() == ["- q", "+ q"])
+    rig.use([exporter, account("B")])
+    #expect(changes.taken().sorted() == ["- q", "- s.1", "- s.3"])
+    listener.subscribe("s.9")
+    #expect(changes.taken() == ["+ s.9"])
+  }
+
+  private final class Changes: InterestObserver {
+    private var lines: [String] = []
+    func interestChanged(_ subscription: Subscription, added: Bool) { lines.append("\(added ? "+" : "-") \(subscription.subject.string)") }
+    func weightChanged(_ subscription: Subscription, by difference: Int) { lines.append("weight") }
+    func taken() -> [String] {
+      defer { lines = [] }
+      return lines
+    }
+  }
+
   // MARK: Requests
 
   private func service(_ export: (inout ExportRule) -> Void = { _ in }, _ imported: (inout ImportRule) -> Void = { _ in }) -> SharingRig {
