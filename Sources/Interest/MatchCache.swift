@@ -20,6 +20,10 @@ struct MatchCache<Subscriber: AnyObject> {
   /// out before their second time for ever.
   private var coin: UInt64 = 1
   private(set) var count = 0
+  /// Changes of patterns since the cache was empty. Each is compared with all matches that are kept; when there were many, keeping them costs
+  /// more than finding them again.
+  private var comparisons = 0
+  private static var comparisonsMax: Int { 64 }
   private let slotsMax: Int
 
   /// `limit` is the number of matches kept at most, rounded up to a power of two of at least 16; 0 keeps none.
@@ -106,6 +110,8 @@ struct MatchCache<Subscriber: AnyObject> {
       if let index = find(pattern, hash) { drop(index) }
       return
     }
+    comparisons += 1
+    guard comparisons <= Self.comparisonsMax else { return dropAll() }
     let prefix = pattern.prefix(Subject.literalPrefixLength(pattern))
     for index in 0..<slots.count {
       guard let match = slots[index] else { continue }
@@ -119,11 +125,17 @@ struct MatchCache<Subscriber: AnyObject> {
     count -= 1
   }
 
-  mutating func removeAll() {
+  /// Subjects that were seen are kept at their next look again.
+  private mutating func dropAll() {
     for case let match? in slots { match.isCurrent = false }
     slots = []
-    seen = []
     count = 0
+    comparisons = 0
+  }
+
+  mutating func removeAll() {
+    dropAll()
+    seen = []
   }
 
   func forEach(_ body: (Match) -> Void) {

@@ -122,6 +122,23 @@ import Testing
     for _ in 0..<4 { #expect(!none.match("a").isCurrent) }
   }
 
+  @Test("many patterns that come and go are not compared with every match that is kept: those are found again when they are wanted")
+  func manyPatterns() {
+    let tree = InterestTree<Subscriber>(cacheLimit: 1024, seed: 1)
+    tree.insert(subject: "s.*", Subscriber(1))
+    for _ in 0..<2 { for index in 0..<100 { _ = tree.match(ByteString("s.\(index)")) } }
+    let kept = tree.cacheCount
+    let match = tree.match("s.1")
+    #expect(kept > 90 && match.isCurrent)
+    for index in 0..<64 { tree.insert(subject: ByteString("z.\(index).*"), Subscriber(2)) }
+    #expect(tree.cacheCount == kept && match.isCurrent)
+    tree.insert(subject: "z.64.*", Subscriber(2))
+    #expect(tree.cacheCount == 0 && !match.isCurrent)
+    // Without anything to compare patterns cost nothing, and a subject that was seen is kept at its next look.
+    for index in 0..<200 { tree.insert(subject: ByteString("y.\(index).*"), Subscriber(2)) }
+    #expect(tree.match("s.1").isCurrent && names(tree.match("s.1")) == [1])
+  }
+
   @Test("a tree that changes all the time answers as the list of its subscriptions does")
   func againstModel() {
     let words = ["a", "b", "c"]
