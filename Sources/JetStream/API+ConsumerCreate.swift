@@ -39,7 +39,7 @@ extension ConsumerEngine {
     do throws(APIError) {
       var body = try ConsumerCreateRequest.decode(request.body, strict: jetStream.options.strict)
       try jetStream.checkLevel(request)
-      guard request.tokenCount == 5, let streamName = request.token(3), let token = request.token(4) else { throw .durableSubject }
+      guard let streamName = request.token(3), let token = request.token(4) else { return }
       guard body.stream == streamName else { throw .nameMismatch }
       let name = ByteString(token)
       try checkSeparators(name)

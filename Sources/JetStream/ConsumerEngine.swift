@@ -178,12 +178,13 @@ public final class ConsumerEngine: ConsumerAPI {
     guard let verb = request.token(1) else { return }
     let count = request.tokenCount
     if verb.equals("MSG") {
-      guard count == 5, let next = request.token(2), next.equals("NEXT"), let path = request.rest(from: 3) else { return }
+      // Consumers answer these themselves: whatever stands there, nobody does when it is not the name of one.
+      guard count > 3, let next = request.token(2), next.equals("NEXT"), let path = request.rest(from: 3) else { return }
       serveNext(request, path)
     } else if verb.equals("CREATE") {
       if count >= 3 { create(request) }
     } else if verb.equals("DURABLE") {
-      if count >= 4, let create = request.token(2), create.equals("CREATE") { createDurable(request) }
+      if count == 5, let create = request.token(2), create.equals("CREATE") { createDurable(request) }
     } else if count == 4, let path = request.rest(from: 2) {
       if verb.equals("INFO") {
         info(request, path)

@@ -5,9 +5,6 @@ extension APIError {
   static var workqueueNotUnique: APIError { APIError(400, 10100, "filtered consumer not unique on workqueue stream") }
   static var consumerNameInUse: APIError { APIError(400, 10013, "consumer name already in use") }
   static var consumerNotFound: APIError { APIError(404, 10014, "consumer not found") }
-  static var durableSubject: APIError {
-    APIError(400, 10016, "consumer expected to be durable but no durable name set in subject")
-  }
   static var durableMismatch: APIError {
     APIError(400, 10017, "consumer name in subject does not match durable name in request")
   }

@@ -60,8 +60,7 @@ extension JetStream {
     } else if first.equals("STREAM") {
       dispatchStream(request)
     } else if first.equals("DIRECT") {
-      guard let verb = request.token(1), verb.equals("GET"), request.tokenCount > 2 else { return }
-      directGet(request)
+      if let verb = request.token(1), verb.equals("GET") { directGet(request) }
     } else if first.equals("INFO"), request.tokenCount == 1 {
       accountInfo(request)
     }

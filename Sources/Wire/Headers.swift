@@ -75,8 +75,15 @@ public struct HeaderBuilder {
     bytes.append(literal: "\r\n")
   }
 
-  /// Begins with the headers of `block`; the status text of its first line is dropped.
+  private init(bytes: [UInt8]) { self.bytes = bytes }
+
+  /// Begins with what `block` holds, byte for byte, as nats-server does: blanks and names are its writer's. Of one that does not end
+  /// as it should only the headers are taken.
   public init(continuing block: ByteView) {
+    if block.hasPrefix("NATS/1.0"), block.hasSuffix(ByteView("\r\n\r\n")) {
+      self.init(bytes: block.prefix(block.count - 2).bytes)
+      return
+    }
     self.init()
     Headers(block).forEach { name, value in
       self.add(name, value)

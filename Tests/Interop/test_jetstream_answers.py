@@ -128,11 +128,12 @@ async def test_names_that_no_subject_can_hold_and_streams_that_are_not_there(bot
         **{f"STREAM.{verb}.a.b": b'{"name":"a.b"}' for verb in ("CREATE", "UPDATE")},
         **{f"STREAM.{verb}.": b'{"name":""}' for verb in ("CREATE", "UPDATE")},
         **{f"STREAM.{verb}": b"" for verb in ("CREATE", "INFO", "DELETE")},
-        **{f"CONSUMER.{verb}.S.a.b": b"" for verb in ("INFO", "DELETE", "PAUSE", "RESET")},
-        **{f"CONSUMER.{verb}": b"" for verb in ("DURABLE.CREATE", "MSG", "MSG.NEXT", "MSG.OTHER.S.a", "NAMES")},
+        **{f"CONSUMER.{verb}.S.a.b": b"" for verb in ("INFO", "DELETE", "PAUSE", "RESET", "MSG.NEXT")},
+        **{f"CONSUMER.DURABLE.CREATE.{name}": b'{"stream_name":"S","config":{"durable_name":"a.b"}}' for name in ("S", "S.a.b", "S.a.b.c")},
+        **{f"CONSUMER.{verb}": b"" for verb in ("DURABLE.CREATE", "MSG", "MSG.NEXT", "MSG.NEXT.S", "MSG.NEXT.S.a.b.c", "MSG.OTHER.S.a", "NAMES")},
         "CONSUMER.NAMES.S.a": b"", "CONSUMER.LIST.a.b": b"", "CONSUMER.CREATE": b"", "CONSUMER.MSG.NEXT.S.nobody": b"",
         "DIRECT.GET.none": b'{"seq":1}', "DIRECT.GET.none.S": b"", "DIRECT.GET.S": b'{"seq":1}', "DIRECT.GET.a.b.c": b"",
-        "DIRECT": b"", "STREAM.UNKNOWN.S": b"", "NOTHING": b"",
+        "DIRECT.GET": b"", "DIRECT": b"", "STREAM.UNKNOWN.S": b"", "NOTHING": b"",
     }  # fmt: skip
 
     async def all_of(nc):
@@ -148,7 +149,8 @@ async def test_names_that_no_subject_can_hold_and_streams_that_are_not_there(bot
 
 HEADERS = {
     "several values": b"NATS/1.0\r\nMany: one\r\nMany: two\r\nOther: x\r\nMany: three\r\n\r\n",
-    "names as they are": b"NATS/1.0\r\nlower-case: 1\r\nUPPER: 2\r\nMi-Xed: 3\r\n\r\n",
+    "names as they are": b"NATS/1.0\r\nlower-case:1\r\nUPPER:2\r\nMi-Xed: 3\r\n\r\n",
+    "spaces": b"NATS/1.0\r\n  AAA-AAA  :      a          \r\n B B B :               \r\nEmpty:\r\n\r\n",
     "no name": b"NATS/1.0\r\n: \r\n\r\n",
     "not UTF-8": b"NATS/1.0\r\nBytes: \xff\xfe\x80\r\n\r\n",
     "nothing": b"NATS/1.0\r\n\r\n",
