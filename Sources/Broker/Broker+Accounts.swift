@@ -66,10 +66,10 @@ extension Broker {
     for account in accounts { account.sharing.reconsider() }
     var added: [(rule: ImportRule, subject: SharedSubject, importer: Account)] = []
     let now = host.clock.wall_ns / second_ns
-    let check = SharingCheck(accounts.map { $0.shared }, now: now)
-    var expires: Int64?
-    for importer in accounts {
-      let shared = importer.shared
+    let all = accounts.map { shared($0, now: now) }
+    let check = SharingCheck(all, now: now)
+    var expires = nextTokenChange(after: now)
+    for (importer, shared) in zip(accounts, all) {
       for index in shared.imports.indices {
         let rule = shared.imports[index]
         do throws(SharingProblem) {
@@ -83,7 +83,7 @@ extension Broker {
     }
     for account in accounts { account.sharing.dropOthers() }
     for one in added { tie(one.rule, one.subject, one.importer) }
-    watchActivations(until: expires, now: now)
+    watchTokens(until: expires, now: now)
     return refused
   }
 
@@ -97,18 +97,33 @@ extension Broker {
     }
   }
 
-  /// A token that lets an account import ends: looked at again then, and not later than in an hour, as the wall clock may be set.
-  private func watchActivations(until expires: Int64?, now: Int64) {
+  /// An account as far as sharing goes. The word of one whose token is not a trusted operator's, or is over, means nothing.
+  private func shared(_ account: Account, now: Int64) -> SharedAccount {
+    let claims = account.claims
+    return SharedAccount(
+      name: account.name, exports: account.exports, imports: account.imports, signingKeys: claims?.signingKeys.map { $0.key } ?? [],
+      isTrusted: claims.map { authenticator.trusts($0) && $0.token.isValid(at: now) } ?? true)
+  }
+
+  /// When an account's token begins or ends to hold next.
+  private func nextTokenChange(after now: Int64) -> Int64? {
+    var next: Int64?
+    for account in accounts {
+      guard let token = account.claims?.token else { continue }
+      // In the second in which it ends it holds.
+      let end = token.expires == .max ? 0 : token.expires + 1
+      for time in [token.notBefore, end] where time > now { next = min(time, next ?? time) }
+    }
+    return next
+  }
+
+  /// A token on which an import rests begins or ends to hold: looked at again then, and not later than in an hour, as the wall clock may be
+  /// set.
+  private func watchTokens(until change: Int64?, now: Int64) {
     host.timers.cancel(activationTimer)
-    guard let expires else { return }
-    host.after(min(max(expires - now, 1), 3600) * second_ns, activationTimer) { [unowned(unsafe) self] in  // safe: cancelled in `shutdown`
+    guard let change else { return }
+    host.after(min(max(change - now, 1), 3600) * second_ns, activationTimer) { [unowned(unsafe) self] in  // safe: cancelled in `shutdown`
       for refused in tieImports() { host.log.warning("\(refused.text)") }
     }
-  }
-}
-
-extension Account {
-  var shared: SharedAccount {
-    SharedAccount(name: name, exports: exports, imports: imports, signingKeys: claims?.signingKeys.map { $0.key } ?? [])
   }
 }

@@ -4,12 +4,14 @@ import Interest
 
 /// What is wrong with an import.
 public enum SharingProblem: Error, Equatable, Sendable {
-  case noAccount, ownAccount, notExported, notAuthorized, subjects, cycle, duplicate
+  case noAccount, ownAccount, untrusted, ownUntrusted, notExported, notAuthorized, subjects, cycle, duplicate
 
   public var text: StaticString {
     switch self {
     case .noAccount: "that account is not defined"
     case .ownAccount: "an account cannot import from itself"
+    case .untrusted: "that account's JWT is not valid now, or not signed by a trusted operator"
+    case .ownUntrusted: "its own JWT is not valid now, or not signed by a trusted operator"
     case .notExported: "that account does not export it"
     case .notAuthorized: "that account does not export it to this one"
     case .subjects: "the subjects do not fit each other"
@@ -26,12 +28,17 @@ public struct SharedAccount: Sendable {
   public let imports: [ImportRule]
   /// Keys that may sign for it, besides its own.
   public let signingKeys: [ByteString]
+  /// Whether its word counts: in operator mode not that of an account whose token does not hold.
+  public let isTrusted: Bool
 
-  public init(name: ByteString, exports: [ExportRule], imports: [ImportRule], signingKeys: [ByteString] = []) {
+  public init(
+    name: ByteString, exports: [ExportRule], imports: [ImportRule], signingKeys: [ByteString] = [], isTrusted: Bool = true
+  ) {
     self.name = name
     self.exports = exports
     self.imports = imports
     self.signingKeys = signingKeys
+    self.isTrusted = isTrusted
   }
 }
 
@@ -64,6 +71,8 @@ public struct SharingCheck {
     let rule = importer.imports[index]
     guard let exporter = account(rule.account) else { throw .noAccount }
     guard exporter.name != importer.name else { throw .ownAccount }
+    guard importer.isTrusted else { throw .ownUntrusted }
+    guard exporter.isTrusted else { throw .untrusted }
     guard let pairing = SubjectPairing(exported: rule.subject, local: rule.localSubject, isConstant: rule.kind == .service) else {
       throw .subjects
     }
@@ -125,6 +134,8 @@ public struct SharingCheck {
   private func reaches(
     _ wanted: ByteString, from account: SharedAccount, _ subject: ByteString, _ kind: SharingKind, _ steps: inout Int
   ) -> Bool {
+    // What an account imports whose word does not count is not in force.
+    guard account.isTrusted else { return false }
     for rule in account.imports where rule.kind == kind {
       steps += 1
       guard steps < Self.stepsMax else { return true }
