@@ -26,10 +26,16 @@ public final class Authenticator {
     let grant: Grant
   }
 
+  /// What was proven since the rules are these.
+  private var proven: ProvenPasswords?
+  private lazy var decoySeed = broker.host.entropy.next()
+
   private struct UserTable {
     private var users = ByteMap<KnownUser>()
     private(set) var hasKeys = false
     private(set) var hasPasswords = false
+    /// For each cost of a user's hash, one that nobody's password has, and how many users have that cost.
+    private var decoys: [(hash: ByteString, users: Int)] = []
 
     var isEmpty: Bool { !hasKeys && !hasPasswords }
     subscript(_ name: ByteString) -> KnownUser? { users[name] }
@@ -37,7 +43,38 @@ public final class Authenticator {
     mutating func add(_ rule: UserRule, _ grant: Grant) {
       users.set(rule.name, KnownUser(rule: rule, grant: grant))
       if rule.isKey { hasKeys = true } else { hasPasswords = true }
+      if !rule.isKey, rule.password.isHash { addDecoy(rule.password.decoy) }
     }
+
+    private static let cost = 4..<6
+
+    private mutating func addDecoy(_ hash: ByteString) {
+      for index in decoys.indices where decoys[index].hash.bytes[Self.cost] == hash.bytes[Self.cost] {
+        decoys[index].users += 1
+        return
+      }
+      decoys.append((hash, 1))
+    }
+
+    /// A hash for a name that is no user's: always the same one, of a cost that is as common among such names as among users. nil where no
+    /// user has a hash.
+    func decoy(for name: ByteString, seed: UInt64) -> ByteString? {
+      let total = decoys.reduce(0) { $0 + $1.users }
+      guard total > 0 else { return nil }
+      var choice = Int(truncatingIfNeeded: name.withView { ByteHash.hash($0, seed: seed) } % UInt64(total))
+      for decoy in decoys {
+        choice -= decoy.users
+        if choice < 0 { return decoy.hash }
+      }
+      preconditionFailure("a number below the sum is within one of the parts")
+    }
+  }
+
+  /// What it takes to judge somebody.
+  private enum Judgement {
+    case verdict(Verdict)
+    /// Whether `password` has this hash; nil: it is refused whatever comes of it, and the computing is for show.
+    case hash(ByteString, password: ByteString, Grant?)
   }
 
   init(broker: Broker) { self.broker = broker }
@@ -46,11 +83,15 @@ public final class Authenticator {
   func use(_ new: AccessRules) {
     rules = new
     generation &+= 1
+    proven = nil
     users = table(of: new.users)
     leafUsers = table(of: new.leafUsers)
     openLeafGrant = new.leafAccount == AccessRules.globalAccount ? openGrant : Grant(account: account(new.leafAccount))
     tokenGrant = new.token.map { Grant(account: broker.globalAccount, proof: $0) }
-    anonymousUser = new.isOpen ? KnownUser(rule: UserRule(name: ByteString()), grant: openGrant) : users[new.anonymousUser]
+    anonymousUser =
+      new.isOpen
+      ? KnownUser(rule: UserRule(name: ByteString()), grant: openGrant)
+      : users[new.anonymousUser].map { KnownUser(rule: $0.rule, grant: $0.grant.unproven) }
     operators = new.operators.compactMap { text in
       text.withView { view in (try? Token(view)).flatMap { try? OperatorClaims($0) } }
     }
@@ -97,6 +138,10 @@ public final class Authenticator {
   }
   private static let nonceBytes = 11
 
+  /// Whether a connection may begin with anything but CONNECT: where they who say nothing are a user with a password, not one with a key,
+  /// as for nats-server.
+  func mayBeSilent(_ connection: ConnectionTypes) -> Bool { anonymousUser.map { !$0.rule.isKey } ?? false && anonymous(connection) != nil }
+
   /// Whoever connects without a word, where that is allowed.
   func anonymous(_ connection: ConnectionTypes) -> Grant? {
     guard rules.isRequired else { return openGrant }
@@ -106,52 +151,73 @@ public final class Authenticator {
   /// Judges `facts`. `done` is called once: at once, or later when a hash has to be computed; that can be cancelled.
   @discardableResult
   public func judge(_ facts: ConnectFacts, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
+    switch judgement(of: facts) {
+    case .verdict(let verdict):
+      done(verdict)
+      return nil
+    case .hash(let hash, let password, let grant):
+      if let grant, hasProven(password, hash) {
+        done(.granted(grant))
+        return nil
+      }
+      let generation = generation
+      return broker.host.passwords.check(password, against: hash, from: facts.address) { [self] answer in
+        guard answer != .noRoom else { return done(.noRoom) }
+        guard let grant, answer == .matches else { return done(.refused) }
+        if self.generation == generation { remember(password, hash) }
+        done(.granted(grant))
+      }
+    }
+  }
+
+  /// What can be said of `facts` by these rules without computing a hash.
+  private func judgement(of facts: ConnectFacts) -> Judgement {
     let isOwn = hasOwnUsers(facts)
     let users = isOwn ? leafUsers : users
-    guard rules.isRequired || isOwn else {
-      done(.granted(facts.isLeaf ? openLeafGrant : openGrant))
-      return nil
-    }
-    if rules.isOperatorMode {
-      done(judgeToken(facts))
-      return nil
-    }
+    guard rules.isRequired || isOwn else { return .verdict(.granted(facts.isLeaf ? openLeafGrant : openGrant)) }
+    if rules.isOperatorMode { return .verdict(judgeToken(facts)) }
     // A key says nothing where there are none, as for nats-server.
     let isAnonymous = facts.isAnonymous && (facts.nkey.isEmpty || !users.hasKeys)
     if isAnonymous, facts.certificateNames == nil, !isOwn, anonymousUser != nil {
-      done(anonymous(facts.connection).map { .granted($0) } ?? .refused)
-      return nil
+      return .verdict(anonymous(facts.connection).map { .granted($0) } ?? .refused)
     }
-    if !facts.nkey.isEmpty, users.hasKeys {
-      done(judgeKey(facts, users))
-      return nil
+    if !facts.nkey.isEmpty, users.hasKeys { return .verdict(judgeKey(facts, users)) }
+    if Self.areOfUser(facts, users) { return judgePassword(facts, users) }
+    guard !isOwn, let token = rules.token, let tokenGrant else { return .verdict(.refused) }
+    if token.isHash { return .hash(token.text, password: facts.token, tokenGrant) }
+    return .verdict(token.equals(facts.token) ? .granted(tokenGrant) : .refused)
+  }
+
+  /// A user with a password, or one that is none: both take as long where any user's password takes a while, so that nobody finds out by
+  /// trying which names there are.
+  private func judgePassword(_ facts: ConnectFacts, _ users: UserTable) -> Judgement {
+    let known = Self.named(by: facts, users)
+    let grant = known.flatMap { Self.allows($0.rule, facts.connection) ? $0.grant : nil }
+    if let stored = known?.rule.password {
+      if stored.isHash { return .hash(stored.text, password: facts.password, grant) }
+      if stored.equals(facts.password), let grant { return .verdict(.granted(grant)) }
     }
-    if Self.areOfUser(facts, users) {
-      guard let known = Self.named(by: facts, users), Self.allows(known.rule, facts.connection) else {
-        done(.refused)
-        return nil
-      }
-      return compare(known.rule.password, facts.password, known.grant, done)
+    guard let decoy = users.decoy(for: facts.user, seed: decoySeed) else { return .verdict(.refused) }
+    return .hash(decoy, password: facts.password, nil)
+  }
+
+  // MARK: What is proven
+
+  private func hasProven(_ password: ByteString, _ hash: ByteString) -> Bool {
+    proven?.hold(password, for: hash, now_ns: broker.host.clock.monotonic_ns) ?? false
+  }
+
+  private func remember(_ password: ByteString, _ hash: ByteString) {
+    if proven == nil {
+      var key: [UInt8] = []
+      for _ in 0..<4 { withUnsafeBytes(of: broker.host.entropy.next()) { key.append(contentsOf: $0) } }
+      proven = ProvenPasswords(key: key)
     }
-    guard !isOwn, let token = rules.token, let tokenGrant else {
-      done(.refused)
-      return nil
-    }
-    return compare(token, facts.token, tokenGrant, done)
+    proven?.add(password, for: hash, now_ns: broker.host.clock.monotonic_ns)
   }
 
   /// Whether the user is one of the configuration, whatever the proof.
   func knows(_ facts: ConnectFacts) -> Bool { users[facts.nkey.isEmpty ? facts.user : facts.nkey] != nil }
-
-  private func compare(
-    _ stored: StoredPassword, _ given: ByteString, _ grant: Grant, _ done: @escaping (Verdict) -> Void
-  ) -> PasswordCheck? {
-    guard stored.isHash else {
-      done(stored.equals(given) ? .granted(grant) : .refused)
-      return nil
-    }
-    return broker.host.passwords.check(given, against: stored.text) { done($0 ? .granted(grant) : .refused) }
-  }
 
   private static func allows(_ rule: UserRule, _ connection: ConnectionTypes) -> Bool {
     rule.connections.isEmpty || rule.connections.contains(connection)
@@ -192,22 +258,13 @@ public final class Authenticator {
     return nil
   }
 
-  /// Judges again after a change of the rules: what a password has proven stays proven as long as the stored one is the same.
-  public func judgeAgain(_ facts: ConnectFacts, had old: Grant, _ done: @escaping (Verdict) -> Void) -> PasswordCheck? {
-    let isOwn = hasOwnUsers(facts)
-    let users = isOwn ? leafUsers : users
-    let isKey = !facts.nkey.isEmpty && users.hasKeys
-    if let proof = old.proof, proof.isHash, rules.isRequired || isOwn, !rules.isOperatorMode, !isKey {
-      if Self.areOfUser(facts, users) {
-        if let known = Self.named(by: facts, users), known.rule.password == proof, Self.allows(known.rule, facts.connection) {
-          done(.granted(known.grant))
-          return nil
-        }
-      } else if !isOwn, let token = rules.token, token == proof, let tokenGrant {
-        done(.granted(tokenGrant))
-        return nil
-      }
+  /// Judges again after a change of the rules, without computing anything: what a password has proven stays proven as long as the stored one
+  /// is the same. nil when a hash has to be computed to know; `judge` does that.
+  public func judgeAgain(_ facts: ConnectFacts, had old: Grant) -> Verdict? {
+    switch judgement(of: facts) {
+    case .verdict(let verdict): verdict
+    case .hash(_, _, nil): .refused
+    case .hash(_, _, let grant?): grant.proof == old.proof ? .granted(grant) : nil
     }
-    return judge(facts, done)
   }
 }

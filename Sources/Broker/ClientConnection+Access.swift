@@ -11,6 +11,8 @@ final class ClientAccess {
   let timer = Timer()
   /// A password check that is under way.
   var check: PasswordCheck?
+  /// What is kept for the client while it is not sure whether it still has its rights.
+  var held: HeldDeliveries?
 }
 
 extension ClientConnection {
@@ -32,12 +34,16 @@ extension ClientConnection {
     }
   }
 
-  /// Whether a client that was not let in yet may begin like this: with CONNECT, or with anything where those may who say nothing.
+  /// Whether a client that was not let in yet may begin like this: with CONNECT, or with anything where those may who say nothing. They are
+  /// judged as if they had said an empty CONNECT: where a certificate says who somebody is, it does. False also when that takes a while.
   func mayBegin(with byte: UInt8) -> Bool {
     if byte | 0x20 == UInt8(ascii: "c") { return true }
-    if let grant = broker.authenticator.anonymous(connectionType) { return admit(grant) }
-    failAuthentication()
-    return false
+    guard let access, broker.authenticator.mayBeSilent(connectionType) else {
+      failAuthentication()
+      return false
+    }
+    judge(ConnectFacts(), access, nil)
+    return isAdmitted
   }
 
   func connect(_ text: ByteView) {
@@ -48,17 +54,26 @@ extension ClientConnection {
     if !authenticator.isRequired, facts.isAnonymous, facts.nkey.isEmpty, facts.jwt.isEmpty { return connected(asked) }
     let access = self.access ?? ClientAccess()
     self.access = access
-    facts.nonce = access.facts.nonce
-    access.facts = completed(facts)
+    judge(facts, access, asked)
+  }
+
+  /// Has judged what the client says of itself, in CONNECT or by saying something else.
+  private func judge(_ said: ConnectFacts, _ access: ClientAccess, _ asked: ConnectOptions?) {
+    let nonce = access.facts.nonce
+    access.facts = completed(said)
+    access.facts.nonce = nonce
     access.check?.cancel()
     access.check = nil
     isWaiting = true
     ask(access, asked)
-    if isWaiting { stream.setReading(false) }
+    guard isWaiting else { return }
+    stream.setReading(false)
+    // It has said who it is; that the answer takes a while is this server's affair.
+    if !isAdmitted { broker.host.timers.cancel(access.timer) }
   }
 
-  /// Has CONNECT judged. Rules that changed while a hash was computed say what counts now.
-  private func ask(_ access: ClientAccess, _ asked: ConnectOptions) {
+  /// Rules that changed while a hash was computed say what counts now.
+  private func ask(_ access: ClientAccess, _ asked: ConnectOptions?) {
     let authenticator = broker.authenticator
     let generation = authenticator.generation
     access.check = authenticator.judge(access.facts) { [self] verdict in
@@ -75,17 +90,18 @@ extension ClientConnection {
     return facts
   }
 
-  private func judged(_ verdict: Verdict, _ asked: ConnectOptions) {
+  private func judged(_ verdict: Verdict, _ asked: ConnectOptions?) {
     let wasPaused = access?.check != nil
     isWaiting = false
     access?.check = nil
     guard !isClosing else { return }
     switch verdict {
     case .refused: failAuthentication()
+    case .noRoom: turnBack()
     case .granted(let new):
       // What it subscribed to as somebody else is not this one's.
       if new !== grant { dropSubscriptions() }
-      if admit(new) { connected(asked) }
+      if admit(new), let asked { connected(asked) }
     }
     if wasPaused { resumeReading() }
   }
@@ -108,6 +124,13 @@ extension ClientConnection {
     broker.host.log.error("\(stream.remote) - \(upgrade == nil ? "cid" : "wid"):\(id) - authentication error\(name)")
     broker.refused(self)
     refuse(.notAuthorized)
+  }
+
+  /// Nobody could find out who it is: it may come again.
+  private func turnBack() {
+    broker.host.log.warning("\(stream.remote) - \(upgrade == nil ? "cid" : "wid"):\(id) - too many passwords wait to be checked")
+    broker.refused(self)
+    refuse(.loginsExceeded)
   }
 
   // MARK: Accounts
@@ -167,28 +190,43 @@ extension ClientConnection {
 
   // MARK: Reload
 
-  /// Judges the client again, after the rules changed. `done` is called when that is over.
+  /// Judges the client again, after the rules changed. Where that takes computing a hash, it does nothing and gets nothing meanwhile.
   func judgeAgain() {
-    // Whose CONNECT is being judged is judged by the new rules: when that is done (`ask`).
-    guard !isClosing, !isWaiting, connected || isAdmitted else { return }
+    guard !isClosing, connected || isAdmitted || isWaiting else { return }
+    if isWaiting, !isHeld {
+      // Whose CONNECT is being judged is judged by the new rules when that is done (`ask`), and what it was before does not count any more.
+      dropSubscriptions()
+      return
+    }
     // Who was let in without a word has said nothing; under the new rules that is what an anonymous client says.
     let facts = completed(access?.facts ?? ConnectFacts())
-    if access == nil { access = ClientAccess() }
-    access?.check?.cancel()
-    let check = broker.authenticator.judgeAgain(facts, had: grant) { verdict in
-      self.access?.check = nil
-      self.rejudged(verdict)
+    let access = self.access ?? ClientAccess()
+    self.access = access
+    access.check?.cancel()
+    access.check = nil
+    let authenticator = broker.authenticator
+    if let verdict = authenticator.judgeAgain(facts, had: grant) { return rejudged(verdict) }
+    hold()
+    let check = authenticator.judge(facts) { [self] verdict in
+      access.check = nil
+      rejudged(verdict)
     }
-    if !isClosing { access?.check = check }
+    if isHeld { access.check = check }
   }
 
   private func rejudged(_ verdict: Verdict) {
     guard !isClosing else { return }
-    guard case .granted(let new) = verdict else { return endAccess() }
+    let new: Grant
+    switch verdict {
+    case .refused: return endAccess()
+    case .noRoom: return turnBack()
+    case .granted(let grant): new = grant
+    }
     let payloadBefore = payloadMax
     if new.account !== account {
       if hasName { return close(.userChanged) }
-      // The subscriptions move along.
+      // The subscriptions move along; what was kept is the other account's.
+      access?.held?.removeAll()
       subscriptions.forEach { account.remove($0) }
       guard admit(new) else { return }
       subscriptions.forEach { account.add($0) }
@@ -201,6 +239,7 @@ extension ClientConnection {
     dropForbidden()
     if subscriptions.count > subscriptionsMax { return refuse(.subscriptionsExceeded) }
     if payloadMax != payloadBefore, options.protocolVersion >= 1 { sendInfo() }
+    release()
   }
 
   /// The client is not let in any more: it is told why where it can do anything about it.

@@ -32,6 +32,8 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   var isAdmitted = false
   /// Whether a password is being checked: what the client sent behind it waits.
   var isWaiting = false
+  /// Whether what is for it is kept until it is known whether it still has its rights (ClientConnection+Hold).
+  var isHeld = false
   /// What it may be and do.
   public internal(set) var grant: Grant
   /// nil: everything is allowed, as for most.
@@ -112,7 +114,7 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     lastActivity_ns = broker.host.clock.wall_ns
     stream.readMinimum = 1
     while used < bytes.count, !isClosing, !isWaiting {
-      if !isAdmitted, !mayBegin(with: bytes[used]) { return bytes.count }
+      if !isAdmitted, !mayBegin(with: bytes[used]) { return isClosing ? bytes.count : used }
       switch parser.parse(bytes.dropFirst(used), into: &operation) {
       case .operation(let consumed):
         used += consumed
@@ -245,11 +247,28 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
   /// More than any control line's fixed parts: verb, blanks, sizes, line ends.
   private static let lineOverhead = 64
   /// Above this share of the pending limit producers are made to wait.
-  private static let stallNumerator = 3
-  private static let stallDenominator = 4
+  static let stallNumerator = 3
+  static let stallDenominator = 4
 
   public override func deliver(_ message: Message, to subscription: Subscription, from source: Endpoint) -> Bool {
     guard !isClosing else { return false }
+    if isHeld { return keep(message, for: subscription, from: source) }
+    guard write(message, to: subscription) else { return false }
+    retireIfLast(subscription)
+    if stream.output.count > stream.output.limit / Self.stallDenominator * Self.stallNumerator, source !== self { source.stall() }
+    return true
+  }
+
+  /// A subscription that ends with the message that is being delivered to it.
+  @inline(__always) func retireIfLast(_ subscription: Subscription) {
+    if subscription.max > 0, subscription.delivered + 1 >= subscription.max {
+      subscriptions.remove(subscription)
+      broker.subscriptionCount -= 1
+    }
+  }
+
+  /// Puts a message into the output, unless the permissions are against it.
+  @inline(__always) func write(_ message: Message, to subscription: Subscription) -> Bool {
     let subject = message.shownSubject
     if let permissions {
       if permissions.filtersDeliveries, permissions.set.deniesDelivery(subject, queue: subscription.queue) { return false }
@@ -286,11 +305,6 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     sent.count(size)
     broker.sent.count(size)
     account.sent.count(size)
-    if subscription.max > 0, subscription.delivered + 1 >= subscription.max {
-      subscriptions.remove(subscription)
-      broker.subscriptionCount -= 1
-    }
-    if stream.output.count > stream.output.limit / Self.stallDenominator * Self.stallNumerator, source !== self { source.stall() }
     return true
   }
 

@@ -6,11 +6,13 @@ import Web
 public enum CloseCause {
   case unknownOperation, malformed, clientError, controlLineExceeded, payloadExceeded
   case invalidProtocol, noRespondersNeedsHeaders, headersNotAllowed, badConnect, notAuthorized
-  case connectionsExceeded, accountConnectionsExceeded, subscriptionsExceeded, staleConnection
+  case connectionsExceeded, accountConnectionsExceeded, loginsExceeded, subscriptionsExceeded, staleConnection
   case authenticationTimeout, authenticationExpired, accountExpired, authenticationRevoked
   /// After a reload its user is another account's, or none.
   case userChanged
   case serverShutdown, kicked
+  /// It read too slowly what was kept for it.
+  case slowConsumer
 
   /// The text of the -ERR that goes ahead of the close; nil where the server closes without a word.
   public var text: StaticString? {
@@ -27,9 +29,10 @@ public enum CloseCause {
     case .authenticationRevoked: "User Authentication Revoked"
     case .connectionsExceeded: "maximum connections exceeded"
     case .accountConnectionsExceeded: "maximum account active connections exceeded"
+    case .loginsExceeded: "maximum pending authentications exceeded"
     case .subscriptionsExceeded: "maximum subscriptions exceeded"
     case .staleConnection: "Stale Connection"
-    case .malformed, .clientError, .headersNotAllowed, .badConnect, .serverShutdown, .kicked, .userChanged: nil
+    case .malformed, .clientError, .headersNotAllowed, .badConnect, .serverShutdown, .kicked, .userChanged, .slowConsumer: nil
     }
   }
 
@@ -47,10 +50,12 @@ public enum CloseCause {
     case .authenticationRevoked: "Credentials Revoked"
     case .connectionsExceeded: "Maximum Connections Exceeded"
     case .accountConnectionsExceeded: "Maximum Account Connections Exceeded"
+    case .loginsExceeded: "Maximum Pending Authentications Exceeded"
     case .subscriptionsExceeded: "Maximum Subscriptions Exceeded"
     case .staleConnection: "Stale Connection"
     case .serverShutdown: "Server Shutdown"
     case .kicked: "Kicked"
+    case .slowConsumer: "Slow Consumer (Pending Bytes)"
     }
   }
 
@@ -60,7 +65,7 @@ public enum CloseCause {
     case .clientError, .userChanged: WebSocketStream.Status.normal
     case .unknownOperation, .malformed, .headersNotAllowed, .badConnect, .invalidProtocol: WebSocketStream.Status.protocolError
     case .notAuthorized, .authenticationTimeout, .authenticationExpired, .accountExpired, .authenticationRevoked, .connectionsExceeded,
-      .accountConnectionsExceeded, .subscriptionsExceeded, .controlLineExceeded:
+      .accountConnectionsExceeded, .loginsExceeded, .subscriptionsExceeded, .controlLineExceeded, .slowConsumer:
       WebSocketStream.Status.policyViolation
     case .payloadExceeded: WebSocketStream.Status.messageTooBig
     case .staleConnection, .serverShutdown: WebSocketStream.Status.goingAway

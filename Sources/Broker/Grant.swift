@@ -34,6 +34,13 @@ public final class Grant {
     self.proof = proof
   }
 
+  /// The same for somebody who has proven nothing.
+  var unproven: Grant {
+    Grant(
+      account: account, user: user, permissions: permissions, subscriptionsMax: subscriptionsMax, payloadMax: payloadMax, expires: expires,
+      token: token)
+  }
+
   // MARK: Limits
 
   /// The least of the server's, the account's and the user's limit.
@@ -104,4 +111,6 @@ public struct GrantToken {
 public enum Verdict {
   case granted(Grant)
   case refused
+  /// Nobody has looked: too many wait to be.
+  case noRoom
 }

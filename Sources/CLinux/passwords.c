@@ -21,7 +21,11 @@ static void prepare(linux_password_check *check, const void *password, size_t si
 static void compare(errand *errand) {
   linux_password_check *check = (linux_password_check *)errand;
   char made[bcrypt_hash_length - setting_length];
-  if (!bcrypt_hash(check->password, check->hash, made, &check->state)) return;
+  int is_made = bcrypt_hash(check->password, check->hash, made, &check->state);
+  // Not longer in memory than it takes.
+  explicit_bzero(check->password, sizeof check->password);
+  explicit_bzero(&check->state, sizeof check->state);
+  if (!is_made) return;
   unsigned difference = 0;
   for (size_t index = 0; index < sizeof made; index++) difference |= (unsigned)(made[index] ^ check->hash[setting_length + index]);
   check->matches = difference == 0;

@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdlib.h>
 
 static void digest(const EVP_MD *kind, const void *bytes, size_t size, uint8_t *hash) {
@@ -13,6 +14,10 @@ static void digest(const EVP_MD *kind, const void *bytes, size_t size, uint8_t *
 void openssl_sha256(const void *bytes, size_t size, uint8_t *hash) { digest(EVP_sha256(), bytes, size, hash); }
 
 void openssl_sha512(const void *bytes, size_t size, uint8_t *hash) { digest(EVP_sha512(), bytes, size, hash); }
+
+void openssl_keyed_hash(const void *key, size_t key_size, const void *bytes, size_t size, uint8_t *hash) {
+  if (HMAC(EVP_sha256(), key, (int)key_size, bytes, size, hash, NULL) == NULL) abort();
+}
 
 int openssl_ed25519_public_key(const uint8_t *seed, uint8_t *public_key) {
   EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, OPENSSL_ED25519_SEED_BYTES);

@@ -41,6 +41,14 @@ public struct StoredPassword: Hashable, Sendable {
     }
   }
 
+  /// A hash that takes as long to compute as this one, and is that of no password: what bcrypt makes does not end in a run of dots.
+  public var decoy: ByteString {
+    precondition(isHash && hashProblem == nil, "only a hash has one that looks like it")
+    return ByteString(text.bytes[..<Self.settingLength] + [UInt8](repeating: ASCII.dot, count: Self.hashLength - Self.settingLength))
+  }
+  /// Up to the end of the salt.
+  private static let settingLength = 29
+
   /// Whether `password` is the one that is stored; for those that are not hashed.
   public func equals(_ password: ByteString) -> Bool { !isHash && Secret.equal(text, password) }
 }

@@ -28,7 +28,10 @@ extension LeafLink {
     self.access = access
     isWaiting = true
     ask(access, connect)
-    if isWaiting { pauseReading() }
+    guard isWaiting else { return }
+    pauseReading()
+    // It has said who it is; that the answer takes a while is this server's affair.
+    host.timers.cancel(deadline)
   }
 
   /// Rules that changed while a hash was computed say what counts now.
@@ -54,9 +57,15 @@ extension LeafLink {
     isWaiting = false
     access.check = nil
     guard !isEnded, let listener else { return }
-    guard case .granted(let grant) = verdict else {
+    let grant: Grant
+    switch verdict {
+    case .granted(let given): grant = given
+    case .refused:
       host.log.error("\(shownName) - authentication error\(access.facts.shownUser)")
       return refuse(.authorization)
+    case .noRoom:
+      host.log.warning("\(shownName) - too many passwords wait to be checked")
+      return refuse(.loginsExceeded)
     }
     enter(grant.account)
     // First those that are dead and not known to be: a server that comes back has a place.
@@ -87,20 +96,19 @@ extension LeafLink {
 
   // MARK: Reload
 
-  /// Judges the link again, after the rules changed. Who is not let in any more is told so; who has another account or other rights now
-  /// loses the link, and hears of them when it comes back.
+  /// Judges the link again, after the rules changed. Who is not let in any more is told so; who has another account or other rights now,
+  /// or a password with another hash, loses the link, and is judged anew when it comes back.
   func judgeAgain() {
     guard !isEnded, let access, let old = access.grant, let listener else { return }
     host.timers.cancel(access.timer)
-    access.check?.cancel()
-    access.check = listener.authenticator.judgeAgain(access.facts, had: old) { [self] verdict in
-      access.check = nil
-      guard !isEnded else { return }
-      guard case .granted(let new) = verdict else { return refuse(old.isRevoked ? .revoked : .authorization) }
+    switch listener.authenticator.judgeAgain(access.facts, had: old) {
+    case .granted(let new)?:
       guard new.isLike(old) else { return end(.accessChanged) }
       access.grant = new
       parser.payloadMax = payloadMax
       watchExpiry(access)
+    case .refused?: refuse(old.isRevoked ? .revoked : .authorization)
+    case .noRoom?, nil: end(.accessChanged)
     }
   }
 }

@@ -9,6 +9,8 @@ public enum LeafRefusal: Equatable, Sendable {
   case accountExpired
   case revoked
   case accountFull
+  /// Too many passwords wait to be checked.
+  case loginsExceeded
   /// A client took this port for its own.
   case wrongPort
   case gateway(ByteString)
@@ -42,6 +44,7 @@ public enum LeafRefusal: Equatable, Sendable {
     case .accountExpired: "Account Authentication Expired"
     case .revoked: "User Authentication Revoked"
     case .accountFull: "maximum account active connections exceeded"
+    case .loginsExceeded: "maximum pending authentications exceeded"
     case .wrongPort: "attempted to connect to leaf node port"
     case .gateway(let name): "Rejecting connection from gateway \"\(name)\" on the leafnode port"
     case .clusterName: "cluster name cannot contain spaces"

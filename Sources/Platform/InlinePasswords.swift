@@ -8,7 +8,9 @@ final class InlinePasswords: PasswordChecker {
 
   init(later: @escaping (@escaping () -> Void) -> Void) { self.later = later }
 
-  func check(_ password: ByteString, against hash: ByteString, done: @escaping (Bool) -> Void) -> PasswordCheck {
+  func check(
+    _ password: ByteString, against hash: ByteString, from address: [UInt8], done: @escaping (PasswordAnswer) -> Void
+  ) -> PasswordCheck {
     let check = PasswordCheck(done: done)
     let terminated = hash.bytes + [0]
     let matches = password.withView { password in
@@ -16,7 +18,7 @@ final class InlinePasswords: PasswordChecker {
         hash.withMemoryRebound(to: CChar.self) { linux_password_matches(password.base, password.count, $0.baseAddress!) }
       }
     }
-    later { check.finish(matches == 1) }
+    later { check.finish(matches == 1 ? .matches : .differs) }
     return check
   }
 }

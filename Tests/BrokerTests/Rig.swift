@@ -59,14 +59,19 @@ final class BrokerRig {
   let broker: Broker
   let address: SocketAddress
 
-  init(seed: UInt64 = 1, _ change: (inout BrokerLimits) -> Void = { _ in }) {
+  /// `passwords` checks passwords instead of the simulation.
+  init(seed: UInt64 = 1, passwords: (any PasswordChecker)? = nil, _ change: (inout BrokerLimits) -> Void = { _ in }) {
     simulation = Simulation(seed: seed)
     server = simulation.machine("server")
     edge = simulation.machine("edge")
     var limits = BrokerLimits()
     change(&limits)
     let identity = ServerIdentity(name: "gw", release: "0.1.0", entropy: server.host.entropy)
-    broker = Broker(host: server.host, identity: identity, limits: limits)
+    let host = server.host
+    let own = Host(
+      clock: host.clock, entropy: host.entropy, disk: host.disk, network: host.network, timers: host.timers, turn: host.turn, log: host.log,
+      passwords: passwords ?? host.passwords)
+    broker = Broker(host: own, identity: identity, limits: limits)
     address = SocketAddress(address: server.address, port: 4222)
     do { try broker.listen(SocketAddress(literal: "0.0.0.0", port: 4222)!) } catch { preconditionFailure("\(error)") }
   }

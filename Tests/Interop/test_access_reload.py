@@ -58,6 +58,32 @@ def test_clients_that_are_not_users_any_more_are_closed(pair):
     assert {name for name, text in heard.items() if "<closed>" in text} == {"changes", "goes"}
 
 
+def test_a_hash_changes_under_a_client(servers):
+    """Of the same password: it stays. Of another: it is told and closed."""
+    hashes = [  # of "secret" twice, and of "other"
+        "$2a$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW",
+        "$2a$04$bbcdefghijklmnopqrstuucXVddwCcIMOT0d2FEScJJ4my8.mweHK",
+        "$2a$04$cbcdefghijklmnopqrstuup8El2YHhpvxmg9BvZ4XWkhnJuWrUV/W",
+    ]
+    config = 'authorization {{ users: [ {{user: u, password: "{}"}}, {{user: p, password: p}} ] }}'
+
+    def act(server):
+        client = Exchange(server).say(login("u", "secret"), "SUB x 1\r\n")
+        other = Exchange(server).say(login("p", "p"))
+        heard = []
+        for stored in hashes[1:] + hashes[:1]:
+            reload(server, config.format(stored))
+            if stored == hashes[2]:
+                heard.append(client.until_closed().heard())
+            else:
+                other.say("PUB x 1\r\ny\r\n")
+                heard.append(client.say().heard())
+        return heard
+
+    heard = Pair(servers, config.format(hashes[0])).same(act)
+    assert "MSG x 1 1" in heard[0] and heard[1] == "-ERR 'Authorization Violation'\r\n<closed>"
+
+
 def test_permissions_change_under_a_client(pair):
     def act(server):
         listener = Exchange(server).say(login("a", "a"), "SUB one 1\r\nSUB ok 2\r\nSUB queued q 3\r\nSUB queued other 4\r\nSUB s.a 5\r\n")

@@ -138,7 +138,7 @@ async def test_clients_log_in_with_seed_and_password(petiole, tmp_path):
     for client in [one, *[login.result() for login in logins]]:
         await client.close()
     with pytest.raises(nats.errors.Error):
-        await nats.connect(server.url, user="hashed", password="wrong", allow_reconnect=False)
+        await nats.connect(server.url, user="hashed", password="wrong", allow_reconnect=False, connect_timeout=20)
 
 
 @pytest.mark.ours
@@ -172,3 +172,34 @@ def test_a_certificate_says_who_a_client_is(servers, certificates, user, passwor
     answers = Pair(servers, config).same(act)
     assert all((b"PONG" in answer and b"Permissions Violation" in answer) == fine for answer in answers[:2])
     assert b"Authorization Violation" in answers[2]
+
+
+@pytest.mark.parametrize("user, fine", [("gateway.example", True), ("somebody-else", False)])
+def test_who_begins_without_connect_is_who_the_certificate_says(servers, certificates, user, fine):
+    config = f"""
+    tls {{ {certificates.files("server", "ca")} verify_and_map: true }}
+    authorization {{ users: [ {{user: "{user}", password: "", permissions {{publish: ok}}}}, {{user: guest, password: g}} ] }}
+    no_auth_user: guest
+    """
+
+    def act(server):
+        client = SecureClient(server.port, context(certificates, certificate="client"))
+        client.send("PUB no 0\r\n\r\nPUB ok 0\r\n\r\nPING\r\n")
+        deadline = time.monotonic() + 5
+        while b"PONG" not in client.buffer and client.fill(deadline):
+            pass
+        return client.buffer
+
+    answer = Pair(servers, config).same(act)
+    assert (b"PONG" in answer and b"Permissions Violation" in answer) == fine and (b"Authorization Violation" in answer) != fine
+
+
+def test_a_key_says_nothing_without_connect(servers):
+    key = user_key()
+    config = f"authorization {{ users: [ {{nkey: {key.public}}}, {{user: a, password: b}} ] }}\nno_auth_user: {key.public}"
+
+    def act(server):
+        return [Exchange(server).until("\r\n").say(*lines).heard() for lines in ((connect_line(), "PUB x 0\r\n\r\n"), ("PUB x 0\r\n\r\n",))]
+
+    heard = Pair(servers, config).same(act)
+    assert "PONG" in heard[0] and "PONG" not in heard[1]

@@ -237,8 +237,11 @@ import Testing
     // bcrypt of "secret", cost 4: the verdict takes a while.
     var user = UserRule(name: "hashed")
     user.password = StoredPassword("$2b$04$17OA79sCmgnl9iHQvDygYeUBn2wkvjAmMF9cR/eZ8aI4Ue8UNt0V.")
+    // The same password in another hash: what is proven of one says nothing of the other.
+    var other = UserRule(name: "other")
+    other.password = StoredPassword("$2a$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW")
     var rules = AccessRules()
-    rules.users = [user]
+    rules.users = [user, other]
     rig.hub.broker.use(rules)
     let fine = rig.dial()
     let end = rig.dial()
@@ -247,10 +250,10 @@ import Testing
       end.compress()
       rig.run()
     }
-    let connect = AcceptRig.connect("edge", ",\"user\":\"hashed\",\"pass\":\"secret\"")
-    fine.send(connect)
+    fine.send(AcceptRig.connect("edge", ",\"user\":\"hashed\",\"pass\":\"secret\""))
     rig.run(second_ns)
     #expect(fine.closed == nil && rig.hub.accepted.count == 1)
+    let connect = AcceptRig.connect("edge", ",\"user\":\"other\",\"pass\":\"secret\"")
     _ = end.taken()
     end.send(connect + String(repeating: "PING\r\n", count: 200_000))
     rig.run(20 * millisecond_ns)
@@ -280,6 +283,31 @@ import Testing
     rig.hub.broker.use(rules)
     rig.run(second_ns)
     #expect(rig.hub.accepted.count == (stays ? 1 : 0) && (end.closed == nil) == stays)
+  }
+
+  @Test(
+    "after a reload a leaf stays with the same hash, and loses its link at once with another one or a wrong password", arguments: [0, 1, 2])
+  func hashChanges(_ kind: Int) {
+    let rig = AcceptRig()
+    var user = UserRule(name: "hashed")
+    user.password = StoredPassword("$2b$04$17OA79sCmgnl9iHQvDygYeUBn2wkvjAmMF9cR/eZ8aI4Ue8UNt0V.")
+    var rules = AccessRules()
+    rules.users = [user]
+    rig.hub.broker.use(rules)
+    let end = rig.spoke("edge", ",\"user\":\"hashed\",\"pass\":\"secret\"")
+    rig.run(second_ns)
+    let others = [
+      "$2b$04$17OA79sCmgnl9iHQvDygYeUBn2wkvjAmMF9cR/eZ8aI4Ue8UNt0V.", "$2b$04$27OA79sCmgnl9iHQvDygYeUBn2wkvjAmMF9cR/eZ8aI4Ue8UNt0V.",
+      "plain",
+    ]
+    rules.users[0].password = StoredPassword(ByteString(others[kind]))
+    rig.hub.broker.use(rules)
+    rig.hub.listener.judgeAgain()
+    // Not after a check: now.
+    #expect(rig.hub.accepted.count == (kind == 0 ? 1 : 0))
+    rig.run()
+    #expect((end.closed == nil) == (kind == 0))
+    #expect(end.taken().contains("-ERR Authorization Violation") == (kind == 2))
   }
 
   @Test("modes that nobody knows are refused; a solicitor may go on without asking")

@@ -16,6 +16,8 @@ enum {
 void openssl_sha256(const void *bytes, size_t size, uint8_t *hash);
 /// SHA-512 of `size` bytes; `hash` has room for OPENSSL_SHA512_BYTES.
 void openssl_sha512(const void *bytes, size_t size, uint8_t *hash);
+/// HMAC-SHA-256 (RFC 2104); `hash` has room for OPENSSL_SHA256_BYTES.
+void openssl_keyed_hash(const void *key, size_t key_size, const void *bytes, size_t size, uint8_t *hash);
 /// The public key that belongs to an Ed25519 seed.
 int openssl_ed25519_public_key(const uint8_t *seed, uint8_t *public_key);
 /// Signs `message` (Ed25519, RFC 8032) with the key that belongs to `seed`.

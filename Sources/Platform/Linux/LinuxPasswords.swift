@@ -7,30 +7,31 @@ final class LinuxPasswords: PasswordChecker {
   /// Whoever sends many wrong passwords gets no more of the processor than this.
   static let threadsMax = 2
 
-  private struct Question {
-    let password: ByteString
-    let hash: ByteString
-    let check: PasswordCheck
-  }
-
   private let loop: LinuxLoop
   private var running: [RunningCheck] = []
-  /// As many as there are connections that have sent a password, at most.
-  private var waiting: [Question] = []
+  private var waiting = PasswordQueue()
 
   init(loop: LinuxLoop) { self.loop = loop }
 
-  func check(_ password: ByteString, against hash: ByteString, done: @escaping (Bool) -> Void) -> PasswordCheck {
+  func check(
+    _ password: ByteString, against hash: ByteString, from address: [UInt8], done: @escaping (PasswordAnswer) -> Void
+  ) -> PasswordCheck {
     let check = PasswordCheck(done: done)
-    waiting.append(Question(password: password, hash: hash, check: check))
+    // A NUL would end the password early and let its head pass for the whole.
+    if password.bytes.contains(0) {
+      loop.nextTurn { check.finish(.differs) }
+      return check
+    }
+    let source = PasswordQueue.source(of: address)
+    if let refused = waiting.add(PasswordQueue.Question(password: password, hash: hash, source: source, check: check)) {
+      loop.nextTurn { refused.check.finish(.noRoom) }
+    }
     startWaiting()
     return check
   }
 
   private func startWaiting() {
-    waiting.removeAll { $0.check.isCancelled }
-    while !waiting.isEmpty, running.count < Self.threadsMax {
-      let question = waiting.removeFirst()
+    while running.count < Self.threadsMax, let question = waiting.next() {
       let terminated = question.hash.bytes + [0]
       let handle = question.password.withView { password in
         terminated.withUnsafeBufferPointer { hash in
@@ -38,13 +39,13 @@ final class LinuxPasswords: PasswordChecker {
         }
       }
       guard let handle else {
-        loop.nextTurn { question.check.finish(false) }
+        loop.nextTurn { question.check.finish(.noRoom) }
         continue
       }
       let started = RunningCheck(passwords: self, check: question.check, handle: handle)
       guard loop.watch(linux_password_check_fd(handle), Epoll.input, started) else {
         linux_password_check_end(handle)
-        loop.nextTurn { question.check.finish(false) }
+        loop.nextTurn { question.check.finish(.noRoom) }
         continue
       }
       running.append(started)
@@ -75,6 +76,6 @@ private final class RunningCheck: EventSource {
     let result = linux_password_check_result(handle)
     if result < 0 { return }
     passwords.ended(self)
-    check.finish(result == 1)
+    check.finish(result == 1 ? .matches : .differs)
   }
 }
