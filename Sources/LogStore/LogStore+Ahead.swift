@@ -40,7 +40,8 @@ extension LogStore {
         aheadFailed(batch, error)
       } else {
         batch.aheadEnd = end
-        if isUrgent || !waiting.isEmpty || !waiters.isEmpty { startCommit() }
+        // The time of what may wait can have run out meanwhile.
+        if isUrgent || !waiting.isEmpty || !waiters.isEmpty || (isDirty && !lazyTimer.isScheduled) { startCommit() }
         if !isDiskBusy { continueCheckpoint() }
       }
       if isClosing { closeIfDone() }

@@ -22,19 +22,31 @@ extension LogStore {
   func commitLazily() {
     isDirty = true
     if options.syncsLazily, !aheadTimer.isScheduled { writeAheadSoon() }
-    guard !lazyTimer.isScheduled, isOpen else { return }
-    host.after(options.lazyDelay_ns, lazyTimer) { [self] in
-      if isDirty { startCommit() }
-      considerSpace()
-    }
+    commitLater(options.lazyDelay_ns)
   }
 
   /// A message was appended that nobody waits for: it goes with the next batch, or alone after a while.
   @inline(__always) func commitWithin(_ delay_ns: Int64) {
     isDirty = true
     if !aheadTimer.isScheduled { writeAheadSoon() }
-    guard !lazyTimer.isScheduled, !commitQueued, inFlight == nil else { return }
-    host.after(delay_ns, lazyTimer) { [self] in startCommit() }
+    if !commitQueued, inFlight == nil { commitLater(delay_ns) }
+  }
+
+  /// What waits now is written after `delay_ns` at the latest. A deadline that was set for others with more patience comes forward; with
+  /// the same patience or less theirs is sooner anyhow.
+  @inline(__always) private func commitLater(_ delay_ns: Int64) {
+    if !lazyTimer.isScheduled || delay_ns < lazyTimerDelay_ns { scheduleCommit(delay_ns) }
+  }
+
+  @inline(never) private func scheduleCommit(_ delay_ns: Int64) {
+    guard isOpen else { return }
+    let isLate = !lazyTimer.isScheduled || lazyTimer.deadline_ns - host.clock.monotonic_ns > delay_ns
+    lazyTimerDelay_ns = delay_ns
+    guard isLate else { return }
+    host.after(delay_ns, lazyTimer) { [self] in
+      if isDirty { startCommit() }
+      considerSpace()
+    }
   }
 
   /// Calls `action` in a loop turn when everything up to `position` is durable; hurries what waits lazily.
@@ -150,6 +162,8 @@ extension LogStore {
       releaseSegments()
       considerCheckpoint()
       continueCheckpoint()
+      // A new segment was refused meanwhile, and waited for this.
+      if isFailed { resume() }
     }
     if isClosing { closeIfDone() }
   }

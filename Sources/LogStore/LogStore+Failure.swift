@@ -60,8 +60,8 @@ extension LogStore {
 
   /// Begins a new segment and writes into it what has not become durable.
   func resume() {
-    guard isOpen, isFailed, inFlight == nil else { return }
-    if isErasing || isWritingAhead { return retryLater() }
+    guard isOpen, isFailed else { return }
+    if inFlight != nil || isErasing || isWritingAhead { return retryLater() }
     let old = stalled
     let failedFrom: UInt64
     if let first = old.first {

@@ -181,7 +181,9 @@ extension LogStore {
     let isFull = bytesOnDisk + options.segmentBytes / 4 > messageBytesMax || isSpaceLow
     var best: Segment?
     var bestPercent = 100
-    for segment in segments where segment !== active && segment.durableSize > 0 && segment.keptBytes > 0 && !segment.isStuck {
+    for segment in segments where segment !== active && segment.durableSize > 0 && !segment.isStuck {
+      // Not by bytes: beside records that could not be read they are not exact.
+      guard segment.liveMessages > 0 || segment.liveRemovals > 0 else { continue }
       guard segment.base < active?.base ?? 0, segment.durableSize == segment.size || segment.isSealed else { continue }
       if isRepairing, segment.isDamaged { return segment }
       // In what it holds beside its checkpoint, which every segment has.
@@ -219,10 +221,10 @@ extension LogStore {
     } catch {
       self.compaction = nil
       compactionPause_ns = host.clock.monotonic_ns + options.lazyDelay_ns
-      return
     }
     bytesCompacted += appendedBytes - before
     if appendedBytes > before { commitSoon() }
+    guard self.compaction != nil else { return }
     guard compaction.streams.isEmpty, compaction.removalsFrom >= compaction.segment.durableSize else {
       continueCompaction()
       return
@@ -246,14 +248,18 @@ extension LogStore {
     defer { giveReadBuffer(buffer) }
     var cursor = StreamLog.Cursor(anchor, self)
     var copies: [(sequence: UInt64, position: UInt64, bytes: Int)] = []
+    var failure: StoreError?
     try makeRoom(options.indexSpacingBytes)
     holdTogether = true
     defer { holdTogether = false }
-    while copies.count < Int(anchor.count), let record = try cursor.next(stream.id, self, buffer, window: ReadBuffer.scanBytes) {
-      guard record.sequence >= anchor.sequence, record.sequence < next, stream.contains(record.sequence) else { continue }
-      let position = try appendCopy(record, flags: RecordFlag.relocated)
-      copies.append((record.sequence, position, record.messageBytes))
-    }
+    do throws(StoreError) {
+      while copies.count < Int(anchor.count), let record = try cursor.next(stream.id, self, buffer, window: ReadBuffer.scanBytes) {
+        guard record.sequence >= anchor.sequence, record.sequence < next, stream.contains(record.sequence) else { continue }
+        let position = try appendCopy(record, flags: RecordFlag.relocated)
+        copies.append((record.sequence, position, record.messageBytes))
+      }
+    } catch { failure = error }
+    if let failure, copies.isEmpty { throw failure }
     compaction.after = next == .max ? stream.lastSequence : next - 1
     appendedPosition += 1
     segment.releasePosition = appendedPosition
@@ -264,9 +270,11 @@ extension LogStore {
     let target = self.segment(at: first.position)
     target.copiedFrom.insert(segment.base)
     guard copies.count == Int(anchor.count) else {
+      // What was copied is in the log: its removals are aimed at the copies from now on.
+      for copy in copies { relocate(stream, copy.sequence, bytes: copy.bytes, from: anchor.position, to: copy.position) }
+      if let failure { throw failure }
       // Damaged messages cannot be copied: they stay where they are, and so does the segment.
       segment.isStuck = true
-      for copy in copies { relocate(stream, copy.sequence, bytes: copy.bytes, from: anchor.position, to: copy.position) }
       return next != .max
     }
     segment.liveMessages -= copies.count

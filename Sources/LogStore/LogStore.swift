@@ -73,6 +73,8 @@ public final class LogStore {
   /// Keys the hashes of new streams' subjects. From the host, so that a simulation repeats itself.
   let subjectsSeed: UInt64
   let lazyTimer = Timer()
+  /// How long what `lazyTimer` was scheduled for may wait.
+  var lazyTimerDelay_ns: Int64 = 0
   let aheadTimer = Timer()
   let retryTimer = Timer()
   var retryDelay_ns = Limits.retryDelay_ns

@@ -37,6 +37,8 @@ final class Recovery {
   /// What was found in the last segment that counts, and those behind it that do not and could not be removed.
   private var tail: SegmentScan.Outcome?
   var givenUp: [Segment] = []
+  /// Blocks that the disk did not give, since somebody set it to 0.
+  var unreadBlocks = 0
 
   init(_ store: LogStore) { self.store = store }
 
@@ -122,72 +124,6 @@ final class Recovery {
 
   // MARK: Files
 
-  private func findFiles() throws(StoreError) {
-    let disk = store.host.disk
-    let names: [String]
-    do { names = try disk.list(store.directory) } catch { throw .disk(error) }
-    let bases = names.compactMap { Segment.base($0) }.ordered()
-    var found: [(base: UInt64, file: FileHandle, size: Int, header: SegmentHeader?, isBlank: Bool)] = []
-    for base in bases {
-      let path = store.path(Segment.name(base))
-      do throws(DiskError) {
-        let file = try disk.open(path, create: false)
-        let size = try disk.size(file)
-        let block = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentHeader.recordsOffset, alignment: 8)
-        defer { block.deallocate() }
-        let count = try disk.read(file, at: 0, into: block)
-        let read = UnsafeRawBufferPointer(rebasing: block[..<count])
-        let header = SegmentHeader(read)
-        found.append((base, file, size, header, read.allSatisfy { $0 == 0 }))
-        disk.close(file)
-      } catch {
-        if error.kind == .readOnly || error.kind == .permission { throw .readOnly(path: path) }
-        unreadable(base, 0)
-      }
-    }
-    for entry in found {
-      if let header = entry.header, header.version != SegmentHeader.version {
-        throw .incompatible(path: store.path(Segment.name(entry.base)), version: header.version)
-      }
-      if store.salt == 0, let header = entry.header, header.base == entry.base { store.salt = header.salt }
-    }
-    let lastUsed = found.lastIndex { $0.size > 0 }
-    for (at, entry) in found.enumerated() {
-      let path = store.path(Segment.name(entry.base))
-      if entry.size == 0 || (entry.isBlank && at == lastUsed) {
-        // Created, but its first batch never became durable. Where it stays, it is passed over again.
-        try? disk.remove(path)
-        report.tornBytes += entry.size
-        continue
-      }
-      let isForeign = entry.header.map { $0.base != entry.base || $0.salt != store.salt } ?? (store.salt == 0)
-      if isForeign || entry.size > LogStore.Limits.segmentFileBytesMax || entry.base > UInt64(1) << 62 {
-        unreadable(entry.base, entry.size)
-        continue
-      }
-      let segment = Segment(base: entry.base, path: path, size: entry.size)
-      if entry.header == nil {
-        // Both copies of the header are damaged: the rest counts if it is ours.
-        try load(File(segment: segment, header: nil, bytes: entry.size))
-        store.closeFile(segment)
-        var scan = SegmentScan(self, segment, header: nil, from: SegmentHeader.recordsOffset, end: entry.size, isLast: false)
-        guard scan.hasRecords() else {
-          unreadable(entry.base, entry.size)
-          continue
-        }
-      }
-      files.append(File(segment: segment, header: entry.header, bytes: entry.size))
-      store.segments.append(segment)
-    }
-  }
-
-  private func unreadable(_ base: UInt64, _ size: Int) {
-    report.unreadableFiles.append(Segment.name(base))
-    store.unreadableBytes += size
-    let end = base.addingReportingOverflow(UInt64(size))
-    if !end.overflow, end.partialValue <= UInt64(1) << 62 { store.baseMin = max(store.baseMin, (end.partialValue + 8) & ~7) }
-  }
-
   /// Where a segment that is not the last one ends, as offset.
   private func end(of at: Int) -> Int {
     let segment = files[at].segment
@@ -226,11 +162,13 @@ final class Recovery {
   }
 
   /// Reads what can be read around a bad block; the rest is taken as damaged.
-  private func readInBlocks(_ handle: FileHandle, _ offset: Int, _ piece: UnsafeMutableRawBufferPointer) {
+  func readInBlocks(_ handle: FileHandle, _ offset: Int, _ piece: UnsafeMutableRawBufferPointer, blockBytes: Int = 4096) {
     var done = 0
     while done < piece.count {
-      let block = UnsafeMutableRawBufferPointer(rebasing: piece[done..<min(done + 4096, piece.count)])
-      let count = (try? store.host.disk.read(handle, at: offset + done, into: block)) ?? 0
+      let block = UnsafeMutableRawBufferPointer(rebasing: piece[done..<min(done + blockBytes, piece.count)])
+      let got = try? store.host.disk.read(handle, at: offset + done, into: block)
+      if got == nil { unreadBlocks += 1 }
+      let count = got ?? 0
       if count < block.count {
         block.baseAddress!.advanced(by: count).initializeMemory(as: UInt8.self, repeating: 0xFF, count: block.count - count)
       }

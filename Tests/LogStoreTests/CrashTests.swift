@@ -131,9 +131,28 @@ final class Workload {
       }
     }
     heal()
+    (bench.disk.failingCommits, bench.disk.failingSyncs) = ([:], [])
     bench.rest()
     if hasFaults { for _ in 0..<3 { bench.rest(40 * second_ns) } }
+    try beAlive()
   }
+
+  /// On a disk that is well again, what the store is told becomes durable.
+  private func beAlive() throws {
+    let operations = bench.disk.operations.count
+    let stream = bench.store.stream(1)
+    do throws(StoreError) { try stream.put(stream.lastSequence + 1, size: 10 + generations[1, default: 0]) } catch {
+      guard error == .full else { throw error }
+    }
+    history.append((bench.store.appendedPosition, operations, try Contents(of: bench.store, generations: generations)))
+    bench.store.setMetadata("alive", [1])
+    history.append((bench.store.appendedPosition, operations, try Contents(of: bench.store, generations: generations)))
+    bench.rest()
+    guard bench.store.durablePosition == bench.store.appendedPosition, !bench.store.isFailed else { throw Lifeless() }
+  }
+
+  /// The store took something that never became durable.
+  struct Lifeless: Error {}
 
   /// Now and then commits fail, at their write or their sync, files cannot be made, or the file system is full; or all is well again.
   private func misfortune() {

@@ -125,6 +125,192 @@ import Testing
     #expect(try stream.scanned() == [1, 2])
   }
 
+  @Test("a segment that is refused once while a commit is under way does not stop the store for ever") func refusedDuringCommit() throws {
+    let bench = Bench(options: Bench.small(checkpoints: false))
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    try stream.put(1)
+    bench.turn(commit: false)
+    #expect(bench.disk.hasPendingCommit)
+    bench.disk.failCreate = .inputOutput
+    var sequence: UInt64 = 1
+    while !bench.store.isFailed {
+      sequence += 1
+      do throws(StoreError) { try stream.put(sequence, size: 300) } catch {
+        #expect(error == .failed)
+        break
+      }
+    }
+    bench.turn(commit: false)
+    bench.disk.failCreate = nil
+    bench.rest()
+    bench.rest(60 * second_ns)
+    #expect(!bench.store.isFailed)
+    let position = try stream.put(stream.lastSequence + 1)
+    bench.rest()
+    #expect(bench.store.durablePosition >= position)
+    let again = Bench(copy(bench.disk), seed: 4)
+    _ = try again.store.open()
+    #expect(try again.store.stream(1).scanned() == stream.live)
+  }
+
+  /// A killed process's store of messages 1 to 40 in several segments, and the name of the newest of them.
+  private func killed(segmentBytes: Int = 4096) throws -> (disk: MemoryDisk, newest: String) {
+    var options = Bench.small(checkpoints: false)
+    options.segmentBytes = segmentBytes
+    let bench = Bench(options: options)
+    _ = try bench.store.open()
+    for sequence in UInt64(1)...40 {
+      try bench.store.stream(1).put(sequence, size: segmentBytes / 16)
+      bench.settle()
+    }
+    #expect(bench.store.segmentCount > 1 && (bench.store.active?.liveMessages ?? 0) > 2)
+    return (copy(bench.disk), bench.store.active!.path)
+  }
+
+  private func open(_ disk: MemoryDisk, segmentBytes: Int = 4096) throws -> (bench: Bench, report: RecoveryReport) {
+    var options = Bench.small(checkpoints: false)
+    options.segmentBytes = segmentBytes
+    let bench = Bench(disk, options: options, seed: 4)
+    return (bench, try bench.store.open())
+  }
+
+  @Test("a segment that cannot be opened for a moment costs nothing") func unreadableForAMoment() throws {
+    let (disk, newest) = try killed()
+    disk.failOpen[newest] = 2
+    let (bench, report) = try open(disk)
+    #expect(report.unreadableFiles.isEmpty)
+    #expect(try bench.store.stream(1).scanned() == Array(1...40))
+  }
+
+  @Test("a store does not start without a segment that cannot be opened, and has everything when it can at the next start")
+  func unreadableAtOneStart() throws {
+    let (disk, newest) = try killed()
+    disk.failOpen[newest] = 3
+    let error = DiskError(.inputOutput, operation: "open", path: newest)
+    #expect(throws: StoreError.disk(error)) { _ = try open(disk) }
+    #expect(disk.names[newest] != nil)
+    let (bench, _) = try open(disk)
+    #expect(try bench.store.stream(1).scanned() == Array(1...40))
+    #expect(!disk.names.keys.contains { $0.hasSuffix(".refused") })
+  }
+
+  @Test("a segment that cannot be opened at two starts in a row is set aside, and its bytes stay")
+  func unreadableForEver() throws {
+    let (disk, newest) = try killed()
+    let node = disk.names[newest]
+    disk.failOpen[newest] = .max
+    #expect(throws: StoreError.self) { _ = try open(disk) }
+    let (bench, report) = try open(disk)
+    #expect(report.unreadableFiles.count == 1)
+    let found = try bench.store.stream(1).scanned()
+    #expect(found == Array(1...UInt64(found.count)) && found.count < 40)
+    for sequence in UInt64(41)...80 {
+      try bench.store.stream(1).put(sequence, size: 256)
+      bench.settle()
+    }
+    bench.store.close {}
+    bench.rest()
+    disk.failOpen = [:]
+    let (again, next) = try open(disk)
+    #expect(next.unreadableFiles.isEmpty)
+    #expect(try again.store.stream(1).scanned() == found + Array(41...80))
+    #expect(disk.names[newest + ".unreadable"] == node)
+    #expect(!disk.names.keys.contains { $0.hasSuffix(".refused") })
+  }
+
+  @Test("a bad block at the beginning of the newest segment takes what is in it, and not the file") func badFirstBlock() throws {
+    let (disk, newest) = try killed(segmentBytes: 64 << 10)
+    let node = disk.names[newest]
+    disk.failRead = { $0 == node && $1 < 4096 && $1 + $2 > 0 }
+    let (bench, report) = try open(disk, segmentBytes: 64 << 10)
+    #expect(report.unreadableFiles.isEmpty)
+    let found = try bench.store.stream(1).scanned()
+    #expect(found.count >= 39 && found.last == 40)
+    try bench.store.stream(1).put(41)
+    bench.settle()
+    disk.failRead = nil
+    let (again, _) = try open(copy(disk), segmentBytes: 64 << 10)
+    #expect(Set(try again.store.stream(1).scanned()).isSuperset(of: found + [41]))
+  }
+
+  @Test("a newest segment whose header reads as zeros keeps the batches behind it", arguments: [true, false])
+  func blankHeader(isOnly: Bool) throws {
+    let (disk, newest) = try killed()
+    let node = try #require(disk.names[newest])
+    if isOnly { disk.names = [newest: node] }
+    for at in 0..<SegmentHeader.recordsOffset { disk.nodes[node].data[at] = 0 }
+    let (bench, report) = try open(disk)
+    if isOnly {
+      // Nobody knows the salt of its records: the file stays as it is.
+      #expect(report.unreadableFiles == [Segment.name(Segment.base(String(newest.dropFirst(6)))!)])
+    } else {
+      #expect(report.unreadableFiles.isEmpty)
+      #expect(try bench.store.stream(1).scanned() == Array(1...40))
+    }
+    try bench.store.stream(1).put(41)
+    bench.settle()
+    #expect(disk.names[newest] == node)
+  }
+
+  @Test("what compaction had copied when the disk failed to read has its new place") func compactionFails() throws {
+    var options = Bench.small(storeBytesMax: 8 << 20, checkpoints: false)
+    options.segmentBytes = 1 << 20
+    let bench = Bench(options: options)
+    _ = try bench.store.open()
+    let (kept, filler) = (bench.store.stream(1), bench.store.stream(2))
+    for sequence in UInt64(1)...3 { try kept.put(sequence) }
+    try kept.put(4, size: 100 << 10)
+    var sequence: UInt64 = 0
+    while bench.store.segmentCount < 2 {
+      sequence += 1
+      try filler.put(sequence, size: 4000)
+      bench.settle()
+    }
+    let first = bench.store.segments[0]
+    // The window for the large message is the only one that is larger than others.
+    bench.disk.failRead = { _, _, count in count > ReadBuffer.scanBytes }
+    filler.removeThrough(sequence)
+    bench.rest()
+    #expect(first.liveMessages == 1 && bench.store.segments.last!.copiedFrom == [first.base])
+    #expect(kept.live == [1, 2, 3, 4] && kept.count == 4)
+    kept.remove(2)
+    bench.rest()
+    bench.disk.failRead = nil
+    bench.rest()
+    bench.store.considerSpace()
+    bench.rest()
+    #expect(bench.store.segments.first !== first)
+    #expect(try kept.scanned() == [1, 3, 4])
+    let again = Bench(copy(bench.disk), options: options, seed: 4)
+    _ = try again.store.open()
+    #expect(try Contents(of: again.store) == Contents(of: bench.store))
+  }
+
+  @Test("an interval below a second is kept, also when something with more patience waits already") func shortInterval() throws {
+    var options = Bench.small(checkpoints: false)
+    options.promptDelay_ns = 100 * millisecond_ns
+    options.lazyDelay_ns = second_ns
+    options.syncsLazily = true
+    let bench = Bench(options: options)
+    _ = try bench.store.open()
+    let stream = bench.store.stream(1)
+    stream.isPrompt = true
+    for sequence in UInt64(1)...3 { try stream.put(sequence) }
+    bench.rest()
+    stream.remove(2)
+    for _ in 0..<20 { bench.turn() }
+    let position = try stream.put(4)
+    let syncs = bench.store.syncs
+    var turns = 0
+    while bench.store.durablePosition < position, turns < 5000 {
+      bench.turn()
+      turns += 1
+    }
+    // A turn is a tenth of a millisecond.
+    #expect(turns <= 1020 && bench.store.syncs == syncs + 1, "\(turns) turns")
+  }
+
   @Test("a disk that fails again and again is tried less and less often, and leaves no files behind") func failsForLong() throws {
     let bench = Bench()
     _ = try bench.store.open()

@@ -31,6 +31,7 @@ final class MemoryDisk: Disk {
     case syncFailed(node: Int)
     case syncDirectory
     case remove(path: String)
+    case rename(from: String, to: String, node: Int)
   }
 
   var nodes: [Node] = []
@@ -53,6 +54,10 @@ final class MemoryDisk: Disk {
   var failSync: DiskError.Kind?
   /// Files created so far.
   var creations = 0
+  /// How many times opening these files fails.
+  var failOpen: [String: Int] = [:]
+  /// Which reads fail.
+  var failRead: ((_ node: Int, _ offset: Int, _ count: Int) -> Bool)?
   var isReadOnly = false
   var space = Int.max
   /// Bytes read so far.
@@ -90,6 +95,10 @@ final class MemoryDisk: Disk {
       operations.append(.create(path: path, node: nodes.count))
       nodes.append(Node())
     }
+    if let left = failOpen[path], left > 0 {
+      failOpen[path] = left - 1
+      throw DiskError(.inputOutput, operation: "open", path: path)
+    }
     guard let node = names[path] else { throw DiskError(.notFound, operation: "open", path: path) }
     nextHandle += 1
     handles[nextHandle] = node
@@ -103,6 +112,9 @@ final class MemoryDisk: Disk {
   func size(_ file: FileHandle) throws(DiskError) -> Int { node(file).data.count }
 
   func read(_ file: FileHandle, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
+    if failRead?(handles[file.number]!, offset, buffer.count) == true {
+      throw DiskError(.inputOutput, operation: "read", path: "segment")
+    }
     let data = node(file).data
     guard offset < data.count else { return 0 }
     let count = min(buffer.count, data.count - offset)
@@ -146,7 +158,11 @@ final class MemoryDisk: Disk {
     operations.append(.remove(path: path))
   }
 
-  func rename(_ from: String, to: String) throws(DiskError) { preconditionFailure("the store renames nothing") }
+  func rename(_ from: String, to: String) throws(DiskError) {
+    guard let node = names.removeValue(forKey: from) else { throw DiskError(.notFound, operation: "rename", path: from) }
+    names[to] = node
+    operations.append(.rename(from: from, to: to, node: node))
+  }
   func freeSpace(_ path: String) throws(DiskError) -> Int { space }
 
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
@@ -248,6 +264,7 @@ struct PowerCut {
       for change in unsyncedNames { durableNames[change.path] = change.node }
       unsyncedNames = []
     case .remove(let path): unsyncedNames.append((path, nil))
+    case .rename(let from, let to, let node): unsyncedNames += [(from, nil), (to, node)]
     }
   }
 
