@@ -30,7 +30,7 @@ extension Agent {
     var jetStreamOptions = JetStream.Options()
     jetStreamOptions.domain = options.jetStream.domain ?? ByteString()
     jetStreamOptions.serverName = broker.identity.name
-    jetStreamOptions.maxStore = Int64(storeOptions.storeBytesMax)
+    jetStreamOptions.maxStore = storeOptions.storeBytesMax
     jetStreamOptions.maxMemory = options.jetStream.memoryMax_bytes ?? Self.memoryDefault_bytes
     jetStreamOptions.maxPayload = options.payload_bytes
     jetStreamOptions.strict = options.jetStream.isStrict
@@ -91,11 +91,11 @@ extension Agent {
 
   private static var temporaryDirectory: ByteString? { ProcessStatus.environment("TMPDIR").map { ByteString($0) } }
 
-  private func ownFiles_bytes(_ directory: String) -> Int {
-    var total = 0
+  private func ownFiles_bytes(_ directory: String) -> Int64 {
+    var total: Int64 = 0
     for name in (try? host.disk.list(directory)) ?? [] {
       guard let file = try? host.disk.open(directory + "/" + name, create: false) else { continue }
-      total += (try? host.disk.size(file)) ?? 0
+      total += Int64((try? host.disk.size(file)) ?? 0)
       host.disk.close(file)
     }
     return total

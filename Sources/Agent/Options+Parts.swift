@@ -43,17 +43,17 @@ extension Options {
   }
 
   /// The store's limit when none is configured: a quarter of what is there, our own files counted as there.
-  static let storeShare = 4
+  static let storeShare: Int64 = 4
   /// Below this a store is of no use.
-  static let storeMin_bytes = 16 << 20
+  static let storeMin_bytes: Int64 = 16 << 20
 
-  func storeOptions(free_bytes: Int, ownFiles_bytes: Int) -> LogStore.Options {
+  func storeOptions(free_bytes: Int64, ownFiles_bytes: Int64) -> LogStore.Options {
     var store = LogStore.Options()
     store.segmentBytes = jetStream.segment_bytes
     if let limit = jetStream.fileMax_bytes {
-      store.storeBytesMax = Int(clamping: limit)
+      store.storeBytesMax = limit
     } else {
-      store.storeBytesMax = max((free_bytes + ownFiles_bytes) / Self.storeShare, Self.storeMin_bytes)
+      store.storeBytesMax = max(free_bytes / Self.storeShare + ownFiles_bytes / Self.storeShare, Self.storeMin_bytes)
     }
     if case .interval_ns(let interval_ns) = jetStream.sync {
       store.promptDelay_ns = interval_ns

@@ -83,7 +83,7 @@ extension Account {
       let subscription = members[index].subscriber
       guard allowed(subscription, source) else { continue }
       if subscription.kind == .leaf {
-        if subscription.endpoint.takes(message) { leafWeight += subscription.weight }
+        if subscription.endpoint.takes(message) { leafWeight += min(subscription.weight, .max - leafWeight) }
       } else if give(message, subscription, source) {
         taken = true
         return nil

@@ -187,12 +187,12 @@ public final class Account {
 
 /// Messages and their bytes.
 public struct Traffic {
-  public var messages = 0
-  public var bytes = 0
+  public var messages: Int64 = 0
+  public var bytes: Int64 = 0
   public init() {}
   @inline(__always) public mutating func count(_ size: Int) {
     messages &+= 1
-    bytes &+= size
+    bytes &+= Int64(size)
   }
 }
 

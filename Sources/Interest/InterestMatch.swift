@@ -56,7 +56,7 @@ public final class InterestMatch<Subscriber: AnyObject> {
     let member = Member(subscriber: subscriber, weight: weight)
     if let found = position(of: queue, index: &index) {
       queues[found].members.append(member)
-      queues[found].weight += weight
+      queues[found].weight += min(weight, .max - queues[found].weight)
     } else {
       queues.append(QueueMatch(name: queue, members: [member], weight: weight))
       index?.set(queue, queues.count - 1)

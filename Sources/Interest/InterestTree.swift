@@ -313,7 +313,7 @@ public final class InterestTree<Subscriber: AnyObject> {
       nodes[Int(index)] = node
       return index
     }
-    precondition(nodes.count < Int(UInt32.max), "an account has fewer than 2^32 distinct subjects")
+    precondition(UInt(nodes.count) < UInt(UInt32.max), "an account has fewer than 2^32 distinct subjects")
     nodes.append(node)
     return UInt32(nodes.count - 1)
   }
@@ -412,7 +412,7 @@ public final class InterestTree<Subscriber: AnyObject> {
       entries[Int(index)].stamp = stamp
       return index
     }
-    precondition(entries.count < Int(UInt32.max), "an account has fewer than 2^32 subscriptions")
+    precondition(UInt(entries.count) < UInt(UInt32.max), "an account has fewer than 2^32 subscriptions")
     entries.append(entry)
     return UInt32(entries.count - 1)
   }

@@ -151,7 +151,7 @@ final class SubjectPage {
 
   /// Adds a subject that is not there.
   func insert(_ subject: ByteView, _ hash: UInt64, _ entry: Entry) {
-    precondition(subject.count <= Int(UInt32.max) / 2 && count < Self.subjectsEnd, "a stream has too many subjects, or too long ones")
+    precondition(subject.count <= Int(Int32.max) && count < Self.subjectsEnd, "a stream has too many subjects, or too long ones")
     // By a quarter, not by doubling: what is never used is memory, too.
     if numbers.count + width > numbers.capacity { numbers.reserveCapacity((count + max(count / 4, 2)) * width) }
     let size = Self.size(subject.count)

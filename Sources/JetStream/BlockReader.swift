@@ -35,9 +35,10 @@ struct BlockReader {
     guard view.count >= length else { return 0 }
     var headersEnd = headersStart
     if hasHeaders {
-      let count = Int(view.little32(subjectEnd))
-      guard count <= end - headersStart else { throw damaged("has a message with a header of a wrong length") }
-      headersEnd += count
+      // As it came over the network: not every number of 32 bits is an Int everywhere.
+      let count = view.little32(subjectEnd)
+      guard count <= UInt32(end - headersStart) else { throw damaged("has a message with a header of a wrong length") }
+      headersEnd += Int(count)
     }
     var hash = hash
     hash.add(view.slice(4, 20))

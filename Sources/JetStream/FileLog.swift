@@ -11,9 +11,9 @@ final class FileLog: MessageLog {
   var firstSequence: UInt64 { log.firstSequence }
   var lastSequence: UInt64 { log.lastSequence }
   var count: Int { log.count }
-  var bytes: Int { log.bytes }
+  var bytes: Int64 { log.bytes }
   var lastTimestamp_ns: Int64 { log.lastTimestamp_ns }
-  var deletedCount: Int { log.deletedCount }
+  var deletedCount: UInt64 { log.deletedCount }
   var isDurable: Bool {
     get { !log.isPrompt }
     set { log.isPrompt = !newValue }

@@ -109,8 +109,8 @@ extension JetStream {
 
   /// Whether the store comes near its limit: streams that discard old messages and are being written to give up their oldest part.
   private var isRoomShort: Bool {
-    let limit = store.options.storeBytesMax - store.options.reserveBytes
-    return store.bytesOnDisk + min(JetStream.roomSegments * store.options.segmentBytes, limit / 4) > limit
+    let limit = store.options.storeBytesMax - Int64(store.options.reserveBytes)
+    return store.bytesOnDisk + min(Int64(JetStream.roomSegments * store.options.segmentBytes), limit / 4) > limit
   }
 
   /// Copies reply and ack into the scratch, from where they are routed.

@@ -59,12 +59,12 @@ extension JetStream {
     let limit = isFile ? limits.storeMax_bytes : limits.memoryMax_bytes
     guard limit >= 0 else { return true }
     if isFile {
-      if storeRoom_bytes < size { storeRoom_bytes = Int(clamping: limit) - usage.storage }
+      if storeRoom_bytes < size { storeRoom_bytes = limit - usage.storage }
       guard storeRoom_bytes >= size else { return false }
-      storeRoom_bytes -= size
+      storeRoom_bytes -= Int64(size)
       return true
     }
-    return memoryUse.bytes + size <= Int(clamping: limit)
+    return Int64(memoryUse.bytes) + Int64(size) <= limit
   }
 
   /// Other limits are in force.

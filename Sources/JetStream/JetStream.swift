@@ -62,7 +62,7 @@ public final class JetStream {
   /// What the memory streams hold.
   let memoryUse: MemoryUse
   /// Bytes that file streams may take before their sum has to be made anew.
-  var storeRoom_bytes = 0
+  var storeRoom_bytes: Int64 = 0
   /// Stamps messages and tells how old they are.
   private(set) var ages: AgeClock
   /// Batches that are being published to all streams, and what the atomic ones hold.
@@ -147,9 +147,9 @@ public final class JetStream {
   }
 
   /// Bytes of messages in memory and on disk.
-  public var usage: (memory: Int, storage: Int) {
-    var memory = 0
-    var storage = 0
+  public var usage: (memory: Int64, storage: Int64) {
+    var memory: Int64 = 0
+    var storage: Int64 = 0
     table.forEach { _, stream in
       if stream.isFile { storage += stream.bytes } else { memory += stream.bytes }
     }

@@ -36,8 +36,9 @@ final class MemoryLog: MessageLog {
   private var entries: [Entry] = []
   private var head = 0
   private(set) var count = 0
-  private(set) var bytes = 0 {
-    didSet { use.change(by: bytes - oldValue) }
+  var bytes: Int64 { Int64(held) }
+  private var held = 0 {
+    didSet { use.change(by: held - oldValue) }
   }
   private let use: MemoryUse
   private(set) var lastTimestamp_ns: Int64 = 0
@@ -49,7 +50,7 @@ final class MemoryLog: MessageLog {
 
   var firstSequence: UInt64 { head < entries.count ? entries[head].sequence : lastSequence + 1 }
   private(set) var lastSequence: UInt64 = 0
-  var deletedCount: Int { Int(clamping: lastSequence + 1 - firstSequence) - count }
+  var deletedCount: UInt64 { lastSequence + 1 - firstSequence - UInt64(count) }
   var isDurable: Bool {
     get { false }
     set {}
@@ -148,7 +149,7 @@ final class MemoryLog: MessageLog {
     appendedSubjectCount = subjects.add(subject, sequence)
     history?.add(subject, sequence)
     count += 1
-    bytes += entry.size
+    held += entry.size
     lastTimestamp_ns = timestamp_ns
     return 0
   }
@@ -162,7 +163,7 @@ final class MemoryLog: MessageLog {
 
   private func takeOut(_ index: Int, _ sequence: UInt64) {
     count -= 1
-    bytes -= entries[index].size
+    held -= entries[index].size
     entries[index].bytes.withView { bytes in
       let subject = bytes.prefix(Int(entries[index].subjectLength))
       subjects.remove(subject, sequence)

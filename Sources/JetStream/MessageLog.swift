@@ -42,11 +42,11 @@ public protocol MessageLog: AnyObject {
   var lastSequence: UInt64 { get }
   var count: Int { get }
   /// As nats-server accounts them for this kind of storage (section 4.3).
-  var bytes: Int { get }
+  var bytes: Int64 { get }
   /// When the last message came, also when it is gone; 0 when there never was one.
   var lastTimestamp_ns: Int64 { get }
   /// Removed messages between the first and the last.
-  var deletedCount: Int { get }
+  var deletedCount: UInt64 { get }
   /// Whether a message is acknowledged when it is on the disk, not when it was taken.
   var isDurable: Bool { get set }
 

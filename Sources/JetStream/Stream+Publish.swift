@@ -288,14 +288,14 @@ extension Stream {
     {
       if config.discardNewPerSubject { return APIError(503, 10077, "maximum messages per subject exceeded") }
       // The oldest message of the subject gives way, so the stream gets no more messages. It may get larger.
-      if config.maxBytes > 0, Int64(log.bytes + size) > config.maxBytes {
+      if config.maxBytes > 0, log.bytes + Int64(size) > config.maxBytes {
         let replaced = sizeOfFirst(subject)
-        if Int64(log.bytes + size - replaced) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
+        if log.bytes + Int64(size - replaced) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
       }
       return nil
     }
     if config.maxMessages > 0, Int64(log.count) >= config.maxMessages { return APIError(503, 10077, "maximum messages exceeded") }
-    if config.maxBytes > 0, Int64(log.bytes + size) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
+    if config.maxBytes > 0, log.bytes + Int64(size) > config.maxBytes { return APIError(503, 10077, "maximum bytes exceeded") }
     return nil
   }
 
@@ -306,7 +306,7 @@ extension Stream {
     if config.maxMessages > 0, Int64(log.count + stage.count) >= config.maxMessages {
       return APIError(503, 10077, "maximum messages exceeded")
     }
-    if config.maxBytes > 0, Int64(log.bytes + stage.bytes + size) > config.maxBytes {
+    if config.maxBytes > 0, log.bytes + Int64(stage.bytes + size) > config.maxBytes {
       return APIError(503, 10077, "maximum bytes exceeded")
     }
     let count = (subjects[subject]?.count ?? 0) + (stage.subjects[subject]?.count ?? 0)
@@ -343,7 +343,7 @@ extension Stream {
     }
     guard config.discard == .old else { return freed }
     if config.maxMessages > 0, Int64(log.count) >= config.maxMessages { freed = max(freed, accountedSize(log.firstSequence)) }
-    if config.maxBytes > 0 { freed = max(freed, Int(clamping: Int64(log.bytes + size) - config.maxBytes)) }
+    if config.maxBytes > 0 { freed = max(freed, Int(clamping: log.bytes + Int64(size) - config.maxBytes)) }
     return freed
   }
 

@@ -17,8 +17,8 @@ extension Stream {
     if config.maxMessages > 0, Int64(log.count) > config.maxMessages {
       while Int64(log.count) > config.maxMessages, dropFirst() {}
     }
-    if config.maxBytes > 0, Int64(log.bytes) > config.maxBytes {
-      while Int64(log.bytes) > config.maxBytes, log.count > 0, dropFirst() {}
+    if config.maxBytes > 0, log.bytes > config.maxBytes {
+      while log.bytes > config.maxBytes, log.count > 0, dropFirst() {}
     }
   }
 
@@ -39,7 +39,7 @@ extension Stream {
     guard config.discard == .old, !isDeleted else { return }
     let end_ns = engine.host.clock.monotonic_ns + Stream.stepMax_ns
     while (config.maxMessages > 0 && Int64(log.count) > config.maxMessages)
-      || (config.maxBytes > 0 && Int64(log.bytes) > config.maxBytes)
+      || (config.maxBytes > 0 && log.bytes > config.maxBytes)
     {
       guard dropFirst() else { return }
       guard engine.host.clock.monotonic_ns < end_ns else {

@@ -70,7 +70,7 @@ public final class Stream {
   public var firstSequence: UInt64 { log.firstSequence }
   public var lastSequence: UInt64 { log.lastSequence }
   public var count: Int { log.count }
-  public var bytes: Int { log.bytes }
+  public var bytes: Int64 { log.bytes }
   public var lastTimestamp_ns: Int64 { log.lastTimestamp_ns }
   public var subjectCount: Int { subjects.count }
   /// Whether messages are kept on disk.

@@ -40,10 +40,11 @@ struct LeafInterest {
     // A queue subscription of a leaf that stands for nobody.
     guard weight > 0 else { return .none }
     let key = Self.key(subject, queue)
-    let count = (counts[key] ?? 0) + weight
+    let before = counts[key] ?? 0
+    let count = before + min(weight, .max - before)
     counts.set(key, count)
     if queue != nil { return .add(weight: count) }
-    return count == weight ? .add(weight: 0) : .none
+    return before == 0 ? .add(weight: 0) : .none
   }
 
   mutating func remove(_ subject: ByteString, _ queue: ByteString?, weight: Int = 1) -> Change {

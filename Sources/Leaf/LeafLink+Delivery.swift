@@ -59,7 +59,7 @@ extension LeafLink {
   }
 
   /// Whether backlog waits here, or was sent and is not acknowledged by the other end's kernel.
-  var isSendingBacklog: Bool { output.backlogPending > 0 || (stream.way?.acknowledged ?? .max) < Int64(output.backlogEnd) }
+  var isSendingBacklog: Bool { output.backlogPending > 0 || (stream.way?.acknowledged ?? .max) < output.backlogEnd }
 
   /// Calls `work` once when more backlog can be taken.
   func whenBacklogIsLow(_ work: @escaping () -> Void) { output.whenBacklogIsLow(work) }

@@ -33,7 +33,7 @@ extension LeafLink {
 
   /// The kernel gives up by itself, and at once, what it sent and nobody acknowledged.
   private func setPatience(_ way: WayState?) {
-    let patience_ms = Int(liveness.patience_ns(way) / millisecond_ns)
+    let patience_ms = Int(clamping: liveness.patience_ns(way) / millisecond_ns)
     guard patience_ms != kernelPatience_ms else { return }
     kernelPatience_ms = patience_ms
     stream.setUserTimeout(patience_ms)
@@ -65,6 +65,6 @@ extension LeafLink {
   }
 
   /// What PINGs and their answers have cost on the wire, both ways, with the headers of TCP and IP: three segments each time.
-  public var keepaliveBytes: Int { (liveness.pings + peerPings) * Self.keepaliveBytesEach }
-  private static let keepaliveBytesEach = 200
+  public var keepaliveBytes: Int64 { (liveness.pings + peerPings) * Self.keepaliveBytesEach }
+  private static let keepaliveBytesEach: Int64 = 200
 }

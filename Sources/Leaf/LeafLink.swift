@@ -92,7 +92,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   let pingTimer = Timer()
   var liveness: LeafLiveness
   /// PINGs of the other end.
-  private(set) var peerPings = 0
+  private(set) var peerPings: Int64 = 0
   /// What the kernel was told last.
   var kernelPatience_ms = 0
   public internal(set) var rtt_ns: Int64?
@@ -100,7 +100,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   public internal(set) var receivedTraffic = Traffic()
   public internal(set) var sentTraffic = Traffic()
   /// Messages that were not sent because the other end takes none so large.
-  public internal(set) var dropped = 0
+  public internal(set) var dropped: Int64 = 0
   public let since_ns: Int64
 
   /// Takes over a connected stream: one that was dialled, or one that `listener` has accepted. `asked_ns`: a dialled one's first INFO
@@ -181,8 +181,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   }
 
   public var isEstablished: Bool { isReady && !isEnded }
-  public var bytesRead: Int { stream.bytesRead }
-  public var bytesWritten: Int { stream.bytesWritten }
+  public var bytesRead: Int64 { stream.bytesRead }
+  public var bytesWritten: Int64 { stream.bytesWritten }
   /// The kernel's minimum round trip in microseconds.
   public var kernelRTT_us: Int? { stream.kernelRTT_us }
   /// Entries of the other end's interest.
@@ -193,8 +193,8 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
   /// Bytes of stored messages that wait for the link to take them.
   public var backlogPending: Int { output.backlogPending }
   /// Bytes of operations in each direction, before compression.
-  public private(set) var plainBytesRead = 0
-  public var plainBytesWritten: Int { output.plainBytes }
+  public private(set) var plainBytesRead: Int64 = 0
+  public var plainBytesWritten: Int64 { output.plainBytes }
   /// How this end sends now; empty before that was agreed.
   public var compressionName: StaticString {
     switch compression {
@@ -226,7 +226,7 @@ public final class LeafLink: Endpoint, ByteStreamDelegate {
       switch parser.parse(bytes.dropFirst(used), into: &operation) {
       case .operation(let consumed):
         used += consumed
-        plainBytesRead += consumed
+        plainBytesRead += Int64(consumed)
         let wasCompressed = decoder != nil
         handle(operation)
         if decoder != nil, !wasCompressed, !isEnded { return used + switchToCompressed(bytes.dropFirst(used)) }

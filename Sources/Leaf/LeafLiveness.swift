@@ -54,7 +54,7 @@ public struct LeafLiveness {
   private(set) var rtt_ns: Int64
 
   /// PINGs that were sent, and answers that came.
-  private(set) var pings = 0
+  private(set) var pings: Int64 = 0
   private(set) var pongs = 0
 
   init(_ parameters: Parameters, rtt_ns: Int64, now_ns: Int64) {

@@ -43,9 +43,9 @@ final class LeafOutput {
   private var hungry: [() -> Void] = []
 
   /// Bytes of operations before compression.
-  private(set) var plainBytes = 0
+  private(set) var plainBytes: Int64 = 0
   /// Where the last of the backlog ends among the bytes of the stream.
-  private(set) var backlogEnd = 0
+  private(set) var backlogEnd: Int64 = 0
   /// The same of the last PING; nil before the stream has it.
   private(set) var pingEnd: Int64?
   private var hasPing = false
@@ -111,7 +111,7 @@ final class LeafOutput {
 
   /// `size` bytes of an operation were written to the target; `ends`: it is whole.
   @inline(__always) func added(_ size: Int, _ lane: Lane, ends: Bool = true) {
-    plainBytes += size
+    plainBytes += Int64(size)
     switch lane {
     case .urgent: if ordinary != nil { urgent.added(size, ends: ends) }
     case .ordinary: ordinary?.added(size, ends: ends)
@@ -129,7 +129,7 @@ final class LeafOutput {
 
   private func notePing() {
     hasPing = false
-    pingEnd = Int64(stream.bytesWritten + stream.waiting)
+    pingEnd = stream.bytesWritten + Int64(stream.waiting)
   }
 
   /// Calls `work` when little backlog is left, once; at once if so little is there.
@@ -171,7 +171,7 @@ final class LeafOutput {
     }
     encoder?.finish(scratch: scratch) { stream.output.append($0) }
     if hasPing { notePing() }
-    if hasTakenBacklog { backlogEnd = stream.bytesWritten + stream.waiting }
+    if hasTakenBacklog { backlogEnd = stream.bytesWritten + Int64(stream.waiting) }
     if backlog.count < Self.backlogLow, !hungry.isEmpty { feed() }
   }
 

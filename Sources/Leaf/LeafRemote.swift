@@ -59,6 +59,9 @@ public final class LeafRemote: LeafLinkOwner {
     link?.end(.closedHere)
   }
 
+  /// Up to as long as the wait itself, in whole milliseconds: in nanoseconds it is no Int everywhere.
+  private var jitter_ns: Int64 { Int64(host.entropy.below(Int(min(reconnect_ns / millisecond_ns, 1 << 30)) + 1)) * millisecond_ns }
+
   private func connect() {
     let endpoint = endpoints[turn % endpoints.count]
     let addressTurn = turn / endpoints.count
@@ -73,7 +76,7 @@ public final class LeafRemote: LeafLinkOwner {
             "Error trying to connect as leafnode to remote server \"\(endpoint.text)\" (attempt \(self.failures)): \(error.text)")
         }
         // After a failed dial some jitter, so that a fleet does not return at once (leafnode-protocol.md section 2).
-        self.retry(self.reconnect_ns + Int64(self.host.entropy.below(Int(self.reconnect_ns) + 1)))
+        self.retry(self.reconnect_ns + self.jitter_ns)
       case .success(let connection):
         self.failures = 0
         let link = LeafLink(

@@ -8,7 +8,8 @@ extension LogStore {
     if isGrouping { return }
     guard isOpen, !isClosing, !isFailed else { throw .failed }
     guard pendingBytes + size <= options.pendingBytesMax else { throw .busy }
-    if bytesOnDisk + size > messageBytesMax, bytesOnDisk + size - releasableBytes > messageBytesMax {
+    let used = bytesOnDisk + Int64(size)
+    if used > messageBytesMax, used - releasableBytes > messageBytesMax {
       wantSpace()
       throw .full
     }
@@ -18,7 +19,7 @@ extension LogStore {
   /// Asks the file system again whether there is room beyond the reserve.
   func checkSpace(_ size: Int) throws(StoreError) {
     let free = (try? host.disk.freeSpace(directory)) ?? .max
-    isSpaceLow = free < options.reserveBytes + pendingBytes + size
+    isSpaceLow = free < Int64(options.reserveBytes) + Int64(pendingBytes) + Int64(size)
     if isSpaceLow {
       wantSpace()
       throw .full
@@ -38,7 +39,7 @@ extension LogStore {
 
   @inline(__always) private func segmentLimit(_ segment: Segment) -> Int {
     let limit = options.segmentBytes - Record.commitBytes
-    return segment.checkpointEnd * 4 > limit ? segment.checkpointEnd * 4 : limit
+    return max(limit, min(segment.checkpointEnd, Limits.segmentFileBytesMax / 4) * 4)
   }
 
   @inline(__always) private func place(_ batch: Batch, _ padded: Int) -> (target: UnsafeMutableRawPointer, position: UInt64) {
@@ -48,9 +49,9 @@ extension LogStore {
     let position = batch.segment.base + UInt64(batch.end)
     batch.end += padded
     batch.segment.size += padded
-    bytesOnDisk += padded
+    bytesOnDisk += Int64(padded)
     pendingBytes += padded
-    appendedBytes += padded
+    appendedBytes += Int64(padded)
     (target + padded - 8).storeBytes(of: 0, as: UInt64.self)  // the padding is zero
     return (target, position)
   }

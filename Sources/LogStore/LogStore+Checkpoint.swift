@@ -189,19 +189,24 @@ extension LogStore {
   private static let releaseDelay_ns = 10 * second_ns
 
   /// About what a checkpoint would take now.
-  private var checkpointEstimate: Int {
-    var size = CheckpointHeader.framesOffset + segments.count * 16 + metadataBytes
-    for stream in streams.values { size += 40 + stream.index.count * 9 + stream.removed.spanCount * 4 + stream.subjects.subjectCount * 30 }
+  private var checkpointEstimate: Int64 {
+    var size = Int64(CheckpointHeader.framesOffset + segments.count * 16 + metadataBytes)
+    for stream in streams.values {
+      size += Int64(40 + stream.index.count * 9 + stream.removed.spanCount * 4) + Int64(stream.subjects.subjectCount) * 30
+    }
     return size
   }
+
+  /// A checkpoint of so many bytes is due when the log has grown by this.
+  private func due(_ size: Int64) -> Int64 { size * Int64(options.checkpointRatio) }
 
   /// Begins a checkpoint when one is due.
   func considerCheckpoint() {
     guard checkpoint == nil, isOpen, !isClosing, !isFailed, owedFrom == nil, options.hasCheckpoints, active != nil, !isSpaceLow
     else { return }
     let grown = appendedBytes - checkpointedAt
-    guard grown >= options.segmentBytes || heldBytes > 0 else { return }
-    if !isCheckpointForced, grown + heldBytes < checkpointEstimate * options.checkpointRatio { return }
+    guard grown >= Int64(options.segmentBytes) || heldBytes > 0 else { return }
+    if !isCheckpointForced, grown + heldBytes < due(checkpointEstimate) { return }
     beginCheckpoint()
   }
 
@@ -308,7 +313,7 @@ extension LogStore {
     let view = (isHeader ? checkpoint.block : checkpoint.frame.bytes).withView { $0 }
     host.disk.commit(checkpoint.file, at: offset, [view]) { [self] result in
       isCheckpointBeingWritten = false
-      bytesWritten += view.count
+      bytesWritten += Int64(view.count)
       syncs += 1
       if case .failed(let error) = result {
         host.log.warning("Store \(directory): a checkpoint could not be written (\(LogStore.describe(error.kind)))")
@@ -340,7 +345,7 @@ extension LogStore {
     guard let ended = checkpoint else { return }
     checkpoint = nil
     if ended.isSpoiled {
-      checkpointedAt = min(checkpointedAt, appendedBytes - max(checkpointEstimate * options.checkpointRatio, options.segmentBytes))
+      checkpointedAt = min(checkpointedAt, appendedBytes - max(due(checkpointEstimate), Int64(options.segmentBytes)))
     }
     host.disk.close(ended.file)
     noteCheckpointSize(ended.slot, max(ended.offset, checkpointFileBytes[ended.slot]))
@@ -359,7 +364,7 @@ extension LogStore {
   }
 
   func noteCheckpointSize(_ slot: Int, _ size: Int) {
-    bytesOnDisk += size - checkpointFileBytes[slot]
+    bytesOnDisk += Int64(size) - Int64(checkpointFileBytes[slot])
     checkpointFileBytes[slot] = size
   }
 
@@ -367,15 +372,15 @@ extension LogStore {
   /// when space is short, nor when a checkpoint is dear.
   func isHeld(_ segment: Segment) -> Bool {
     guard segment.isInCheckpoint || isInCheckpoint(segment), options.hasCheckpoints, !isSpaceLow else { return false }
-    guard bytesOnDisk + max(6 * options.segmentBytes, messageBytesMax / 8) <= messageBytesMax else { return false }
-    return checkpointEstimate * options.checkpointRatio <= max(options.segmentBytes, bytesOnDisk / 16)
+    guard bytesOnDisk + max(6 * Int64(options.segmentBytes), messageBytesMax / 8) <= messageBytesMax else { return false }
+    return due(checkpointEstimate) <= max(Int64(options.segmentBytes), bytesOnDisk / 16)
   }
 
   /// Whether a segment was begun while the checkpoint is being written.
   func isInCheckpoint(_ segment: Segment) -> Bool { checkpoint.map { segment.base >= $0.header.position } ?? false }
 
   /// Dead segments wait for a checkpoint: sees to it that one comes.
-  func holdReleases(_ size: Int) {
+  func holdReleases(_ size: Int64) {
     heldBytes = size
     guard size > 0 else { return }
     considerCheckpoint()

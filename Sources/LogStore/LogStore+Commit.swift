@@ -96,7 +96,7 @@ extension LogStore {
     batch.chunks[last].used += Record.commitBytes
     batch.end += Record.commitBytes
     batch.segment.size += Record.commitBytes
-    bytesOnDisk += Record.commitBytes
+    bytesOnDisk += Int64(Record.commitBytes)
     pendingBytes += Record.commitBytes
     batch.positionEnd = min(appendedPosition, (owedFrom ?? .max) - 1)
     batch.isClosed = true
@@ -148,7 +148,7 @@ extension LogStore {
       syncs += 1
       batches += 1
       let size = batch.end - batch.start
-      bytesWritten += size
+      bytesWritten += Int64(size)
       pendingBytes -= size
       batch.segment.durableSize = batch.end
       durableEnd = batch.segment.base + UInt64(batch.end)
@@ -189,7 +189,7 @@ extension LogStore {
     guard sinceSpaceCheck >= min(options.reserveBytes / 4, 256 << 10) else { return }
     sinceSpaceCheck = 0
     guard let free = try? host.disk.freeSpace(directory) else { return }
-    let low = free < options.reserveBytes + pendingBytes
+    let low = free < Int64(options.reserveBytes) + Int64(pendingBytes)
     if low, !isSpaceLow {
       host.log.warning("Store \(directory): only \(free) bytes are free on the file system, messages are refused")
     }

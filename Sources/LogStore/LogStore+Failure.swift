@@ -170,7 +170,7 @@ extension LogStore {
   private func forgetAbandoned() {
     for segment in segments where segment.isAbandoned {
       precondition(segment.liveMessages == 0, "a live message is in a segment that was never written")
-      bytesOnDisk -= segment.size
+      bytesOnDisk -= Int64(segment.size)
       segments.removeAll { $0 === segment }
     }
   }

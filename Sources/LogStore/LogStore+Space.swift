@@ -97,14 +97,14 @@ extension LogStore {
   /// Removes the files of segments in which nothing lives, once a newer segment with its checkpoint is durable.
   func releaseSegments() {
     guard isOpen, !isFailed, let active, active.durableSize > 0, inFlight?.segment.base ?? .max >= active.base else { return }
-    var held = 0
+    var held: Int64 = 0
     let end_ns = host.clock.monotonic_ns + Limits.turn_ns
     for segment in segments where segment !== active && segment.isEmpty {
       guard segment.base < active.base, min(segment.releasePosition, appendedPosition) <= durablePosition,
         compaction?.segment !== segment
       else { continue }
       if isHeld(segment) {
-        held += segment.size
+        held += Int64(segment.size)
       } else if host.clock.monotonic_ns < end_ns {
         release(segment)
       } else {
@@ -134,10 +134,10 @@ extension LogStore {
         return
       }
     }
-    bytesOnDisk -= segment.size
+    bytesOnDisk -= Int64(segment.size)
     segments.removeAll { $0 === segment }
     unsyncedRemovals.append(segment.base)
-    if isSpaceLow { isSpaceLow = ((try? host.disk.freeSpace(directory)) ?? .max) < options.reserveBytes + pendingBytes }
+    if isSpaceLow { isSpaceLow = ((try? host.disk.freeSpace(directory)) ?? .max) < Int64(options.reserveBytes) + Int64(pendingBytes) }
   }
 
   /// The names of removed segments are gone for good: removals of their messages are of no use any more.
@@ -151,8 +151,8 @@ extension LogStore {
   }
 
   /// Bytes of dead segments whose files go as soon as the removals that killed them are durable.
-  var releasableBytes: Int {
-    segments.reduce(0) { $0 + ($1.isEmpty && $1 !== active ? $1.size : 0) }
+  var releasableBytes: Int64 {
+    segments.reduce(0) { $0 + ($1.isEmpty && $1 !== active ? Int64($1.size) : 0) }
   }
 
   // MARK: Compaction
@@ -163,7 +163,7 @@ extension LogStore {
   /// Two segments, or an eighth of the store, are left before messages are refused.
   private var isSpaceNear: Bool {
     let limit = messageBytesMax
-    return isSpaceLow || bytesOnDisk + max(2 * options.segmentBytes, limit / 8) > limit
+    return isSpaceLow || bytesOnDisk + max(2 * Int64(options.segmentBytes), limit / 8) > limit
   }
 
   /// Space is needed: starts to copy the deadest segment forward.
@@ -178,16 +178,16 @@ extension LogStore {
   /// The segment with the least to copy. Below a quarter always; while messages are refused for lack of space, anything that gives
   /// back half of itself.
   private func compactionCandidate() -> Segment? {
-    let isFull = bytesOnDisk + options.segmentBytes / 4 > messageBytesMax || isSpaceLow
+    let isFull = bytesOnDisk + Int64(options.segmentBytes / 4) > messageBytesMax || isSpaceLow
     var best: Segment?
-    var bestPercent = 100
+    var bestPercent: Int64 = 100
     for segment in segments where segment !== active && segment.durableSize > 0 && !segment.isStuck {
       // Not by bytes: beside records that could not be read they are not exact.
       guard segment.liveMessages > 0 || segment.liveRemovals > 0 else { continue }
       guard segment.base < active?.base ?? 0, segment.durableSize == segment.size || segment.isSealed else { continue }
       if isRepairing, segment.isDamaged { return segment }
       // In what it holds beside its checkpoint, which every segment has.
-      let percent = segment.keptBytes * 100 / max(1, segment.size - segment.checkpointEnd)
+      let percent = segment.keptBytes * 100 / Int64(max(1, segment.size - segment.checkpointEnd))
       guard percent < (isFull ? 50 : 25), percent < bestPercent else { continue }
       best = segment
       bestPercent = percent
@@ -286,7 +286,7 @@ extension LogStore {
   }
 
   /// Copies the removals in the segment whose messages are still in a file.
-  private func compactRemovals(_ compaction: Compaction, _ before: Int, _ end_ns: Int64) throws(StoreError) {
+  private func compactRemovals(_ compaction: Compaction, _ before: Int64, _ end_ns: Int64) throws(StoreError) {
     let segment = compaction.segment
     guard segment.liveRemovals > 0 else {
       compaction.removalsFrom = segment.durableSize

@@ -12,7 +12,7 @@ public final class LogStore {
   public let directory: String
   public let options: Options
   /// Above this the store takes no messages: the rest is the reserve, at most a quarter of a small store.
-  let messageBytesMax: Int
+  let messageBytesMax: Int64
 
   var lockFile: FileHandle?
   var isOpen = false
@@ -25,7 +25,7 @@ public final class LogStore {
   /// Segments with an open file, least recently opened first.
   var openSegments: [Segment] = []
   /// Bytes of files that could not be read and are left alone.
-  var unreadableBytes = 0
+  var unreadableBytes: Int64 = 0
   /// No segment may begin before this position: unreadable files have names, too.
   var baseMin: UInt64 = 0
 
@@ -65,7 +65,7 @@ public final class LogStore {
   /// The same, because somebody outside asked for it (LogStore+Group).
   var isGrouping = false
   /// Bytes ever appended.
-  var appendedBytes = 0
+  var appendedBytes: Int64 = 0
   /// The log position up to which everything is on the medium.
   var durableEnd: UInt64 = 0
   /// At recovery: the position of the record that is being applied. Subjects of a checkpoint count everything up to positions of their own.
@@ -102,12 +102,12 @@ public final class LogStore {
   var isSpaceLow = false
   /// Bytes written since the free space was looked at.
   var sinceSpaceCheck = 0
-  public internal(set) var bytesOnDisk = 0
-  public internal(set) var syncs = 0
-  public internal(set) var bytesWritten = 0
-  public internal(set) var batches = 0
+  public internal(set) var bytesOnDisk: Int64 = 0
+  public internal(set) var syncs: Int64 = 0
+  public internal(set) var bytesWritten: Int64 = 0
+  public internal(set) var batches: Int64 = 0
   /// Bytes that compaction copied.
-  public internal(set) var bytesCompacted = 0
+  public internal(set) var bytesCompacted: Int64 = 0
 
   /// Segments whose files were removed since the directory was last synced: their names may come back after a power cut.
   var unsyncedRemovals: [UInt64] = []
@@ -133,9 +133,9 @@ public final class LogStore {
   var checkpointSize = 0
   var checkpointFileBytes = [0, 0]
   /// `appendedBytes` when the last one was begun.
-  var checkpointedAt = 0
+  var checkpointedAt: Int64 = 0
   /// Bytes of dead segments that wait for the next one, and for how long they do.
-  var heldBytes = 0
+  var heldBytes: Int64 = 0
   let checkpointTimer = Timer()
   var isCheckpointForced = false
   /// At recovery: something had to be read of a segment whose file is gone.
@@ -149,7 +149,7 @@ public final class LogStore {
     self.directory = directory
     self.options = options
     subjectsSeed = host.entropy.next()
-    messageBytesMax = options.storeBytesMax - min(options.reserveBytes, options.storeBytesMax / 4)
+    messageBytesMax = options.storeBytesMax - min(Int64(options.reserveBytes), options.storeBytesMax / 4)
   }
 
   deinit {

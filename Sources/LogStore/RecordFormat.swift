@@ -58,10 +58,11 @@ struct Record {
 
   @inline(__always) var subject: ByteView { ByteView(base: bytes + Record.headerBytes, count: subjectLength) }
 
-  /// Bytes of headers, from their length field.
+  /// Bytes of headers, from their length field; of a length that no record can have, one more than any has.
   @inline(__always) private var headersLength: Int {
-    hasHeaders
-      ? Int(UInt32(littleEndian: base.loadUnaligned(fromByteOffset: Record.headerBytes + subjectLength, as: UInt32.self))) : 0
+    guard hasHeaders else { return 0 }
+    let stated = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: Record.headerBytes + subjectLength, as: UInt32.self))
+    return Int(min(stated, UInt32(LogStore.Limits.recordBytesMax) + 1))
   }
 
   @inline(__always) var headers: ByteView {
@@ -102,8 +103,11 @@ struct Record {
   /// The record at `base` when its header is plausible and it ends within `available`; says nothing about its checksum.
   @inline(__always) static func plausible(_ base: UnsafeRawPointer, available: Int) -> Record? {
     guard available >= headerBytes, base.load(fromByteOffset: 8, as: UInt8.self) == magic else { return nil }
-    let length = Int(UInt32(littleEndian: base.loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
-    guard length >= headerBytes, length <= LogStore.Limits.recordBytesMax, padded(length) <= available else { return nil }
+    // Nobody has checked it yet, and not every number of 32 bits is an Int everywhere.
+    let stated = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+    guard stated >= UInt32(headerBytes), stated <= UInt32(LogStore.Limits.recordBytesMax) else { return nil }
+    let length = Int(stated)
+    guard padded(length) <= available else { return nil }
     return Record(base: base, length: length)
   }
 
@@ -148,7 +152,8 @@ struct CommitFrame: Equatable {
 
   init(_ record: Record) {
     let stated = UInt64(bitPattern: record.timestamp_ns)
-    self.init(batch: record.sequence, count: record.stream, chain: UInt32(truncatingIfNeeded: stated), bytes: Int(stated >> 32))
+    self.init(
+      batch: record.sequence, count: record.stream, chain: UInt32(truncatingIfNeeded: stated), bytes: Int(truncatingIfNeeded: stated >> 32))
   }
 
   /// Writes it with its checksum, as a commit or as a mark.

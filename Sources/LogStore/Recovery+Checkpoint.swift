@@ -99,7 +99,7 @@ private final class CheckpointLoader {
   }
 
   func load(_ slot: Int, size: Int) -> (file: Int, offset: Int)? {
-    guard header.position > 0, header.position < UInt64(1) << 62, header.size <= UInt64(size),
+    guard header.position > 0, header.position < UInt64(1) << 62, header.size <= UInt64(max(0, size - CheckpointHeader.framesOffset)),
       let file = try? store.host.disk.open(store.path(LogStore.checkpointName(slot)), create: false)
     else { return nil }
     defer { store.host.disk.close(file) }
@@ -118,9 +118,10 @@ private final class CheckpointLoader {
       let head = read(file, offset, CheckpointFrame.headBytes, &memory).map { $0.base }
       guard let head else { return false }
       let crc = UInt32(littleEndian: UnsafeRawPointer(head).loadUnaligned(as: UInt32.self))
-      let length = Int(UInt32(littleEndian: UnsafeRawPointer(head).loadUnaligned(fromByteOffset: 4, as: UInt32.self)))
+      let stated = UInt32(littleEndian: UnsafeRawPointer(head).loadUnaligned(fromByteOffset: 4, as: UInt32.self))
       offset += CheckpointFrame.headBytes
-      guard length <= end - offset, let content = read(file, offset, length, &memory) else { return false }
+      guard stated <= UInt32(clamping: end - offset), case let length = Int(stated), let content = read(file, offset, length, &memory)
+      else { return false }
       guard header.checksum(frame, content) == crc, take(content) else { return false }
       offset += length
     }
@@ -267,18 +268,19 @@ private final class CheckpointLoader {
     let bytes = reader.number()
     let bits = reader.number()
     guard reader.isValid, !overflow, sequence > lastSequence || stream.index.isEmpty, sequence <= stream.lastSequence,
-      bits >> 1 > 0, bits >> 1 <= UInt64(Anchor.countMax), bytes <= UInt64(Int32.max), position >= store.segments[0].base,
+      bits >> 1 > 0, bits >> 1 <= UInt64(Anchor.countMax), bytes <= UInt64(LogStore.Limits.segmentFileBytesMax),
+      position >= store.segments[0].base,
       position < header.position
     else { return reader.fail() }
     let segment = store.segment(at: position)
-    guard position - segment.base < UInt64(segment.durableSize), Int(bytes) <= Int.max - stream.bytes,
+    guard position - segment.base < UInt64(segment.durableSize), Int64(bytes) <= Int64.max - stream.bytes,
       Int(bytes) <= Int.max - segment.liveBytes, bits >> 1 <= UInt64(Int.max - max(stream.count, segment.liveMessages))
     else { return reader.fail() }
     stream.index.append(
       Anchor(
         sequence: sequence, position: position, bytes: Int(bytes), count: UInt32(bits >> 1), mayHaveHeaders: bits & 1 == 1))
     stream.count += Int(bits >> 1)
-    stream.bytes += Int(bytes)
+    stream.bytes += Int64(bytes)
     segment.liveMessages += Int(bits >> 1)
     segment.liveBytes += Int(bytes)
     lastSequence = sequence
@@ -318,6 +320,6 @@ private final class CheckpointLoader {
     guard stream.subjects.isRestored else { return false }
     let (first, last) = (stream.firstSequence, stream.lastSequence)
     if stream.count == 0 { return first == last + 1 && stream.removed.isEmpty }
-    return first <= last && stream.index.floor(first) != nil && Int(last - first) + 1 - stream.removed.count == stream.count
+    return first <= last && stream.index.floor(first) != nil && last - first + 1 == UInt64(stream.count) + stream.removed.count
   }
 }

@@ -41,10 +41,15 @@ extension Recovery {
     }
     let lastUsed = found.lastIndex { $0.size > 0 }
     for (at, entry) in found.enumerated() {
-      if let error = try take(entry, isLast: at == lastUsed) { refused.append((entry.base, error)) }
+      // Whatever was in a file that the header of a later one gives up was written again.
+      let isGivenUp = found[(at + 1)...].contains { $0.header.map { $0.previousEnd <= entry.base } ?? false }
+      if let error = try take(entry, mayBeVain: at == lastUsed || isGivenUp) { refused.append((entry.base, error)) }
     }
     try goWithout(refused)
-    for name in names where isMark(name) { try? disk.remove(store.path(name)) }
+    for name in names {
+      if let base = base(name, Self.unreadableEnding) { unreadable(base, 0, name) }
+      if base(name, Self.refusedEnding) != nil { try? disk.remove(store.path(name)) }
+    }
   }
 
   private func look(_ base: UInt64) throws(DiskError) -> Found {
@@ -75,12 +80,12 @@ extension Recovery {
 
   /// Takes a file as a segment, leaves it alone, or removes it when nothing of it was ever durable. Returns an error when the disk gives
   /// nothing of it.
-  private func take(_ entry: Found, isLast: Bool) throws(StoreError) -> DiskError? {
+  private func take(_ entry: Found, mayBeVain: Bool) throws(StoreError) -> DiskError? {
     let path = store.path(Segment.name(entry.base))
     // Created, but its first batch never became durable. Where it stays, it is passed over again.
     func removeVain() {
       try? store.host.disk.remove(path)
-      report.tornBytes += entry.size
+      report.tornBytes += Int64(entry.size)
     }
     if entry.size == 0 {
       removeVain()
@@ -96,7 +101,7 @@ extension Recovery {
       // Both copies of the header are damaged: the rest counts if it is ours.
       if try !isOurs(segment) {
         if entry.isCut || unreadBlocks > 0 { return DiskError(.inputOutput, operation: "read", path: path) }
-        if entry.isBlank, isLast, try !looksCommitted(segment) { removeVain() } else { unreadable(entry.base, entry.size) }
+        if entry.isBlank, mayBeVain, try !looksCommitted(segment) { removeVain() } else { unreadable(entry.base, entry.size) }
         return nil
       }
     }
@@ -131,9 +136,9 @@ extension Recovery {
     return false
   }
 
-  private func unreadable(_ base: UInt64, _ size: Int) {
-    report.unreadableFiles.append(Segment.name(base))
-    store.unreadableBytes += size
+  private func unreadable(_ base: UInt64, _ size: Int, _ name: String? = nil) {
+    report.unreadableFiles.append(name ?? Segment.name(base))
+    store.unreadableBytes += Int64(size)
     let end = base.addingReportingOverflow(UInt64(size))
     if !end.overflow, end.partialValue <= UInt64(1) << 62 { store.baseMin = max(store.baseMin, (end.partialValue + 8) & ~7) }
   }
@@ -170,15 +175,17 @@ extension Recovery {
         throw .disk(failure)
       }
       try? disk.remove(mark)
-      unreadable(base, 0)
+      unreadable(base, 0, name + Self.unreadableEnding)
       store.host.log.error("Store \(store.directory): goes on without \(name), which is now \(name)\(Self.unreadableEnding)")
     }
     if let first { throw .disk(first) }
   }
 
-  private func isMark(_ name: String) -> Bool {
-    let ending = [UInt8](Self.refusedEnding.utf8)
+  /// The base in a name that is a segment's with `ending` behind it, or nil.
+  private func base(_ name: String, _ ending: String) -> UInt64? {
     let bytes = [UInt8](name.utf8)
-    return bytes.count > ending.count && bytes[(bytes.count - ending.count)...].elementsEqual(ending)
+    let end = [UInt8](ending.utf8)
+    guard bytes.count > end.count, bytes[(bytes.count - end.count)...].elementsEqual(end) else { return nil }
+    return Segment.base(String(decoding: bytes[..<(bytes.count - end.count)], as: UTF8.self))
   }
 }

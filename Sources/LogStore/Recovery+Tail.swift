@@ -12,7 +12,7 @@ extension Recovery {
       let segment = last.segment
       files.removeLast()
       store.segments.removeAll { $0 === segment }
-      report.tornBytes += segment.size
+      report.tornBytes += Int64(segment.size)
       store.closeFile(segment)
       do {
         try store.host.disk.remove(segment.path)
@@ -58,7 +58,7 @@ extension Recovery {
         throw DiskError(.inputOutput, operation: "open", path: segment.path)
       }
       if tail.end < segment.size {
-        report.tornBytes += segment.size - tail.end
+        report.tornBytes += Int64(segment.size - tail.end)
         try store.host.disk.truncate(file, to: tail.end)
         segment.size = tail.end
       }

@@ -62,7 +62,8 @@ final class Recovery {
       store.active = last
     }
     store.bytesOnDisk =
-      store.segments.reduce(store.unreadableBytes) { $0 + $1.size } + store.checkpointFileBytes[0] + store.checkpointFileBytes[1]
+      store.segments.reduce(store.unreadableBytes) { $0 + Int64($1.size) } + Int64(store.checkpointFileBytes[0])
+      + Int64(store.checkpointFileBytes[1])
     if store.salt == 0 { store.salt = UInt32(truncatingIfNeeded: store.host.entropy.next()) | 1 }
     store.replayPosition = .max
     store.durableEnd = store.active.map { $0.base + UInt64($0.size) } ?? 0
@@ -90,7 +91,7 @@ final class Recovery {
       let end = isLast ? segment.size : end(of: at)
       segment.durableSize = segment.size  // what is read of it to apply a removal
       try load(files[at], from: offset)
-      report.bytesRead += max(0, files[at].bytes - offset)
+      report.bytesRead += Int64(max(0, files[at].bytes - offset))
       isInCheckpoint = offset == SegmentHeader.recordsOffset
       var scan = SegmentScan(self, segment, header: files[at].header, from: offset, end: end, isLast: isLast)
       let result = scan.run()
@@ -356,7 +357,7 @@ final class Recovery {
       stream.place(sequence, position, bytes: size, isIndexed: false)
       stream.subjects.add(record.subject, sequence, at: position)
       stream.count += 1
-      stream.bytes += size
+      stream.bytes += Int64(size)
       segment.liveMessages += 1
       segment.liveBytes += size
     }

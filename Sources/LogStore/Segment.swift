@@ -50,7 +50,7 @@ final class Segment {
 
   var isEmpty: Bool { liveMessages == 0 && liveRemovals == 0 && copiedFrom.isEmpty }
   /// Bytes that compaction would have to copy.
-  var keptBytes: Int { liveBytes + liveRemovals * Record.headerBytes }
+  var keptBytes: Int64 { Int64(liveBytes) + Int64(liveRemovals) * Int64(Record.headerBytes) }
 
   func addRemoval(target: UInt64) { addRemovals(target: target, 1) }
 

@@ -194,7 +194,7 @@ struct SegmentScan {
     if isProbe { return }
     recovery.damage += 1
     recovery.report.damagedRegions += 1
-    recovery.report.damagedBytes += region.end - region.start
+    recovery.report.damagedBytes += Int64(region.end - region.start)
     segment.isDamaged = true
     if segment.base + UInt64(region.start) < recovery.countedThrough { recovery.isUncertain = true }
     if recovery.report.places.count < RecoveryReport.placesMax {

@@ -11,8 +11,8 @@ public struct SequenceSet {
   static let pieceSpans = 128
 
   private var pieces: [[Span]] = []
-  /// Sequences in the set.
-  public private(set) var count = 0
+  /// Sequences in the set: with one large gap more than memory has room for.
+  public private(set) var count: UInt64 = 0
 
   public init() {}
 
@@ -68,12 +68,12 @@ public struct SequenceSet {
 
   private mutating func removeSpan(_ place: (piece: Int, span: Int)) {
     let span = pieces[place.piece].remove(at: place.span)
-    count -= Int(span.last - span.first) + 1
+    count -= span.last - span.first + 1
     if pieces[place.piece].isEmpty { pieces.remove(at: place.piece) }
   }
 
   private mutating func insertSpan(_ span: Span) {
-    count += Int(span.last - span.first) + 1
+    count += span.last - span.first + 1
     guard let place = place(span.first) else {
       if pieces.isEmpty || pieces[pieces.count - 1].count >= Self.pieceSpans {
         pieces.append([span])
@@ -92,7 +92,7 @@ public struct SequenceSet {
 
   /// Adds `first...last`.
   public mutating func insert(_ first: UInt64, _ last: UInt64) {
-    precondition(first <= last && last - first < UInt64(Int.max), "a range of sequences is empty or endless")
+    precondition(first <= last && last - first < UInt64(1) << 63, "a range of sequences is empty or endless")
     if goesOn(at: first, through: last) { return }
     var span = Span(first: first, last: last)
     while let place = place(first == 0 ? 0 : first - 1) {
@@ -110,7 +110,7 @@ public struct SequenceSet {
     let piece = pieces.count - 1
     guard piece >= 0, first > 0, pieces[piece][pieces[piece].count - 1].last == first - 1 else { return false }
     pieces[piece][pieces[piece].count - 1].last = last
-    count += Int(last - first) + 1
+    count += last - first + 1
     return true
   }
 
@@ -129,7 +129,7 @@ public struct SequenceSet {
   /// Takes everything below `sequence` out.
   public mutating func removeBelow(_ sequence: UInt64) {
     while let piece = pieces.first, piece[piece.count - 1].last < sequence {
-      for span in piece { count -= Int(span.last - span.first) + 1 }
+      for span in piece { count -= span.last - span.first + 1 }
       pieces.removeFirst()
     }
     while let span = pieces.first?.first, span.first < sequence {
@@ -144,13 +144,13 @@ public struct SequenceSet {
   }
 
   /// How many of `first...last` are in the set.
-  func count(_ first: UInt64, _ last: UInt64) -> Int {
+  func count(_ first: UInt64, _ last: UInt64) -> UInt64 {
     guard first <= last, var place = place(first) else { return 0 }
-    var found = 0
+    var found: UInt64 = 0
     while place.piece < pieces.count {
       let span = pieces[place.piece][place.span]
       if span.first > last { break }
-      found += Int(min(span.last, last) - max(span.first, first)) + 1
+      found += min(span.last, last) - max(span.first, first) + 1
       place.span += 1
       if place.span == pieces[place.piece].count { place = (place.piece + 1, 0) }
     }

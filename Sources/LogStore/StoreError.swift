@@ -56,10 +56,10 @@ public struct RecoveryReport {
   public internal(set) var streams = 0
   public internal(set) var messages = 0
   /// Bytes of the last, never acknowledged batch that were cut off.
-  public internal(set) var tornBytes = 0
+  public internal(set) var tornBytes: Int64 = 0
   /// Damaged regions that were skipped, and their bytes. The files are left as they are.
   public internal(set) var damagedRegions = 0
-  public internal(set) var damagedBytes = 0
+  public internal(set) var damagedBytes: Int64 = 0
   /// The first of these places.
   public internal(set) var places: [DamagedPlace] = []
   static let placesMax = 1000
@@ -69,7 +69,7 @@ public struct RecoveryReport {
   public internal(set) var lost: [LostSequences] = []
   /// Whether a checkpoint file was used, and the bytes of log that were read beside it.
   public internal(set) var hasCheckpoint = false
-  public internal(set) var bytesRead = 0
+  public internal(set) var bytesRead: Int64 = 0
   public internal(set) var duration_ns: Int64 = 0
 
   /// Forgets what was found inside segments.
@@ -87,7 +87,7 @@ extension LogStore {
     /// A new segment begins when this size would be passed.
     public var segmentBytes = 4 << 20
     /// Limit over all files of the store.
-    public var storeBytesMax = 1 << 30
+    public var storeBytesMax: Int64 = 1 << 30
     /// Kept free below `storeBytesMax` and on the file system, so that removals and metadata work when messages do not fit any more.
     public var reserveBytes = 8 << 20
     /// A batch is closed at this size even while the one before it is still being written.

@@ -80,7 +80,7 @@ extension StreamLog {
     guard seen < gone else { return size }
     subjectsAreUncertain()
     // Of messages that cannot be read only the average size is known.
-    return size + anchor.bytes * (gone - seen) / max(1, Int(anchor.count))
+    return size + Int(clamping: Int64(anchor.bytes) * Int64(gone - seen) / Int64(max(1, anchor.count)))
   }
 
   /// Removes all messages: `firstSequence` becomes `lastSequence + 1`.
@@ -148,7 +148,7 @@ extension StreamLog {
     // The file must not go before the removal is durable: half of a purge would be seen after a power cut.
     segment.releasePosition = store.appendedPosition + 1
     count -= messages
-    bytes -= size
+    bytes -= Int64(size)
   }
 
   /// Takes one live message out of the sums; tells where its record is.

@@ -20,7 +20,7 @@ public final class StreamLog {
   /// Live messages.
   public internal(set) var count = 0
   /// Their sizes as nats-server accounts them: 30 bytes, subject and payload, and 4 bytes and headers where there are headers.
-  public internal(set) var bytes = 0
+  public internal(set) var bytes: Int64 = 0
 
   /// Sequences between first and last that are not there: removed, lost or never used.
   var removed = SequenceSet()
@@ -103,7 +103,7 @@ public final class StreamLog {
       index.append(Anchor(sequence: sequence, position: position, bytes: size, count: 1, mayHaveHeaders: hasHeaders))
     }
     count += 1
-    bytes += size
+    bytes += Int64(size)
     segment.liveMessages += 1
     segment.liveBytes += size
   }
@@ -150,7 +150,7 @@ public final class StreamLog {
   }
 
   /// Sequences between first and last that are not there.
-  public var deletedCount: Int { removed.count }
+  public var deletedCount: UInt64 { removed.count }
 
   /// The first `limit` of them, ascending.
   public func deletedSequences(limit: Int) -> [UInt64] {
@@ -267,6 +267,6 @@ public final class StreamLog {
   /// Live messages from `first` through `last`, both between the stream's first and last.
   func liveCount(_ first: UInt64, _ last: UInt64) -> Int {
     guard first <= last else { return 0 }
-    return Int(last - first) + 1 - removed.count(first, last)
+    return Int(clamping: last - first + 1 - removed.count(first, last))
   }
 }

@@ -30,7 +30,7 @@ extension Monitor {
 
   /// Sums over some JetStreams; `accounts` is how many the answer is about.
   func writeJetStreamStats(_ json: inout JSONWriter, _ jetStreams: [JetStream], accounts: Int) {
-    var (memory, storage) = (0, 0)
+    var (memory, storage) = (Int64(0), Int64(0))
     var reserved = (memory: Int64(0), storage: Int64(0))
     var (total, errors) = (UInt64(0), UInt64(0))
     for jetStream in jetStreams {
@@ -69,12 +69,13 @@ extension Monitor {
     writeJetStreamConfig(&json)
     json.beginObject("limits")
     json.endObject()
-    var (streamCount, consumerCount, messages, bytes) = (0, 0, 0, 0)
+    var (streamCount, consumerCount) = (0, 0)
+    var (messages, bytes) = (0 as Int64, 0 as Int64)
     for jetStream in jetStreams {
       streamCount += jetStream.streamCount
       consumerCount += jetStream.consumerCount
       for stream in jetStream.streams {
-        messages += stream.count
+        messages += Int64(stream.count)
         bytes += stream.bytes
       }
     }

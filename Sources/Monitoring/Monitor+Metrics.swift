@@ -116,7 +116,7 @@ extension Monitor {
       [Label("peer", link.peer.serverName), Label("account", link.account.name), Label("id", ByteString("\(link.id)"))] + more
     }
     let (inward, outward) = (Label("direction", "in"), Label("direction", "out"))
-    func both(_ name: StaticString, _ help: StaticString, _ values: (LeafLink) -> (Int, Int)) {
+    func both(_ name: StaticString, _ help: StaticString, _ values: (LeafLink) -> (Int64, Int64)) {
       page.family(name, .counter, help)
       for link in links {
         let (received, sent) = values(link)

@@ -68,7 +68,7 @@ public protocol Disk: AnyObject {
   func remove(_ path: String) throws(DiskError)
   func rename(_ from: String, to: String) throws(DiskError)
   /// Bytes that an unprivileged process can still write below `path`.
-  func freeSpace(_ path: String) throws(DiskError) -> Int
+  func freeSpace(_ path: String) throws(DiskError) -> Int64
   /// Writes `chunks` one after the other at `offset` and makes them durable, in the background. `done` is called in a later turn of
   /// the loop. The chunks must stay unchanged until then. At most one commit may be under way on a disk.
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void)

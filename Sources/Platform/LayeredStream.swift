@@ -191,11 +191,11 @@ open class LayeredStream: ByteStream, ByteStreamDelegate {
 
   // MARK: As below
 
-  public final override var bytesRead: Int {
+  public final override var bytesRead: Int64 {
     get { inner.bytesRead }
     set { inner.bytesRead = newValue }
   }
-  public final override var bytesWritten: Int {
+  public final override var bytesWritten: Int64 {
     get { inner.bytesWritten }
     set { inner.bytesWritten = newValue }
   }

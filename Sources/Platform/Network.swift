@@ -79,8 +79,8 @@ open class ByteStream {
   public final let remote: SocketAddress
   public final let local: SocketAddress
   /// Bytes read and written so far, as on the wire.
-  open var bytesRead = 0
-  open var bytesWritten = 0
+  open var bytesRead: Int64 = 0
+  open var bytesWritten: Int64 = 0
   /// How long the peer may take no byte at all before the stream is closed with `.writeDeadline` (nats-server's write_deadline).
   public final var writeDeadline_ns: Int64 = 10 * second_ns
   /// Set by an owner that keeps output back, to be called once when the kernel has taken all that it was given.

@@ -81,14 +81,14 @@ final class LeafProbe: ByteStreamDelegate {
         break
       }
       let rtt_us = max((host.clock.monotonic_ns - (secureStream?.lastFlight_ns ?? connection.asked_ns)) / 1000, 1)
-      let bytes = stream.bytesRead + stream.bytesWritten + Self.overhead
+      let bytes = Int(clamping: stream.bytesRead + stream.bytesWritten + Self.overhead)
       finish(.success(Sample(rtt_us: rtt_us, connect_us: connection.connect_us, bytes: bytes)))
     }
     return bytes.count
   }
 
   /// TCP and IP headers of a connection that is opened, answered once and closed: seven segments of 52 bytes and options.
-  private static let overhead = 400
+  private static let overhead: Int64 = 400
 
   func closed(_ stream: ByteStream, reason: CloseReason) {
     stream.delegate = nil

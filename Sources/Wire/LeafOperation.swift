@@ -22,8 +22,11 @@ public struct LeafOperation {
   public var subject = ByteView()
   /// subscribe, unsubscribe; empty when there is none
   public var queue = ByteView()
-  /// subscribe with a queue: members of the group, absolute
+  /// subscribe with a queue: members of the group, absolute; at most `weightMax`
   public var weight = 0
+  /// nats-server sends how many subscriptions of a group its account has, in 32 bits: a million of them would take it a gigabyte. Whoever
+  /// says more than this is believed this, so that sums of some links' weights fit everywhere.
+  public static let weightMax = 1 << 24
   /// message; empty when there is none
   public var reply = ByteView()
   /// message: the queue groups that get a copy, separated by blanks; empty when none

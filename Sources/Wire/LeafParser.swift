@@ -91,7 +91,7 @@ public struct LeafParser {
     case (3, true):
       guard let weight = ControlLine.size(arguments[2]) else { return .violation(.malformedArguments) }
       operation.queue = arguments[1]
-      operation.weight = weight
+      operation.weight = min(weight, LeafOperation.weightMax)
     default: return .violation(.malformedArguments)
     }
     operation.subject = arguments[0]

@@ -28,7 +28,7 @@ enum Store {
       clock: outside.clock, entropy: outside.entropy, disk: disk, network: outside.network, timers: outside.timers, turn: outside.turn,
       log: outside.log)
     var options = LogStore.Options()
-    options.storeBytesMax = Int.max / 4
+    options.storeBytesMax = .max / 4
     options.reserveBytes = 0
     // Only a full reading finds all damage.
     options.hasCheckpoints = verb.equals("inspect")
@@ -77,7 +77,7 @@ enum Store {
       if name.isEmpty { put(&name, "(number ", Int64(id), ")") }
       table.add([
         String(decoding: name, as: UTF8.self), cell(stream.count), cell(stream.bytes), cell(Int64(clamping: stream.firstSequence)),
-        cell(Int64(clamping: stream.lastSequence)), cell(stream.deletedCount), cell(stream.subjects.subjectCount),
+        cell(Int64(clamping: stream.lastSequence)), cell(Int64(clamping: stream.deletedCount)), cell(stream.subjects.subjectCount),
       ])
     }
     text.append(contentsOf: table.text.utf8)

@@ -37,7 +37,7 @@ final class Bench {
   let store: LogStore
   var lines: [String] = []
 
-  static func small(storeBytesMax: Int = 1 << 20, checkpoints: Bool = true) -> LogStore.Options {
+  static func small(storeBytesMax: Int64 = 1 << 20, checkpoints: Bool = true) -> LogStore.Options {
     var options = LogStore.Options()
     options.hasCheckpoints = checkpoints
     options.segmentBytes = 4096

@@ -13,6 +13,28 @@ import Testing
     return Bench(image, options: bench.store.options, seed: 2)
   }
 
+  @Test("a stream with a gap of more sequences than 32 bits count, as a mirror may have one, starts again", arguments: [true, false])
+  func hugeGap(checkpoints: Bool) throws {
+    let bench = Bench(options: Bench.small(checkpoints: checkpoints))
+    _ = try bench.store.open()
+    let far: UInt64 = 5 << 32
+    try bench.store.stream(1).put(1)
+    for sequence in far...far + 400 { try bench.store.stream(1).put(sequence) }
+    bench.store.stream(1).remove(far + 1)
+    bench.rest()
+    #expect(!checkpoints || bench.store.checkpoints > 0)
+    #expect(bench.store.stream(1).deletedCount == far - 2 + 1)
+    bench.store.close {}
+    bench.rest()
+    let again = Bench(bench.disk, options: Bench.small(checkpoints: checkpoints), seed: 2)
+    #expect(try again.store.open().hasCheckpoint == checkpoints)
+    let stream = again.store.stream(1)
+    #expect(stream.deletedCount == far - 2 + 1 && stream.count == 401)
+    #expect(try stream.scanned() == [1, far] + Array(far + 2...far + 400))
+    stream.removeThrough(far + 2)
+    #expect(stream.count == 398 && stream.deletedCount == 0)
+  }
+
   @Test("the oldest segments may go while a checkpoint is written")
   func segmentsGoMeanwhile() throws {
     let bench = Bench(options: Bench.small(storeBytesMax: 64 << 20))

@@ -16,7 +16,7 @@ struct Contents: Equatable {
     var live: [UInt64]
     /// Tells messages of a dropped stream from those of the one that took its number.
     var generation: Int
-    var bytes: Int
+    var bytes: Int64
   }
   var streams: [UInt32: Stream] = [:]
   var metadata: [String: [UInt8]] = [:]
@@ -30,12 +30,12 @@ struct Contents: Equatable {
       try Self.agree("messages of stream \(id) counted", stream.count, "in the index", live.count)
       var generation = generations?[id] ?? 0
       var scanned: [UInt64] = []
-      var bytes = 0
+      var bytes: Int64 = 0
       var subjects: [String: Int] = [:]
       try stream.scan(from: 0) { message in
         scanned.append(message.sequence)
         subjects[message.subject.string, default: 0] += 1
-        bytes += message.bytes
+        bytes += Int64(message.bytes)
         if generations == nil { generation = message.payload.count % 10 }
         #expect(message.payload.bytes == StreamLog.payload(message.sequence, message.payload.count))
         return true
@@ -81,7 +81,7 @@ final class Workload {
   /// Nobody waits for this stream's messages, so they are written ahead of their commits.
   private let promptID: UInt32
 
-  init(seed: UInt64, storeBytesMax: Int = 1 << 20, checkpoints: Bool = true, hasFaults: Bool = false) throws {
+  init(seed: UInt64, storeBytesMax: Int64 = 1 << 20, checkpoints: Bool = true, hasFaults: Bool = false) throws {
     self.hasFaults = hasFaults
     var options = Bench.small(storeBytesMax: storeBytesMax, checkpoints: checkpoints)
     options.aheadDelay_ns = 150_000
@@ -163,7 +163,7 @@ final class Workload {
     case 0: disk.failingCommits[commit] = Bool.random(using: &random) ? .inputOutput : .noSpace
     case 1: disk.failingSyncs.insert(commit)
     case 2: disk.failCreate = Bool.random(using: &random) ? .inputOutput : .noSpace
-    case 3: disk.space = Int.random(in: 0..<30_000, using: &random)
+    case 3: disk.space = Int64.random(in: 0..<30_000, using: &random)
     default: heal()
     }
   }

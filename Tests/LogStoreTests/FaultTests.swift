@@ -213,7 +213,8 @@ import Testing
     bench.rest()
     disk.failOpen = [:]
     let (again, next) = try open(disk)
-    #expect(next.unreadableFiles.isEmpty)
+    // As long as it is there, an operator is told.
+    #expect(next.unreadableFiles == [String(newest.dropFirst(6)) + ".unreadable"] && again.store.foundDamage)
     #expect(try again.store.stream(1).scanned() == found + Array(41...80))
     #expect(disk.names[newest + ".unreadable"] == node)
     #expect(!disk.names.keys.contains { $0.hasSuffix(".refused") })
@@ -309,6 +310,22 @@ import Testing
     }
     // A turn is a tenth of a millisecond.
     #expect(turns <= 1020 && bench.store.syncs == syncs + 1, "\(turns) turns")
+  }
+
+  @Test("lengths that are no number of any record are no record", arguments: [0, 31, 0x0480_0001, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF])
+  func absurdLengths(length: UInt32) {
+    var bytes = [UInt8](repeating: 0, count: 64)
+    bytes.withUnsafeMutableBytes { memory in
+      let base = memory.baseAddress!
+      Record.writeHeader(
+        base, length: 64, tag: RecordKind.message | RecordFlag.headers, subjectLength: 3, stream: 1, sequence: 1, timestamp_ns: 0)
+      #expect(Record.plausible(base, available: 64) != nil)
+      // The length of its headers is as absurd.
+      base.storeBytes(of: length.littleEndian, toByteOffset: 35, as: UInt32.self)
+      #expect(Record(base: base, length: 64).isWellFormed == (length <= 25))
+      base.storeBytes(of: length.littleEndian, toByteOffset: 4, as: UInt32.self)
+      #expect(Record.plausible(base, available: .max) == nil)
+    }
   }
 
   @Test("a disk that fails again and again is tried less and less often, and leaves no files behind") func failsForLong() throws {

@@ -59,7 +59,7 @@ final class MemoryDisk: Disk {
   /// Which reads fail.
   var failRead: ((_ node: Int, _ offset: Int, _ count: Int) -> Bool)?
   var isReadOnly = false
-  var space = Int.max
+  var space = Int64.max
   /// Bytes read so far.
   var bytesRead = 0
   private var pending: (() -> Void)?
@@ -163,7 +163,7 @@ final class MemoryDisk: Disk {
     names[to] = node
     operations.append(.rename(from: from, to: to, node: node))
   }
-  func freeSpace(_ path: String) throws(DiskError) -> Int { space }
+  func freeSpace(_ path: String) throws(DiskError) -> Int64 { space }
 
   func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
     write(file, offset, chunks, syncs: true, done)

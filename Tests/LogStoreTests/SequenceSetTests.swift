@@ -37,4 +37,15 @@ import Testing
       #expect(set.count(300, 900) == model.count { $0 >= 300 && $0 <= 900 })
     }
   }
+
+  @Test("ranges of more sequences than 32 bits count are counted") func hugeRanges() {
+    var set = SequenceSet()
+    set.insert(10, 10 + (1 << 40))
+    set.insert(11 + (1 << 40), 12 + (1 << 40))
+    #expect(set.count == 3 + (1 << 40))
+    #expect(set.count(5, 1 << 33) == (1 << 33) - 9)
+    set.remove(1 << 32)
+    set.removeBelow(1 << 34)
+    #expect(set.count == 13 + (1 << 40) - (1 << 34))
+  }
 }

@@ -29,7 +29,7 @@ final class PipeStream: ByteStream {
       var bytes: [UInt8] = []
       output.forEachPiece(limit: 1) { bytes = $0.bytes }
       output.consume(bytes.count)
-      bytesWritten += bytes.count
+      bytesWritten += Int64(bytes.count)
       onSend(&bytes)
       peer?.inbox += bytes
     }
@@ -80,7 +80,7 @@ final class PipeStream: ByteStream {
       let taken = min(inbox.count, pieceMax)
       shown += inbox[..<taken]
       inbox.removeFirst(taken)
-      bytesRead += taken
+      bytesRead += Int64(taken)
       let view = shown
       let used = view.withView { delegate?.received($0, on: self) ?? $0.count }
       shown.removeFirst(used)

@@ -89,6 +89,14 @@ import Wire
   @Test("a weight of zero is read")
   func zeroWeight() { #expect(converse("LS+ a q 0\r\n", leafParser()).operations == ["subscribe|a|q|0"]) }
 
+  @Test("a weight that nobody can have is believed up to a limit")
+  func absurdWeight() {
+    #expect(
+      converse("LS+ a q 16777216\r\nLS+ a q 999999999\r\n", leafParser()).operations == [
+        "subscribe|a|q|16777216", "subscribe|a|q|16777216",
+      ])
+  }
+
   @Test("an error's quotes are taken off, if there are two")
   func errorText() {
     #expect(

@@ -94,7 +94,8 @@ public final class LinuxDisk: Disk, EventSource {
   public func size(_ file: FileHandle) throws(DiskError) -> Int {
     let size = linux_file_size(file.number)
     if size < 0 { throw failure("size", file) }
-    return Int(size)
+    // A file that no Int can measure is none of ours.
+    return Int(clamping: size)
   }
 
   public func read(_ file: FileHandle, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(DiskError) -> Int {
@@ -149,10 +150,10 @@ public final class LinuxDisk: Disk, EventSource {
     if result != 0 { throw failure("rename", from) }
   }
 
-  public func freeSpace(_ path: String) throws(DiskError) -> Int {
+  public func freeSpace(_ path: String) throws(DiskError) -> Int64 {
     let free_bytes = path.withCString { linux_free_space($0) }
     if free_bytes < 0 { throw failure("statvfs", path) }
-    return Int(clamping: free_bytes)
+    return free_bytes
   }
 
   // MARK: Commits

@@ -95,7 +95,7 @@ final class LinuxStream: ByteStream, EventSource {
         return
       }
       budget -= got
-      bytesRead += got
+      bytesRead += Int64(got)
       if shared {
         let kept = leftover.view
         if !kept.isEmpty { memcpy(loop.readBuffer, kept.base, kept.count) }
@@ -199,7 +199,7 @@ final class LinuxStream: ByteStream, EventSource {
         return false
       }
       output.consume(sent)
-      bytesWritten += sent
+      bytesWritten += Int64(sent)
       if deadline != nil { lastProgress_ns = loop.clock.monotonic_ns }
       if sent < offered { break }
     }

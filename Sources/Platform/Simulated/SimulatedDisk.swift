@@ -327,7 +327,9 @@ public final class SimulatedDisk: Disk {
     apply(.rename(from, to: to))
   }
 
-  public func freeSpace(_ path: String) throws(DiskError) -> Int { capacity == Int.max ? Int.max / 2 : max(0, capacity - state.used) }
+  public func freeSpace(_ path: String) throws(DiskError) -> Int64 {
+    capacity == Int.max ? Int64.max / 2 : Int64(max(0, capacity - state.used))
+  }
 
   // MARK: Commits
 

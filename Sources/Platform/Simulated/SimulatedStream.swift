@@ -71,7 +71,7 @@ final class SimulatedStream: ByteStream {
     let rtt_us = Int(link.latency_ns * 2 / 1000)
     return WayState(
       rtt_us: rtt_us, rttVariance_us: rtt_us / 8, sinceSign_ms: Int((simulation.now_ns - sign_ns) / millisecond_ns),
-      isWaiting: inWindow > 0, acknowledged: Int64(bytesWritten - inWindow))
+      isWaiting: inWindow > 0, acknowledged: bytesWritten - Int64(inWindow))
   }
 
   override func limitUnsent(_ bytes: Int) { unsentMax = bytes }
@@ -119,7 +119,7 @@ final class SimulatedStream: ByteStream {
       bytes.reserveCapacity(room)
       output.forEachPiece(limit: 1) { bytes.append($0.prefix(min(room, $0.count))) }
       output.consume(bytes.count)
-      bytesWritten += bytes.count
+      bytesWritten += Int64(bytes.count)
       inWindow += bytes.count
       lastProgress_ns = simulation.now_ns
       send(pieces: bytes)
@@ -274,7 +274,7 @@ final class SimulatedStream: ByteStream {
       sign_ns = simulation.now_ns
       leftover += kernel
       kernel = []
-      bytesRead += taken
+      bytesRead += Int64(taken)
       acknowledge(taken)
     }
     if !leftover.isEmpty, leftover.count >= readMinimum {
