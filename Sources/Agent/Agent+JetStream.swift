@@ -44,7 +44,7 @@ extension Agent {
     host.log.info("  Max Storage:     \(storeOptions.storeBytesMax) bytes")
     host.log.info("  Store Directory: \"\(directory)\"")
     if !jetStreamOptions.domain.isEmpty { host.log.info("  Domain:          \(jetStreamOptions.domain)") }
-    enableJetStream(options)
+    enableJetStream(options, isAtBoot: true)
     if let failure = declare(options.streams).first { throw .stream(failure) }
   }
 
@@ -61,9 +61,11 @@ extension Agent {
     return failures
   }
 
-  /// Gives each account the JetStream that `options` grant it, and says in all others that there is none.
-  func enableJetStream(_ options: Options) {
+  /// Gives each account the JetStream that `options` grant it, takes it from those to which they do not, and says in all others that there
+  /// is none.
+  func enableJetStream(_ options: Options, isAtBoot: Bool = false) {
     guard let store, let jetStreamOptions else { return }
+    retireJetStreams(options)
     for (name, grant) in options.jetStreamAccounts {
       guard let account = broker.account(name) else { preconditionFailure("an account with JetStream was not made") }
       if let known = jetStream(of: name) {
@@ -80,10 +82,25 @@ extension Agent {
       let consumers = ConsumerEngine(jetStream: made)
       made.consumerAPI = consumers
       engines.append(JetStreamEngine(jetStream: made, consumers: consumers))
-      made.start()
+      made.start(isAtBoot: isAtBoot)
     }
     for account in broker.accounts where jetStream(of: account.name) == nil && !absent.contains(where: { $0.account === account }) {
       absent.append(AbsentJetStream(account: account, isSystem: account === broker.systemAccount))
+    }
+  }
+
+  /// Stops the JetStreams of accounts that have it no more. Their streams stay in the store until they have it again.
+  private func retireJetStreams(_ options: Options) {
+    let granted = options.jetStreamAccounts
+    engines.removeAll { engine in
+      let name = engine.jetStream.account.name
+      guard !granted.contains(where: { $0.name == name }) else { return false }
+      engine.consumers.stop()
+      let lost = engine.jetStream.stop()
+      retired.append(engine)
+      host.log.info("JetStream is disabled for account \"\(name.string)\": its streams stay in the store until it is enabled again")
+      for stream in lost { host.log.warning("The memory stream '\(name.string) > \(stream.string)' is gone with it") }
+      return true
     }
   }
 

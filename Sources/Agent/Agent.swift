@@ -25,6 +25,8 @@ public final class Agent {
   var engines: [JetStreamEngine] = []
   public internal(set) var jetStreamOptions: JetStream.Options?
   let jetStreamServer = JetStreamServer()
+  /// Those of accounts from which it was taken: what is under way refers to them.
+  var retired: [JetStreamEngine] = []
   /// What says in other accounts that there is no JetStream.
   var absent: [AbsentJetStream] = []
   public private(set) var uplink: UplinkSupervisor?
@@ -312,10 +314,11 @@ public final class Agent {
     return refused
   }
 
-  /// What of the accounts cannot change while running: streams are not taken from where they are.
+  /// What of the accounts cannot change while running: the streams of forwards are not taken from where they are.
   private func accountsProblem(_ new: Options) -> String? {
-    for (name, _) in options.jetStreamAccounts where !new.jetStreamAccounts.contains(where: { $0.name == name }) {
-      return "config reload not supported for taking JetStream from account \"\(name.string)\": restart to change it"
+    for forward in options.forwards where !new.jetStreamAccounts.contains(where: { $0.name == forward.account }) {
+      return
+        "config reload not supported for taking JetStream from account \"\(forward.account.string)\" of forward \"\(forward.stream.string)\": restart to change it"
     }
     if options.access.systemAccount != new.access.systemAccount {
       return "config reload not supported for system_account: restart to change it"

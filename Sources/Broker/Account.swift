@@ -167,7 +167,9 @@ public final class Account {
   // MARK: Mappings
 
   /// Rewrites subjects that begin with `from` to begin with `to`.
-  public func map(_ mapping: SubjectPrefixMapping) { mappings.append(mapping) }
+  public func map(_ mapping: SubjectPrefixMapping) {
+    if !mappings.contains(where: { $0.source == mapping.source }) { mappings.append(mapping) }
+  }
 
   /// Whether a mapping may rewrite this subject; the answer yes may be wrong, no is right.
   @inline(__always) func isMapped(_ subject: ByteView) -> Bool {

@@ -20,6 +20,8 @@ public final class ConsumerEngine: ConsumerAPI {
   /// By `<stream>.<consumer>`, as requests name them.
   private var table = ByteMap<Consumer>()
   private var dirty: [Consumer] = []
+  /// Those that were there when it was stopped: what is under way may refer to them.
+  private var stopped = ByteMap<Consumer>()
   private let writeTimer = Timer()
   var pushConsumers: [Consumer] = []
   private let watcher = InterestWatcher()
@@ -97,6 +99,17 @@ public final class ConsumerEngine: ConsumerAPI {
       for pull in consumer.waiting.removeAll() { consumer.sendStatus("409 Server Shutdown", ending: pull) }
     }
     writeStates()
+  }
+
+  /// JetStream is taken from the account: no consumer delivers any more, and their states are written down.
+  public func stop() {
+    serverStops()
+    served.stop()
+    account.stopObserving(watcher)
+    let all = table
+    table = ByteMap()
+    all.forEach { _, consumer in consumer.end("409 Server Shutdown") }
+    stopped = all
   }
 
   // MARK: The store

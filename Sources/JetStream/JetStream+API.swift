@@ -9,7 +9,7 @@ import Wire
 
 extension JetStream {
   func subscribeAPI() {
-    account.subscribe("$JS.API.>", origin: .service) { [unowned(unsafe) self] message, source in
+    apiSubscription = account.subscribe("$JS.API.>", origin: .service) { [unowned(unsafe) self] message, source in
       outsideOfPublishing(message, source) { message, source in
         self.dispatch(APIRequest(message: message, source: source))  // the engine lives as long as its account
       }
@@ -25,7 +25,8 @@ extension JetStream {
     let reply = ByteString(message.reply)
     let headers = ByteString(message.headers)
     let payload = ByteString(message.payload)
-    host.turn.defer {
+    host.turn.defer { [self] in
+      guard apiSubscription != nil else { return }  // it was stopped meanwhile
       subject.withView { subject in
         reply.withView { reply in
           headers.withView { headers in

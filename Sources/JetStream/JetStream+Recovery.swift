@@ -41,7 +41,7 @@ extension JetStream {
     return last_ns
   }
 
-  func recoverStreams() {
+  func recoverStreams(dropsOrphans: Bool) {
     let prefix = keyPrefix
     for key in store.metadata.keys.ordered() {
       guard let name = key.withView({ view in prefix.withView { view.hasPrefix($0) ? ByteString(view.dropFirst($0.count)) : nil } }),
@@ -49,7 +49,8 @@ extension JetStream {
       else { continue }
       recover(name, record)
     }
-    dropOrphans()
+    dropOrphanedNotes()
+    if dropsOrphans { dropOrphans() }
     for stream in streams {
       consumerAPI?.streamRecovered(stream)
       stream.startFeeds()
@@ -80,7 +81,6 @@ extension JetStream {
       if let stored = StoredStream.decode(record) { known.insert(stored.id) } else { isComplete = false }
     }
     dropOrphanedConsumers()
-    dropOrphanedNotes()
     // With an unreadable record it is not known which log is whose: nothing is dropped.
     guard isComplete else { return }
     for id in store.streamIDs where !known.contains(id) { dropOrphan(id) }

@@ -81,6 +81,8 @@ public final class JetStream {
   var scratch: UnsafeMutableRawPointer
   var scratchBytes: Int
   private var isStarted = false
+  /// For requests to the API.
+  var apiSubscription: Subscription?
 
   /// `store` must be open. Nothing is served before `start`.
   public init(
@@ -105,8 +107,9 @@ public final class JetStream {
     scratch.deallocate()
   }
 
-  /// Recovers the account's streams and begins to serve.
-  public func start() {
+  /// Recovers the account's streams and begins to serve. `isAtBoot`: no other account's JetStream works yet, so that a log in the store that
+  /// is no stream's is what a crash has left, and not a stream that is being restored.
+  public func start(isAtBoot: Bool = true) {
     precondition(!isStarted, "JetStream is started once")
     isStarted = true
     let previous = store.onDurable
@@ -115,7 +118,7 @@ public final class JetStream {
       drainDurable()
     }
     recoverAges()
-    recoverStreams()
+    recoverStreams(dropsOrphans: isAtBoot)
     subscribeAPI()
   }
 

@@ -51,6 +51,16 @@ final class ServedOrigins: InterestObserver {
 
   private var key: ByteString { ByteString("served/") + engine.account.name }
 
+  /// JetStream is taken from the account.
+  func stop() {
+    engine.host.timers.cancel(timer)
+    engine.host.timers.cancel(returnTimer)
+    if isObserving { engine.account.stopObserving(self) }
+    isObserving = false
+    entries = []
+    inboxes = []
+  }
+
   /// Reads what an earlier process served.
   func recover() {
     guard let record = engine.store.metadata[key], let values = (try? JSON.parse(ByteString(record)))?.array else { return }

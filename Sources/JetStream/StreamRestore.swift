@@ -289,7 +289,11 @@ final class StreamRestore {
   func abandon() {
     guard !isEnded else { return }
     end()
-    if stream != nil { return }  // what came of it goes with the stream
+    if let stream {
+      // What came of it goes with the stream.
+      if !stream.isDeleted { engine.delete(stream) }
+      return
+    }
     if config.storage == .file { engine.store.dropStream(logID) } else { log.removeThrough(log.lastSequence) }
   }
 }

@@ -134,8 +134,8 @@ def test_a_user_is_revoked(servers):
 
 @pytest.mark.ours
 def test_what_takes_a_restart_is_named(petiole):
-    server = petiole("accounts { A { jetstream: enabled, users: [{user: a, password: a}] } }", jetstream=True)
+    server = petiole("accounts { A { users: [{user: a, password: a}] }, S {}, T {} }\nsystem_account: S")
     path = server.directory / "server.conf"
-    path.write_text(path.read_text().replace("A { jetstream: enabled,", "A {"))
+    path.write_text(path.read_text().replace("system_account: S", "system_account: T"))
     server.signal(signal.SIGHUP)
-    until(lambda: 'taking JetStream from account "A": restart to change it' in server.log())
+    until(lambda: "system_account: restart to change it" in server.log())

@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import random
 
 import nats
 import pytest
 from nats.js.errors import APIError
 
-from sidebyside import Pair
+from backups import backup
+from sidebyside import Exchange, Pair
+from sidebyside import login as login_line
+from test_access_reload import reload
 from waiting import until
 
 CONFIG = """
@@ -169,3 +173,80 @@ async def test_limits_and_their_errors_are_those_of_the_real_server(servers):
 
     for real, ours in zip(*await asyncio.gather(*(asked(server) for server in pair.both)), strict=True):
         assert ours == real, f"ours: {ours}\nreal: {real}"
+
+
+async def outcome(nc, subject, body=b""):
+    """What a request is answered, or how it is not."""
+    try:
+        return shape(json.loads((await nc.request(subject, body, timeout=0.5)).data))
+    except nats.errors.NoRespondersError:
+        return "nobody"
+    except nats.errors.TimeoutError:
+        return "silence"
+
+
+async def shows(nc, request, member):
+    """Waits for an answer with such a member: nats-server says that it has read the file before its accounts are ready."""
+
+    async def shown():
+        return member in await outcome(nc, f"$JS.API.{request}")
+
+    await until(shown, what=f"{member} in the answer to {request}")
+
+
+async def test_jetstream_is_taken_from_an_account_and_given_back(servers):
+    """By reloads: the rest of the file counts as well, and nothing that is stored is lost."""
+    without = CONFIG.replace("B { users: [ {user: b, password: b} ], jetstream: enabled }", "B { users: [ {user: b, password: b} ] }")
+    without = without.replace("{user: n, password: n}", "{user: n, password: other}")
+    pair = Pair(servers, CONFIG, jetstream=True)
+    outcomes = []
+    for server in pair.both:
+        nc, other = await login(server, "b"), await login(server, "a")
+        for js in (nc.jetstream(), other.jetstream()):
+            await js.add_stream(name="S", subjects=["s.>"])
+            for number in range(3):
+                await js.publish("s.x", str(number).encode())
+        sub = await nc.jetstream().pull_subscribe("s.>", durable="D", stream="S")
+        await (await sub.fetch(1, timeout=5))[0].ack_sync()
+        leaving = Exchange(server).say(login_line("n", "n"))
+        reload(server, without)
+        leaving.until_closed()
+        await shows(nc, "INFO", "error")
+        mine = [await outcome(nc, f"$JS.API.{subject}") for subject in ("INFO", "STREAM.INFO.S", "STREAM.NAMES", "CONSUMER.MSG.NEXT.S.D")]
+        mine.append(await outcome(nc, "s.x", b"nobody's"))
+        mine.append((await other.jetstream().stream_info("S")).state.messages)
+        reload(server, CONFIG)
+        await shows(nc, "STREAM.INFO.S", "config")
+        info = await nc.jetstream().stream_info("S")
+        mine.append((info.state.messages, info.state.first_seq, info.state.last_seq, info.state.consumer_count))
+        mine.append((await nc.jetstream().publish("s.x", b"3")).seq)
+        mine.append([(message.data, message.metadata.num_delivered) for message in await sub.fetch(3, timeout=5)])
+        outcomes.append(mine)
+        await nc.close()
+        await other.close()
+    assert outcomes[1] == outcomes[0]
+    assert outcomes[1][4] == "nobody" and outcomes[1][6] == (3, 1, 3, 1)
+    assert outcomes[1][8] == [(b"1", 1), (b"2", 1), (b"3", 1)]
+
+
+async def test_a_stream_is_restored_while_a_reload_gives_another_account_jetstream(agent):
+    """What has come of the stream is nobody's yet, and is not taken for what a crash has left."""
+    without = CONFIG.replace("B { users: [ {user: b, password: b} ], jetstream: enabled }", "B { users: [ {user: b, password: b} ] }")
+    server = agent(without, jetstream=True).start()
+    nc = await login(server, "a")
+    js = nc.jetstream()
+    await js.add_stream(name="S", subjects=["s.>"])
+    for number in range(40):
+        await js.publish("s.x", random.Random(number).randbytes(8000))
+    config, state, data, _ = await backup(nc, "S")
+    await js.delete_stream("S")
+    target = (await api(nc, "STREAM.RESTORE.S", {"config": config, "state": state}))["deliver_subject"]
+    half = len(data) // 2
+    assert not (await nc.request(target, data[:half], timeout=5)).data
+    reload(server, CONFIG)
+    assert "drops log" not in server.log()
+    for piece in (data[half:], b""):
+        answer = await nc.request(target, piece, timeout=5)
+    assert json.loads(answer.data)["state"]["messages"] == 40
+    assert (await js.get_msg("S", 1)).data == random.Random(0).randbytes(8000)
+    await nc.close()

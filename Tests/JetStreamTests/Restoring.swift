@@ -38,8 +38,8 @@ struct MadeArchive {
 }
 
 extension Rig {
-  /// Brings an archive back as a stream; the last answer.
-  func restore(_ config: String, _ archive: MadeArchive) -> Received {
+  /// Brings an archive back as a stream, in pieces of so many bytes; the last answer. `midway` is called when the first piece was taken.
+  func restore(_ config: String, _ archive: MadeArchive, pieces: Int = 512 << 10, midway: (() -> Void)? = nil) -> Received {
     let name = (try? JSON.parse(ByteString(config)))?["name"]?.string?.string ?? ""
     let answer = call("$JS.API.STREAM.RESTORE.\(name)", #"{"config":\#(config),"state":{}}"#)
     guard let target = answer.json["deliver_subject"]?.string?.string, !target.isEmpty else { return answer }
@@ -51,7 +51,8 @@ extension Rig {
     var last: Received?
     var start = 0
     while last == nil {
-      let piece = packed[start..<min(start + 512 << 10, packed.count)]
+      let isFirst = start == 0
+      let piece = packed[start..<min(start + pieces, packed.count)]
       start += piece.count
       let inbox = send(target, bytes: Array(piece))
       for _ in 0..<2000 where last == nil {
@@ -60,6 +61,7 @@ extension Rig {
         if came.payload.isEmpty { break }
         last = came
       }
+      if isFirst { midway?() }
       if piece.isEmpty, last == nil { break }
     }
     return last ?? Received(subject: "", headers: "", payload: "no answer")
