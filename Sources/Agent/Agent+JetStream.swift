@@ -45,6 +45,7 @@ extension Agent {
     host.log.info("  Store Directory: \"\(directory)\"")
     if !jetStreamOptions.domain.isEmpty { host.log.info("  Domain:          \(jetStreamOptions.domain)") }
     enableJetStream(options, isAtBoot: true)
+    accountPurge = AccountPurge(host: host, store: store, system: broker.systemAccount) { [unowned(unsafe) self] in jetStreams }  // safe: it owns it
     if let failure = declare(options.streams).first { throw .stream(failure) }
   }
 

@@ -27,6 +27,8 @@ public final class Agent {
   let jetStreamServer = JetStreamServer()
   /// Those of accounts from which it was taken: what is under way refers to them.
   var retired: [JetStreamEngine] = []
+  /// Lets the system account purge others.
+  var accountPurge: AccountPurge?
   /// What says in other accounts that there is no JetStream.
   var absent: [AbsentJetStream] = []
   public private(set) var uplink: UplinkSupervisor?

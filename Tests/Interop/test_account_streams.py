@@ -250,3 +250,42 @@ async def test_a_stream_is_restored_while_a_reload_gives_another_account_jetstre
     assert json.loads(answer.data)["state"]["messages"] == 40
     assert (await js.get_msg("S", 1)).data == random.Random(0).randbytes(8000)
     await nc.close()
+
+
+async def test_the_system_account_purges_another(servers):
+    pair = Pair(servers, CONFIG, jetstream=True)
+    outcomes = []
+    for server in pair.both:
+        people = {name: await login(server, name) for name in ("a", "b", "sys")}
+        for name in ("a", "b"):
+            await people[name].jetstream().add_stream(name="S", subjects=["s.>"])
+            await people[name].jetstream().publish("s.x", b"1")
+        mine = [await outcome(people["b"], "$JS.API.ACCOUNT.PURGE.A"), await outcome(people["a"], "$JS.API.STREAM.NAMES")]
+        mine += [await outcome(people["sys"], f"$JS.API.ACCOUNT.PURGE.{name}") for name in ("A", "NOBODY", "a/b")]
+        mine += [await outcome(people[name], "$JS.API.STREAM.NAMES") for name in ("a", "b")]
+        outcomes.append(mine)
+        for nc in people.values():
+            await nc.close()
+    assert outcomes[1] == outcomes[0]
+    assert outcomes[1][1]["total"] == 1 and outcomes[1][5]["total"] == 0 and outcomes[1][6]["total"] == 1
+
+
+async def test_an_account_that_has_no_jetstream_any_more_is_purged_as_well(agent):
+    server = agent(CONFIG, jetstream=True).start()
+    people = {name: await login(server, name) for name in ("a", "b", "sys")}
+    for name in ("a", "b"):
+        await people[name].jetstream().add_stream(name="S", subjects=["s.>"])
+        await people[name].jetstream().publish("s.x", b"1")
+        await people[name].jetstream().pull_subscribe("s.>", durable="D", stream="S")
+    reload(server, CONFIG.replace("B { users: [ {user: b, password: b} ], jetstream: enabled }", "B { users: [ {user: b, password: b} ] }"))
+    assert (await outcome(people["sys"], "$JS.API.ACCOUNT.PURGE.B"))["initiated"]
+    reload(server, CONFIG)
+    assert (await api(people["b"], "STREAM.NAMES"))["total"] == 0
+    assert (await people["a"].jetstream().stream_info("S")).state.messages == 1
+    for nc in people.values():
+        await nc.close()
+    server.kill()
+    server.start()
+    nc = await login(server, "b")
+    assert (await api(nc, "STREAM.NAMES"))["total"] == 0
+    await nc.close()
