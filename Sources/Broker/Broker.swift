@@ -73,9 +73,6 @@ public final class Broker {
   /// The account of this name, or nil.
   public func account(_ name: ByteString) -> Account? { accounts.first { $0.name == name } }
 
-  /// A client was refused.
-  func refused(_ client: ClientConnection) { observer?.clientRefused(client) }
-
   /// The next connection id, for clients and leaf links.
   public func nextID() -> UInt64 {
     lastID += 1

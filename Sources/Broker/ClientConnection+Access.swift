@@ -95,13 +95,20 @@ extension ClientConnection {
     isWaiting = false
     access?.check = nil
     guard !isClosing else { return }
+    if let asked {
+      // Who is refused is told of by what it calls itself as well.
+      options.name = asked.name
+      options.lang = asked.lang
+      options.version = asked.version
+    }
     switch verdict {
     case .refused: failAuthentication()
     case .noRoom: turnBack()
     case .granted(let new):
       // What it subscribed to as somebody else is not this one's.
       if new !== grant { dropSubscriptions() }
-      if admit(new), let asked { connected(asked) }
+      guard admit(new) else { break }
+      if let asked { connected(asked) } else { broker.observer?.clientConnected(self) }
     }
     if wasPaused { resumeReading() }
   }
@@ -115,6 +122,7 @@ extension ClientConnection {
     guard !options.noResponders || options.headers else { return refuse(.noRespondersNeedsHeaders) }
     connected = true
     estimateDistance()
+    broker.observer?.clientConnected(self)
     echoes = options.echo
     acknowledge()
   }
@@ -122,15 +130,30 @@ extension ClientConnection {
   func failAuthentication() {
     let name = access?.facts.shownUser ?? ""
     broker.host.log.error("\(stream.remote) - \(upgrade == nil ? "cid" : "wid"):\(id) - authentication error\(name)")
-    broker.refused(self)
+    broker.observer?.clientRefused(self, .notAuthorized)
     refuse(.notAuthorized)
   }
 
   /// Nobody could find out who it is: it may come again.
   private func turnBack() {
     broker.host.log.warning("\(stream.remote) - \(upgrade == nil ? "cid" : "wid"):\(id) - too many passwords wait to be checked")
-    broker.refused(self)
+    broker.observer?.clientRefused(self, .loginsExceeded)
     refuse(.loginsExceeded)
+  }
+
+  /// Its user as events show it: what it was let in as, or what it said.
+  public var shownUser: ByteString {
+    if !grant.user.isEmpty { return grant.user }
+    guard let facts = access?.facts else { return ByteString() }
+    if !facts.nkey.isEmpty { return facts.nkey }
+    return facts.user.isEmpty && facts.jwt.isEmpty && !facts.token.isEmpty ? "[REDACTED]" : facts.user
+  }
+
+  /// Who vouches for its key: the one who signed its token, or its account.
+  public var shownIssuer: ByteString {
+    guard !grant.user.isEmpty, grant.token != nil || access?.facts.nkey == grant.user else { return ByteString() }
+    guard let issuer = grant.token?.issuer, !issuer.isEmpty else { return grant.account.name }
+    return issuer
   }
 
   // MARK: Accounts

@@ -423,8 +423,10 @@ public final class ClientConnection: Endpoint, ByteStreamDelegate {
     broker.closingClients += 1
     broker.host.timers.cancel(pingTimer)
     dropSubscriptions()
+    let wasAdmitted = isAdmitted
     leave()
     lastMatch = nil
+    broker.observer?.clientLeft(self, wasAdmitted: wasAdmitted)
   }
 
   /// What was found out under other permissions or in another account does not count any more.

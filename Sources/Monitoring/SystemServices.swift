@@ -10,8 +10,8 @@ public final class SystemServices {
   private static let pingPrefix: StaticString = "$SYS.REQ.SERVER.PING."
   private static let accountPrefix: StaticString = "$SYS.REQ.ACCOUNT."
 
-  private let monitor: Monitor
-  private let broker: Broker
+  let monitor: Monitor
+  let broker: Broker
   private let idPrefix: ByteString
   private var sequence: UInt64 = 0
   private var accounts: [(account: Account, isSystem: Bool, subscriptions: [Subscription])] = []
@@ -29,8 +29,9 @@ public final class SystemServices {
     idPrefix = ByteString("$SYS.REQ.SERVER.") + broker.identity.id + "."
   }
 
-  /// Serves the accounts that there are now.
+  /// Serves the accounts that there are now, and tells the system account what happens.
   public func serve() {
+    broker.observer = self
     for account in broker.accounts {
       let isSystem = account === broker.systemAccount
       if let index = accounts.firstIndex(where: { $0.account === account }) {
@@ -238,7 +239,7 @@ public final class SystemServices {
     return true
   }
 
-  private func writeServer(to json: inout JSONWriter) {
+  func writeServer(to json: inout JSONWriter) {
     sequence += 1
     json.beginObject("server")
     json.field("name", broker.identity.name)
