@@ -361,7 +361,7 @@ public final class InterestTree<Subscriber: AnyObject> {
     guard !table.isEmpty else { return 0 }
     let wanted = hash(parent, token)
     let mask = table.count - 1
-    var slot = Int(wanted) & mask
+    var slot = Int(truncatingIfNeeded: wanted) & mask
     while true {
       let index = table[slot]
       if index == 0 { return 0 }
@@ -372,7 +372,7 @@ public final class InterestTree<Subscriber: AnyObject> {
 
   private func place(_ node: UInt32) {
     let mask = table.count - 1
-    var slot = Int(nodes[Int(node)].hash) & mask
+    var slot = Int(truncatingIfNeeded: nodes[Int(node)].hash) & mask
     while table[slot] != 0 { slot = (slot + 1) & mask }
     table[slot] = node
   }
@@ -385,12 +385,12 @@ public final class InterestTree<Subscriber: AnyObject> {
 
   private func unplace(_ node: UInt32) {
     let mask = table.count - 1
-    var hole = Int(nodes[Int(node)].hash) & mask
+    var hole = Int(truncatingIfNeeded: nodes[Int(node)].hash) & mask
     while table[hole] != node { hole = (hole + 1) & mask }
     // Close the gap: whatever follows in the same run may have been pushed past its home by the removed node.
     var slot = (hole + 1) & mask
     while table[slot] != 0 {
-      let distance = (slot - Int(nodes[Int(table[slot])].hash)) & mask
+      let distance = (slot &- Int(truncatingIfNeeded: nodes[Int(table[slot])].hash)) & mask
       if distance >= (slot - hole) & mask {
         table[hole] = table[slot]
         hole = slot
