@@ -229,7 +229,9 @@ extension LogStore {
       continueCompaction()
       return
     }
+    // The last piece may have had nothing to copy, and the commit of what was copied before may be under way.
     appendedPosition += 1
+    commitSoon()
     compaction.segment.releasePosition = appendedPosition
     self.compaction = nil
     queueRelease()

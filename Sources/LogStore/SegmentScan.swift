@@ -154,8 +154,9 @@ struct SegmentScan {
   private mutating func committed(_ stated: CommitFrame, at offset: Int, next: Int) {
     let matches = stated == here(offset)
     if damage.isEmpty {
-      // A frame that does not fit although every record is whole follows damage in an earlier batch.
-      if !matches, recovery.damage == 0 { recovery.damage += 1 }
+      // A frame that does not fit although every record is whole follows damage in an earlier batch, or a header that is lost alone.
+      let isFirst = batchStart == SegmentHeader.recordsOffset && header == nil
+      if !matches, !isFirst, recovery.damage == 0 { recovery.damage += 1 }
       apply(batchStart, offset)
     } else {
       held = (batchStart, offset, damage)
