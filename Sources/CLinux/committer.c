@@ -17,6 +17,7 @@ struct linux_committer {
   int wake_fd;
   int64_t sync_delay_ns;
   int fd;
+  int directory;
   int64_t offset;
   struct iovec *chunks;
   int capacity;
@@ -64,14 +65,19 @@ static void *run(void *argument) {
     pthread_mutex_unlock(&committer->mutex);
 
     int failed_in_sync = 0;
-    int result = write_all(committer->fd, committer->chunks, committer->count, committer->offset);
-    if (result == 0 && committer->syncs) {
+    int result = committer->fd < 0 ? 0 : write_all(committer->fd, committer->chunks, committer->count, committer->offset);
+    if (result == 0 && committer->syncs && committer->fd >= 0) {
       if (committer->sync_delay_ns > 0) wait_ns(committer->sync_delay_ns);
       // A failed fdatasync is never repeated: the kernel has dropped the pages and would report success.
       if (fdatasync(committer->fd) != 0) {
         result = errno;
         failed_in_sync = 1;
       }
+    }
+    // The name of a new file comes after its content: until both are on the medium nobody is told of either.
+    if (result == 0 && committer->directory >= 0 && fsync(committer->directory) != 0) {
+      result = errno;
+      failed_in_sync = 1;
     }
 
     pthread_mutex_lock(&committer->mutex);
@@ -111,7 +117,7 @@ linux_committer *linux_committer_start(int wake_fd, int64_t sync_delay_ns) {
   return committer;
 }
 
-void linux_committer_submit(linux_committer *committer, int fd, const struct iovec *chunks, int count, int64_t offset, int syncs) {
+void linux_committer_submit(linux_committer *committer, int fd, const struct iovec *chunks, int count, int64_t offset, int syncs, int directory) {
   pthread_mutex_lock(&committer->mutex);
   if (committer->state == submitted || count < 0) abort(); // the reactor broke the rule of one commit at a time
   if (count > committer->capacity) {
@@ -123,6 +129,7 @@ void linux_committer_submit(linux_committer *committer, int fd, const struct iov
   committer->count = count;
   committer->syncs = syncs;
   committer->fd = fd;
+  committer->directory = directory;
   committer->offset = offset;
   committer->result = -1;
   committer->state = submitted;

@@ -41,7 +41,7 @@ extension LogStore {
       } else {
         batch.aheadEnd = end
         // The time of what may wait can have run out meanwhile.
-        if isUrgent || !waiting.isEmpty || !waiters.isEmpty || (isDirty && !lazyTimer.isScheduled) { startCommit() }
+        if isCommitDue { startCommit() }
         if !isDiskBusy { continueCheckpoint() }
       }
       if isClosing { closeIfDone() }

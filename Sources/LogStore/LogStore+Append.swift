@@ -142,8 +142,8 @@ extension LogStore {
     let path = path(Segment.name(base))
     let file: FileHandle
     do { file = try createFile(path) } catch { throw segmentRefused(error) }
-    directorySynced()
     let segment = Segment(base: base, path: path, size: 0)
+    segment.isNamed = false
     segments.append(segment)
     active = segment
     opened(segment, file)
@@ -165,18 +165,14 @@ extension LogStore {
     considerSpace()
   }
 
-  /// An empty file whose name is durable.
+  /// An empty file. Its name becomes durable with its first commit, and nothing of it is acknowledged before.
   private func createFile(_ path: String) throws(DiskError) -> FileHandle {
-    var file: FileHandle
     do {
-      file = try host.disk.open(path, create: true)
-    } catch {
-      guard error.kind == .exists else { throw error }
-      // Left over from an attempt that failed before anything was written to it.
-      file = try host.disk.open(path, create: false)
-      try host.disk.truncate(file, to: 0)
-    }
-    do { try host.disk.syncDirectory(directory) } catch {
+      return try host.disk.open(path, create: true)
+    } catch { guard error.kind == .exists else { throw error } }
+    // Left over from an attempt that failed before anything was written to it.
+    let file = try host.disk.open(path, create: false)
+    do { try host.disk.truncate(file, to: 0) } catch {
       host.disk.close(file)
       throw error
     }
@@ -211,6 +207,10 @@ extension LogStore {
         _ = try appendPlain(
           kind: RecordKind.sealed, stream: 0, sequence: segment.base,
           timestamp_ns: Int64(bitPattern: segment.base + UInt64(segment.durableSize)))
+        count += 1
+      }
+      for (base, end) in removedSeals {
+        _ = try appendPlain(kind: RecordKind.sealed, stream: 0, sequence: base, timestamp_ns: Int64(bitPattern: end))
         count += 1
       }
       for stream in streams.values where stream.lastSequence > 0 {

@@ -250,13 +250,8 @@ extension LogStore {
     do throws(DiskError) { return try host.disk.open(path, create: false) } catch {
       guard error.kind == .notFound else { throw error }
     }
-    let file = try host.disk.open(path, create: true)
-    do throws(DiskError) { try host.disk.syncDirectory(directory) } catch {
-      host.disk.close(file)
-      throw error
-    }
-    directorySynced()
-    return file
+    areCheckpointsNamed[slot] = false
+    return try host.disk.open(path, create: true)
   }
 
   /// Everything but metadata and streams.
@@ -311,7 +306,10 @@ extension LogStore {
     let isHeader = offset == 0
     // Safe beyond the closure: nobody changes or releases the array before the commit ends.
     let view = (isHeader ? checkpoint.block : checkpoint.frame.bytes).withView { $0 }
-    host.disk.commit(checkpoint.file, at: offset, [view]) { [self] result in
+    // A new file's name comes with the header, which makes it count.
+    let isNaming = isHeader && !areCheckpointsNamed[checkpoint.slot]
+    if isNaming { removalsInSync = unsyncedRemovals.count }
+    host.disk.commit(checkpoint.file, at: offset, [view], naming: isNaming ? directory : nil) { [self] result in
       isCheckpointBeingWritten = false
       bytesWritten += Int64(view.count)
       syncs += 1
@@ -322,12 +320,16 @@ extension LogStore {
         try? host.disk.remove(path(Self.checkpointName(checkpoint.slot)))
         noteCheckpointSize(checkpoint.slot, 0)
       } else if isHeader {
+        if isNaming {
+          areCheckpointsNamed[checkpoint.slot] = true
+          directorySynced()
+        }
         endCheckpoint(valid: true)
       } else {
         checkpoint.frame.begin()
       }
       // The messages' commits and the frames take turns.
-      if isUrgent || !waiting.isEmpty || !waiters.isEmpty || (isDirty && !lazyTimer.isScheduled) { startCommit() }
+      if isCommitDue { startCommit() }
       if inFlight == nil { continueCheckpoint() }
       if isClosing { closeIfDone() }
     }

@@ -107,12 +107,18 @@ extension LogStore {
   }
 
   /// Something is on its way to the disk, which does one thing at a time.
-  var isDiskBusy: Bool { inFlight != nil || isCheckpointBeingWritten || isErasing || isWritingAhead }
+  var isDiskBusy: Bool { inFlight != nil || isCheckpointBeingWritten || isErasing || isWritingAhead || isSyncingNames }
+
+  /// Something waits for the disk to be free.
+  var isCommitDue: Bool {
+    isUrgent || !waiting.isEmpty || !waiters.isEmpty || areNamesWanted || (isDirty && !lazyTimer.isScheduled)
+  }
 
   /// Writes the next batch, if none is on its way.
   func startCommit() {
     guard isOpen, !isFailed, !isDiskBusy else { return }
     if !erasures.isEmpty, startErasure() { return }
+    if areNamesWanted, startNames() { return }
     if waiting.isEmpty {
       isDirty = false
       if collecting == nil { logMovedFirst() }
@@ -135,7 +141,31 @@ extension LogStore {
       commitFailed(batch, DiskError(.inputOutput, operation: "open", path: batch.segment.path))
       return
     }
-    host.disk.commit(file, at: batch.aheadEnd, batch.unwritten) { [self] result in ended(batch, result) }
+    if !batch.segment.isNamed { removalsInSync = unsyncedRemovals.count }
+    let naming = batch.segment.isNamed ? nil : directory
+    host.disk.commit(file, at: batch.aheadEnd, batch.unwritten, naming: naming) { [self] result in ended(batch, result) }
+  }
+
+  /// Makes names that were removed durable, when the next batch does not do so anyhow. Returns whether that is under way.
+  private func startNames() -> Bool {
+    areNamesWanted = false
+    guard !unsyncedRemovals.isEmpty, (waiting.first ?? collecting)?.segment.isNamed ?? true else { return false }
+    isSyncingNames = true
+    removalsInSync = unsyncedRemovals.count
+    host.disk.syncDirectory(directory) { [self] result in
+      isSyncingNames = false
+      if case .durable = result { directorySynced() }
+      if isCommitDue { startCommit() }
+      if !isDiskBusy { continueCheckpoint() }
+      if isClosing { closeIfDone() }
+    }
+    return true
+  }
+
+  /// Whatever is under way or comes next, the names that were removed so far are to be durable soon.
+  func wantNames() {
+    areNamesWanted = true
+    if !commitQueued, !isDiskBusy { queueCommit() }
   }
 
   private func ended(_ batch: Batch, _ result: CommitResult) {
@@ -150,13 +180,17 @@ extension LogStore {
       let size = batch.end - batch.start
       bytesWritten += Int64(size)
       pendingBytes -= size
+      if !batch.segment.isNamed {
+        batch.segment.isNamed = true
+        directorySynced()
+      }
       batch.segment.durableSize = batch.end
       durableEnd = batch.segment.base + UInt64(batch.end)
       pool.give(batch.chunks)
       batch.chunks = []
       retryDelay_ns = Limits.retryDelay_ns
       isOnProbation = false
-      if isUrgent || !waiting.isEmpty { commitSoon() } else if pendingBytes > 0 { commitWithin(options.promptDelay_ns) }
+      if isUrgent || !waiting.isEmpty || areNamesWanted { commitSoon() } else if pendingBytes > 0 { commitWithin(options.promptDelay_ns) }
       checkFreeSpace(size)
       madeDurable(batch.positionEnd)
       releaseSegments()

@@ -158,7 +158,8 @@ extension LogStore {
   }
 
   /// The files of segments of which nothing became durable: what may be in them is in memory, too. They go before a new segment is begun,
-  /// whose creation syncs the directory: leftovers of a failed write must not come back beside what is written again.
+  /// whose first commit syncs the directory: leftovers of a failed write must not come back beside what was written again. Until then
+  /// the new one's header says that they were given up.
   private func removeAbandonedFiles() {
     for segment in segments where segment.isAbandoned {
       closeFile(segment)

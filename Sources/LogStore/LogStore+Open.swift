@@ -22,7 +22,7 @@ extension LogStore {
         }
       }
       // Names that were removed before a crash must not come back after the next one.
-      try? host.disk.syncDirectory(directory)
+      areNamesSure = (try? host.disk.syncDirectory(directory)) != nil
       let recovery = Recovery(self)
       try recovery.run()
       var report = recovery.report

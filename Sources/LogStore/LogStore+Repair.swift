@@ -71,7 +71,12 @@ public final class ReadOnlyDisk: Disk {
   public func remove(_ path: String) throws(DiskError) {}
   public func rename(_ from: String, to: String) throws(DiskError) {}
   public func freeSpace(_ path: String) throws(DiskError) -> Int64 { try disk.freeSpace(path) }
-  public func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+  public func syncDirectory(_ path: String, done: @escaping (CommitResult) -> Void) {
+    preconditionFailure("a store that is only looked at removes nothing")
+  }
+  public func commit(
+    _ file: FileHandle, at offset: Int, _ chunks: [ByteView], naming directory: String?, done: @escaping (CommitResult) -> Void
+  ) {
     preconditionFailure("a store that is only looked at commits nothing")
   }
 }

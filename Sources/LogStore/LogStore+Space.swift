@@ -115,7 +115,7 @@ extension LogStore {
     }
     holdReleases(held)
     // Removals of messages in these files keep other segments until the names are surely gone: worth a wait only for space.
-    if !unsyncedRemovals.isEmpty, isSpaceNear, (try? host.disk.syncDirectory(directory)) != nil { directorySynced() }
+    if !unsyncedRemovals.isEmpty, isSpaceNear { wantNames() }
   }
 
   private func release(_ segment: Segment) {
@@ -137,16 +137,21 @@ extension LogStore {
     bytesOnDisk -= Int64(segment.size)
     segments.removeAll { $0 === segment }
     unsyncedRemovals.append(segment.base)
+    if segment.isSealed { removedSeals[segment.base] = segment.base + UInt64(segment.durableSize) }
     if isSpaceLow { isSpaceLow = ((try? host.disk.freeSpace(directory)) ?? .max) < Int64(options.reserveBytes) + Int64(pendingBytes) }
   }
 
-  /// The names of removed segments are gone for good: removals of their messages are of no use any more.
+  /// The names of the segments that were removed before a sync of the directory began are gone for good: removals of their messages are of
+  /// no use any more.
   func directorySynced() {
-    guard !unsyncedRemovals.isEmpty else { return }
-    for base in unsyncedRemovals {
+    let count = removalsInSync
+    removalsInSync = 0
+    guard count > 0 else { return }
+    for base in unsyncedRemovals[..<count] {
+      removedSeals[base] = nil
       for segment in segments { segment.forget(target: base) }
     }
-    unsyncedRemovals = []
+    unsyncedRemovals.removeFirst(count)
     queueRelease()
   }
 

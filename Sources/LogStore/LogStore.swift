@@ -111,6 +111,15 @@ public final class LogStore {
 
   /// Segments whose files were removed since the directory was last synced: their names may come back after a power cut.
   var unsyncedRemovals: [UInt64] = []
+  /// Where the log ended in those that were sealed before their file did: a name that comes back must not bring the rest with it.
+  var removedSeals: [UInt64: UInt64] = [:]
+  /// How many of them, from the first, the sync of the directory covers that is under way.
+  var removalsInSync = 0
+  /// The directory is being synced on its own, or is to be: removed names keep something alive whose space is needed.
+  var isSyncingNames = false
+  var areNamesWanted = false
+  /// At the start the directory could be synced: what was found in it has its name on the medium.
+  var areNamesSure = false
   var releaseQueued = false
   let releaseTimer = Timer()
   var compaction: Compaction?
@@ -132,6 +141,8 @@ public final class LogStore {
   var checkpointGeneration: UInt64 = 0
   var checkpointSize = 0
   var checkpointFileBytes = [0, 0]
+  /// Whether their names are on the medium.
+  var areCheckpointsNamed = [false, false]
   /// `appendedBytes` when the last one was begun.
   var checkpointedAt: Int64 = 0
   /// Bytes of dead segments that wait for the next one, and for how long they do.

@@ -11,6 +11,7 @@ extension Recovery {
     for slot in 0..<2 {
       guard let (header, size) = readHeader(slot) else { continue }
       store.checkpointFileBytes[slot] = size
+      store.areCheckpointsNamed[slot] = store.areNamesSure
       guard let header, header.salt == store.salt, store.salt != 0 else { continue }
       store.checkpointGeneration = max(store.checkpointGeneration, header.generation)
       found.append((slot, header, size))

@@ -39,12 +39,16 @@ extension Recovery {
       }
       if store.salt == 0, let header = entry.header, header.base == entry.base { store.salt = header.salt }
     }
-    let lastUsed = found.lastIndex { $0.size > 0 }
+    // One file after the other may have been begun and given up since the last one whose name and content are on the medium.
+    let lastBegun = found.lastIndex { !$0.isBlank } ?? -1
+    let tornBefore = report.tornBytes
     for (at, entry) in found.enumerated() {
       // Whatever was in a file that the header of a later one gives up was written again.
       let isGivenUp = found[(at + 1)...].contains { $0.header.map { $0.previousEnd <= entry.base } ?? false }
-      if let error = try take(entry, mayBeVain: at == lastUsed || isGivenUp) { refused.append((entry.base, error)) }
+      if let error = try take(entry, mayBeVain: at > lastBegun || isGivenUp) { refused.append((entry.base, error)) }
     }
+    // Were one there again beside the next segment, which may begin behind more than the one before has now, nothing would give it up.
+    if report.tornBytes > tornBefore { try? disk.syncDirectory(store.directory) }
     try goWithout(refused)
     for name in names {
       if let base = base(name, Self.unreadableEnding) { unreadable(base, 0, name) }

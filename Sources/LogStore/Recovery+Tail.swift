@@ -76,6 +76,8 @@ extension Recovery {
         segment.durableSize = segment.size
       }
       try store.host.disk.sync(file)
+      // A process that was killed may have left a new file without a durable name.
+      if !store.areNamesSure { try store.host.disk.syncDirectory(store.directory) }
     } catch { writeAgain(segment, tail, error) }
   }
 

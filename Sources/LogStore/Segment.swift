@@ -7,6 +7,8 @@ final class Segment {
   let path: String
   /// Open while it is written or was read lately.
   var file: FileHandle?
+  /// Its name is on the medium. Of a new one the first commit makes it so.
+  var isNamed = true
   /// With what still waits to be written.
   var size: Int
   /// What is on the medium.

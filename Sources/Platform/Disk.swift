@@ -41,8 +41,8 @@ public enum CommitResult: Equatable {
   case failed(DiskError)
 }
 
-/// Files, as the log store needs them. Only `commit` and `writeBehind` work in the background; everything else completes before it returns and
-/// is used at start, at segment changes and for reads.
+/// Files, as the log store needs them. Only `commit`, `writeBehind` and `syncDirectory` with `done` work in the background; everything else completes
+/// before it returns and is used at start, at segment changes and for reads.
 public protocol Disk: AnyObject {
   /// Makes `path` and its missing parents; nothing happens when it is there.
   func makeDirectory(_ path: String) throws(DiskError)
@@ -69,14 +69,23 @@ public protocol Disk: AnyObject {
   func rename(_ from: String, to: String) throws(DiskError)
   /// Bytes that an unprivileged process can still write below `path`.
   func freeSpace(_ path: String) throws(DiskError) -> Int64
-  /// Writes `chunks` one after the other at `offset` and makes them durable, in the background. `done` is called in a later turn of
-  /// the loop. The chunks must stay unchanged until then. At most one commit may be under way on a disk.
-  func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void)
+  /// Writes `chunks` one after the other at `offset` and makes them durable, in the background; then, for a file that is new, the names
+  /// in `directory`. `done` is called in a later turn of the loop. The chunks must stay unchanged until then. At most one commit may be
+  /// under way on a disk.
+  func commit(
+    _ file: FileHandle, at offset: Int, _ chunks: [ByteView], naming directory: String?, done: @escaping (CommitResult) -> Void)
+  /// Makes the names in a directory durable, in the background. It counts as a commit.
+  func syncDirectory(_ path: String, done: @escaping (CommitResult) -> Void)
   /// The same, but it need not reach the medium.
   func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void)
 }
 
 extension Disk {
+  /// Commits to a file whose name is durable.
+  public func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+    commit(file, at: offset, chunks, naming: nil, done: done)
+  }
+
   /// Whoever knows no difference does more than is asked for.
   public func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
     commit(file, at: offset, chunks, done: done)

@@ -125,7 +125,13 @@ final class TestDisk: Disk {
   func remove(_ path: String) throws(DiskError) { files[path] = nil }
   func rename(_ from: String, to: String) throws(DiskError) { files[to] = files.removeValue(forKey: from) }
   func freeSpace(_ path: String) throws(DiskError) -> Int64 { Int64(space) }
-  func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
+  func syncDirectory(_ path: String, done: @escaping (CommitResult) -> Void) {
+    precondition(pending == nil, "two commits at once")
+    pending = { done(.durable) }
+  }
+  func commit(
+    _ file: FileHandle, at offset: Int, _ chunks: [ByteView], naming directory: String?, done: @escaping (CommitResult) -> Void
+  ) {
     precondition(pending == nil, "two commits at once")
     let target = handles[file.number]!
     var at = offset

@@ -159,7 +159,8 @@ final class Workload {
     guard Int.random(in: 0..<15, using: &random) == 0 else { return }
     let disk = bench.disk
     let commit = disk.commits + Int.random(in: 0..<4, using: &random)
-    switch Int.random(in: 0..<6, using: &random) {
+    switch Int.random(in: 0..<7, using: &random) {
+    case 6: disk.failNames = .inputOutput
     case 0: disk.failingCommits[commit] = Bool.random(using: &random) ? .inputOutput : .noSpace
     case 1: disk.failingSyncs.insert(commit)
     case 2: disk.failCreate = Bool.random(using: &random) ? .inputOutput : .noSpace
@@ -169,7 +170,7 @@ final class Workload {
   }
 
   private func heal() {
-    bench.disk.failCreate = nil
+    (bench.disk.failCreate, bench.disk.failNames) = (nil, nil)
     bench.disk.space = .max
   }
 
@@ -270,7 +271,9 @@ final class Workload {
     SeedRuns.run("power cuts of the store", seeds, of: 150, { randomCuts($0) }, failed: { Issue.record("\($0)") })
   }
 
-  @Test("power cuts that once hid a message, or took more than the flipped bit hit", arguments: [UInt64(3546), 7322])
+  @Test(
+    "power cuts that once hid a message, took more than the flipped bit hit, were told of as losses, or left a store waiting",
+    arguments: [UInt64(125), 1259, 1343, 1923, 3546, 7322])
   func randomCutsOnce(seed: UInt64) { #expect(randomCuts(seed) == nil) }
 
   private func randomCuts(_ seed: UInt64) -> String? {

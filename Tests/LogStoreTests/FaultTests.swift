@@ -513,13 +513,6 @@ import Testing
     return bench
   }
 
-  func copy(_ disk: MemoryDisk) -> MemoryDisk {
-    let copy = MemoryDisk()
-    copy.names = disk.names
-    copy.nodes = disk.nodes.map { MemoryDisk.Node($0.data) }
-    return copy
-  }
-
   @Test("a flipped bit loses at most the message it hit, and files stay as they are", arguments: [false, true])
   func bitFlips(checkpoints: Bool) throws {
     let original = try filled(checkpoints: checkpoints)

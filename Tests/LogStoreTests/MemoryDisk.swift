@@ -50,6 +50,10 @@ final class MemoryDisk: Disk {
   var failCreate: DiskError.Kind?
   /// Every commit fails.
   var failCommits: DiskError.Kind?
+  /// Syncs of directories fail.
+  var failNames: DiskError.Kind?
+  /// Syncs of directories that held up the loop.
+  private(set) var directorySyncs = 0
   /// Truncations and syncs fail, but for those of commits.
   var failSync: DiskError.Kind?
   /// Files created so far.
@@ -151,7 +155,23 @@ final class MemoryDisk: Disk {
     if let failSync { throw DiskError(failSync, operation: "sync", path: "segment") }
     operations.append(.sync(node: handles[file.number]!))
   }
-  func syncDirectory(_ path: String) throws(DiskError) { operations.append(.syncDirectory) }
+  func syncDirectory(_ path: String) throws(DiskError) {
+    if let failNames { throw DiskError(failNames, operation: "sync", path: path) }
+    operations.append(.syncDirectory)
+    directorySyncs += 1
+  }
+
+  func syncDirectory(_ path: String, done: @escaping (CommitResult) -> Void) {
+    precondition(pending == nil, "two commits at once")
+    pending = { [self] in done(syncNames(path)) }
+  }
+
+  private func syncNames(_ path: String) -> CommitResult {
+    do throws(DiskError) { try syncDirectory(path) } catch { return .failed(error) }
+    // Of what waits for the loop nothing did.
+    directorySyncs -= 1
+    return .durable
+  }
 
   func remove(_ path: String) throws(DiskError) {
     guard names.removeValue(forKey: path) != nil else { throw DiskError(.notFound, operation: "remove", path: path) }
@@ -165,16 +185,19 @@ final class MemoryDisk: Disk {
   }
   func freeSpace(_ path: String) throws(DiskError) -> Int64 { space }
 
-  func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
-    write(file, offset, chunks, syncs: true, done)
+  func commit(
+    _ file: FileHandle, at offset: Int, _ chunks: [ByteView], naming directory: String?, done: @escaping (CommitResult) -> Void
+  ) {
+    write(file, offset, chunks, syncs: true, directory, done)
   }
 
   func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
-    write(file, offset, chunks, syncs: false, done)
+    write(file, offset, chunks, syncs: false, nil, done)
   }
 
   private func write(
-    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ done: @escaping (CommitResult) -> Void
+    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ directory: String?,
+    _ done: @escaping (CommitResult) -> Void
   ) {
     precondition(pending == nil, "two commits at once")
     let number = handles[file.number]!
@@ -199,7 +222,7 @@ final class MemoryDisk: Disk {
         done(.failed(DiskError(failure, operation: "sync", path: "segment")))
       } else if syncs {
         operations.append(.sync(node: number))
-        done(.durable)
+        done(directory.map { syncNames($0) } ?? .durable)
       } else {
         done(.written)
       }
@@ -215,6 +238,14 @@ final class MemoryDisk: Disk {
 
   /// The process ends before the commit that is under way does.
   func abandonCommit() { pending = nil }
+}
+
+/// What a killed process leaves: all that was written, whether it was synced or not.
+func copy(_ disk: MemoryDisk) -> MemoryDisk {
+  let copy = MemoryDisk()
+  copy.names = disk.names
+  copy.nodes = disk.nodes.map { MemoryDisk.Node($0.data) }
+  return copy
 }
 
 /// Follows the operations of a disk and builds what a power cut would leave.

@@ -60,9 +60,9 @@ void linux_directory_close(void *directory);
 typedef struct linux_committer linux_committer;
 /// Starts the thread. `wake_fd` is an eventfd that gets 1 added when a job is done. NULL when no thread could be had.
 linux_committer *linux_committer_start(int wake_fd, int64_t sync_delay_ns);
-/// Hands over one job; the committer must be idle. The vector is copied, the bytes it points at are not. Without `syncs` the bytes need
+/// Hands over one job; the committer must be idle. `directory`, unless it is -1, is synced after the file; `fd` may be -1 when there is none. The vector is copied, the bytes it points at are not. Without `syncs` the bytes need
 /// not reach the medium.
-void linux_committer_submit(linux_committer *committer, int fd, const struct iovec *chunks, int count, int64_t offset, int syncs);
+void linux_committer_submit(linux_committer *committer, int fd, const struct iovec *chunks, int count, int64_t offset, int syncs, int directory);
 /// 0 or the errno of the job that ended, -1 while it is under way or when there was none. `failed_in_sync` tells which half failed.
 int linux_committer_result(linux_committer *committer, int *failed_in_sync);
 /// Waits for the job under way and ends the thread.

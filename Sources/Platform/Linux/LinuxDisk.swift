@@ -158,22 +158,34 @@ public final class LinuxDisk: Disk, EventSource {
 
   // MARK: Commits
 
-  public func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
-    submit(file, offset, chunks, syncs: true, done)
+  public func commit(
+    _ file: FileHandle, at offset: Int, _ chunks: [ByteView], naming directory: String?, done: @escaping (CommitResult) -> Void
+  ) {
+    submit(file, offset, chunks, syncs: true, directory, done)
   }
 
+  public func syncDirectory(_ path: String, done: @escaping (CommitResult) -> Void) { submit(nil, 0, [], syncs: true, path, done) }
+
   public func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
-    submit(file, offset, chunks, syncs: false, done)
+    submit(file, offset, chunks, syncs: false, nil, done)
   }
 
   private func submit(
-    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ done: @escaping (CommitResult) -> Void
+    _ file: FileHandle?, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ directory: String?, _ done: @escaping (CommitResult) -> Void
   ) {
     precondition(underWay == nil, "a commit is under way on this disk")
-    let path = paths[file.number] ?? ""
+    let path = file.map { paths[$0.number] ?? "" } ?? directory ?? ""
     guard let committer = startCommitter() else {
       loop.nextTurn { done(.failed(DiskError(.other(EAGAIN), operation: "commit", path: path))) }
       return
+    }
+    if let directory {
+      naming = directory.withCString { linux_open($0, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0) }
+      if naming < 0 {
+        let error = failure("sync", directory)
+        loop.nextTurn { done(.failed(error)) }
+        return
+      }
     }
     committing = path
     isSyncing = syncs
@@ -183,11 +195,15 @@ public final class LinuxDisk: Disk, EventSource {
       vector.append(iovec(iov_base: UnsafeMutableRawPointer(mutating: chunk.base), iov_len: chunk.count))
     }
     let count = Int32(vector.count)
-    vector.withUnsafeBufferPointer { linux_committer_submit(committer, file.number, $0.baseAddress, count, Int64(offset), syncs ? 1 : 0) }
+    vector.withUnsafeBufferPointer {
+      linux_committer_submit(committer, file?.number ?? -1, $0.baseAddress, count, Int64(offset), syncs ? 1 : 0, naming)
+    }
     if vector.capacity > 4096 { vector = [] }
   }
 
   private var committing = ""
+  /// The directory whose names the commit under way makes durable, or -1.
+  private var naming: Int32 = -1
   private var isSyncing = false
 
   private func startCommitter() -> OpaquePointer? {
@@ -207,6 +223,8 @@ public final class LinuxDisk: Disk, EventSource {
     let error = linux_committer_result(committer, &failedInSync)
     if error < 0 { return }
     underWay = nil
+    if naming >= 0 { _ = CLinux.close(naming) }
+    naming = -1
     if error == 0 {
       done(isSyncing ? .durable : .written)
     } else {

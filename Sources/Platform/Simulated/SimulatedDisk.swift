@@ -333,16 +333,36 @@ public final class SimulatedDisk: Disk {
 
   // MARK: Commits
 
-  public func commit(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
-    write(file, offset, chunks, syncs: true, done)
+  public func commit(
+    _ file: FileHandle, at offset: Int, _ chunks: [ByteView], naming directory: String?, done: @escaping (CommitResult) -> Void
+  ) {
+    write(file, offset, chunks, syncs: true, directory, done)
+  }
+
+  public func syncDirectory(_ path: String, done: @escaping (CommitResult) -> Void) {
+    precondition(!commitUnderWay, "a commit is under way on this disk")
+    guard let process = machine?.process else { preconditionFailure("a commit needs a machine whose time passes") }
+    commitUnderWay = true
+    let life = self.life
+    process.after(commitLatency_ns) {
+      guard life == self.life else { return }
+      self.commitUnderWay = false
+      done(self.syncNames(path))
+    }
+  }
+
+  private func syncNames(_ directory: String) -> CommitResult {
+    do throws(DiskError) { try syncDirectory(directory) } catch { return .failed(error) }
+    return .durable
   }
 
   public func writeBehind(_ file: FileHandle, at offset: Int, _ chunks: [ByteView], done: @escaping (CommitResult) -> Void) {
-    write(file, offset, chunks, syncs: false, done)
+    write(file, offset, chunks, syncs: false, nil, done)
   }
 
   private func write(
-    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ done: @escaping (CommitResult) -> Void
+    _ file: FileHandle, _ offset: Int, _ chunks: [ByteView], syncs: Bool, _ directory: String?,
+    _ done: @escaping (CommitResult) -> Void
   ) {
     precondition(!commitUnderWay, "a commit is under way on this disk")
     guard let machine, let process = machine.process else { preconditionFailure("a commit needs a machine whose time passes") }
@@ -391,6 +411,12 @@ public final class SimulatedDisk: Disk {
         finish(.written)
       } else if let failure = self.syncNow(opened) {
         finish(.failed(failure))
+      } else if let directory {
+        // The names come last.
+        process.after(took_ns / 4) {
+          guard life == self.life else { return }
+          finish(self.syncNames(directory))
+        }
       } else {
         finish(.durable)
       }
