@@ -486,7 +486,7 @@ final class Workload {
     do { found = try Contents(of: bench.store) } catch let error as Contents.Disagreement { throw error.at(place) }
     let fits = workload.history[allowed].contains { $0.contents == found }
     #expect(fits, "\(place): not a state between actions \(allowed)")
-    #expect(report.unreadableFiles.isEmpty && report.lost.isEmpty, "\(place): \(report)")
+    if !report.unreadableFiles.isEmpty || !report.lost.isEmpty { throw Contents.Disagreement(text: "\(place): \(report)") }
     guard fits else {
       print(found, "\nEXPECTED", workload.history[allowed.upperBound].contents, "\nOR", workload.history[allowed.lowerBound].contents)
       return false

@@ -121,10 +121,13 @@ final class FaultyCarrier {
       known_ns += time_ns
       held_ns = max(held_ns, time_ns)
     case .delay(let delay_ns, let time_ns):
-      known_ns += time_ns
+      // What is under way at its end is late as well.
+      known_ns += time_ns + 2 * delay_ns
       held_ns = max(held_ns, 2 * delay_ns)
     case .swallow(let directions): known_ns = patience_ns(directions, held_ns)
     }
+    // A connection that is deaf already is missed later after a longer round trip.
+    if isDeaf { known_ns = max(known_ns, patience_ns([.toHub, .toEdge], held_ns)) }
     isKnown_ns = max(isKnown_ns, simulation.now_ns + known_ns)
     simulation.note("cut \(cutCount): \(cut.fault) after \(cut.bytes) bytes")
     return cut.fault
@@ -199,10 +202,11 @@ final class CarriedConnection: ByteStreamDelegate {
     guard isDue else { return bytes.count }
     let fault = carrier.next()
     fail(fault)
-    // What a stall holds back comes later; after every other fault it is gone.
+    // What a stall holds back comes later, and a direction that nothing is wrong with goes on; after every other fault it is gone.
     switch fault {
     case .stall, .delay: return count
-    case .reset, .end, .halfClosed, .swallow: return bytes.count
+    case .swallow(let directions): return directions.contains(isNear(stream) ? .toHub : .toEdge) ? bytes.count : count
+    case .reset, .end, .halfClosed: return bytes.count
     }
   }
 
@@ -224,21 +228,24 @@ final class CarriedConnection: ByteStreamDelegate {
       }
     case .stall(let directions, let time_ns):
       let streams = directions.compactMap { $0 == .toHub ? near : far }
+      showAgain(but: streams)
       for stream in streams { stream.setReading(false) }
       carrier.later(time_ns) { for stream in streams { stream.setReading(true) } }
     case .swallow(let directions):
       isSilent = true
       swallowed = directions
+      showAgain()
     case .delay(let delay_ns, let time_ns):
       carrier.delay(delay_ns, for: time_ns)
-      // Bytes that were not passed on are shown again.
-      near.setReading(false)
-      far?.setReading(false)
-      carrier.later(0) { [self] in
-        near.setReading(true)
-        far?.setReading(true)
-      }
+      showAgain()
     }
+  }
+
+  /// Bytes that were not passed on are shown again.
+  private func showAgain(but stalled: [ByteStream] = []) {
+    let streams = [near, far].compactMap { $0 }.filter { stream in !stalled.contains { $0 === stream } }
+    for stream in streams { stream.setReading(false) }
+    carrier.later(0) { for stream in streams { stream.setReading(true) } }
   }
 
   func closed(_ stream: ByteStream, reason: CloseReason) {
