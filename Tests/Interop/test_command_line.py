@@ -1,7 +1,5 @@
 """Flags and configuration files as a person meets them: versions, help, checks, errors with their place."""
 
-import pathlib
-import socket
 import subprocess
 
 import pytest
@@ -92,32 +90,6 @@ def test_flags_alone_start_a_server(tmp_path):
         process.terminate()
         assert process.wait(20) == 0
     assert not pid_file.exists()
-
-
-def test_a_file_where_the_store_belongs_is_a_clear_error(tmp_path):
-    (tmp_path / "store").write_text("not a directory")
-    status, text = run("-a", "127.0.0.1", "-p", "-1", "-js", f"-sd={tmp_path / 'store'}", seconds=20)
-    assert status == 1 and "storage directory is not a directory" in text and "store" in text, text
-
-
-def test_a_server_without_an_address_is_there_over_ipv6_as_well(tmp_path):
-    if not pathlib.Path("/proc/net/if_inet6").exists():
-        pytest.skip("this machine has no IPv6")
-    port = free_port()
-    process = subprocess.Popen([*RUNNER, PETIOLE, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-
-        def greeted(host):
-            try:
-                with socket.create_connection((host, port), 5) as connection:
-                    return connection.makefile("rb").readline().startswith(b"INFO {")
-            except OSError:
-                return False
-
-        assert until(lambda: greeted("127.0.0.1"), 30, "a server") and greeted("::1")
-    finally:
-        process.terminate()
-        assert process.wait(20) == 0
 
 
 def test_status_shows_a_running_agent(petiole):
